@@ -1,0 +1,4 @@
+//! Canary releases on Kubernetes from outside the cluster: see ARCHITECTURE.md for the map.
+
+pub mod clock;
+pub mod sim;

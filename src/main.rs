@@ -1,0 +1,3 @@
+//! The `canaryctl` command.
+
+fn main() {}

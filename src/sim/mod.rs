@@ -1,0 +1,6 @@
+//! A simulated Kubernetes cluster: API server, controllers, kubelets, traffic.
+//!
+//! Owns: everything behind the wire when there is no real cluster. Must not: be named by anything
+//! but the command line and the tests; know how releases are decided.
+
+pub mod store;
