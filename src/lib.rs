@@ -1,4 +1,6 @@
 //! Canary releases on Kubernetes from outside the cluster: see ARCHITECTURE.md for the map.
 
+pub mod analysis;
 pub mod clock;
+pub mod domain;
 pub mod sim;

@@ -1,0 +1,16 @@
+//! The pure core: what a release is, and what to do next.
+//!
+//! Owns: the words of the product as types, and `decide`. Must not: do I/O, read a clock, print,
+//! or panic; it is total, so that it can be tested exhaustively and run again at any moment.
+
+pub mod check;
+pub mod decide;
+pub mod event;
+pub mod judge;
+pub mod plan;
+pub mod release;
+pub mod split;
+pub mod verdict;
+pub mod view;
+pub mod weight;
+pub mod workload;

@@ -1,0 +1,170 @@
+//! What a release is to do: steps, policies, promotion.
+//!
+//! Owns: the plan and its validity. Must not: know how it is written down in a file.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{check::CheckSpec, weight::Percent};
+
+/// The whole plan of a release, recorded in the journal when the run starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The steps, rising in weight; never empty.
+    pub steps: Vec<Step>,
+    /// What must hold at every step.
+    pub checks: Vec<CheckSpec>,
+    /// Seconds between two looks at the checks.
+    #[serde(with = "seconds")]
+    pub interval: Duration,
+    /// What happens when a step ends without enough evidence.
+    pub on_unknown: OnTrouble,
+    /// What happens when a check is unhealthy.
+    pub on_failure: OnTrouble,
+    /// What happens when the process is told to end.
+    pub on_interrupt: OnTrouble,
+    /// How the canary's version becomes the stable one.
+    pub promote: Promotion,
+    /// Seconds between the last request sent to a side and the removal of its pods.
+    #[serde(with = "seconds")]
+    pub drain: Duration,
+    /// Seconds that pods may take to become ready whenever the split changes.
+    #[serde(with = "seconds")]
+    pub ready_timeout: Duration,
+    /// Seconds that stable may take to roll out the promoted version.
+    #[serde(with = "seconds")]
+    pub promote_timeout: Duration,
+}
+
+/// One step: a weight, and how long it must prove itself there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The canary's share of traffic.
+    pub weight: Percent,
+    /// Seconds at the weight before the next step.
+    #[serde(with = "seconds")]
+    pub hold: Duration,
+    /// Whether a person must approve before the next step.
+    pub approve: bool,
+    /// Seconds from the start of the step until missing evidence ends it; time at an approval does not count.
+    #[serde(with = "seconds")]
+    pub deadline: Duration,
+}
+
+/// What to do when a release cannot go on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTrouble {
+    /// Take the canary out of the traffic.
+    Rollback,
+    /// Leave the split as it is and stop; a person decides.
+    Hold,
+}
+
+/// How the canary's version becomes the stable one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The canary's whole pod template, minus track labels, goes to stable.
+    Template,
+    /// Only the images go to stable.
+    Image,
+    /// The two Deployments change places.
+    Swap,
+    /// The canary keeps all the traffic; stable stays what it was.
+    None,
+}
+
+/// What becomes of the canary's pods at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cleanup {
+    /// Scale the Deployment to zero.
+    ScaleDown,
+    /// Delete the Deployment.
+    Delete,
+}
+
+/// The end of a release that went well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Promotion {
+    /// How the version gets into stable.
+    pub strategy: Strategy,
+    /// What becomes of the canary, also after a rollback.
+    pub canary: Cleanup,
+    /// Whether the last step promotes by itself; otherwise the run ends at the last weight.
+    pub auto: bool,
+}
+
+/// Indicates a plan that cannot be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The list of steps is empty.
+    #[error("the list of steps is empty")]
+    Empty,
+    /// A step is not above the one before.
+    #[error("steps must rise: {0} comes after {1}")]
+    NotRising(Percent, Percent),
+    /// A step has weight 0.
+    #[error("a step of 0% does nothing")]
+    Zero,
+    /// A hold does not fit into its deadline.
+    #[error("the step at {weight} holds for {hold} but has a deadline of {deadline}", hold = humantime::format_duration(*hold), deadline = humantime::format_duration(*deadline))]
+    Deadline {
+        /// Weight of the step.
+        weight: Percent,
+        /// Its hold.
+        hold: Duration,
+        /// Its deadline.
+        deadline: Duration,
+    },
+}
+
+impl Plan {
+    /// Returns an error unless the steps rise from above 0 % and each hold fits its deadline.
+    pub fn validate(&self) -> Result<(), PlanError> {
+        let mut last = Percent::ZERO;
+        if self.steps.is_empty() {
+            return Err(PlanError::Empty);
+        }
+        for step in &self.steps {
+            if step.weight == Percent::ZERO {
+                return Err(PlanError::Zero);
+            }
+            if step.weight <= last {
+                return Err(PlanError::NotRising(step.weight, last));
+            }
+            if step.hold > step.deadline {
+                return Err(PlanError::Deadline {
+                    weight: step.weight,
+                    hold: step.hold,
+                    deadline: step.deadline,
+                });
+            }
+            last = step.weight;
+        }
+        Ok(())
+    }
+}
+
+/// Durations as seconds with decimals, in the journal and in JSON output.
+pub mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes a duration as seconds.
+    pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(duration.as_secs_f64())
+    }
+
+    /// Reads seconds; negative and infinite numbers are errors.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(D::Error::custom)
+    }
+}

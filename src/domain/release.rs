@@ -1,0 +1,271 @@
+//! The record of a release: what the journal holds.
+//!
+//! Owns: the record, its phases and outcomes. Must not: know where it is stored. The record says
+//! what is meant; the cluster says what is; `decide` closes the gap.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    check::Memory,
+    plan::{Plan, Step, seconds},
+    weight::Percent,
+    workload::Track,
+};
+
+/// Version of the record's format. Readers accept newer additive fields; writers refuse a newer one.
+pub const FORMAT: u32 = 1;
+
+/// Entries kept in the trail of one release.
+pub const TRAIL_LENGTH: usize = 100;
+
+/// One release, from start to end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Format of this record.
+    pub version: u32,
+    /// Name of the run, unique for the app.
+    pub id: String,
+    /// The app.
+    pub app: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Name of the stable Deployment.
+    pub stable: String,
+    /// Name of the canary Deployment.
+    pub canary: String,
+    /// Name of the Service both sides stand behind, where known.
+    pub service: Option<String>,
+    /// The router and its options, so that a rollback needs no file.
+    pub router: RouterSpec,
+    /// What is to be done.
+    pub plan: Plan,
+    /// Digest of the canary's pod template: the version that is checked and promoted, and no other.
+    pub revision: String,
+    /// Images the canary must have first: container → image. Empty when it has them already.
+    pub images: BTreeMap<String, String>,
+    /// Whether the canary Deployment is created by this run.
+    pub create: bool,
+    /// How things were before the run.
+    pub origin: Origin,
+    /// Where the run is.
+    pub phase: Phase,
+    /// Index of the present step.
+    pub step: usize,
+    /// The weight that is meant now.
+    pub target: Percent,
+    /// When the present phase began: every wait is measured from here.
+    pub since: Timestamp,
+    /// When the present step began.
+    pub step_since: Timestamp,
+    /// Seconds of the present step spent at an approval; they do not count against its deadline.
+    #[serde(with = "seconds")]
+    pub gate_spent: Duration,
+    /// Whether the present step was approved.
+    pub approved: bool,
+    /// What the checks remember, by name; names of checks on stable begin with `stable/`.
+    pub checks: BTreeMap<String, Memory>,
+    /// Why the release is being ended, if it is.
+    pub cause: Option<Cause>,
+    /// The same in a sentence.
+    pub reason: Option<String>,
+    /// What the present ending leads to.
+    pub ending: Option<Outcome>,
+    /// Times that a change by somebody else was put right.
+    pub reasserted: u32,
+    /// When the run began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Who drives the run now.
+    pub holder: Option<Holder>,
+    /// What happened, oldest first, at most [`TRAIL_LENGTH`] entries.
+    pub trail: Vec<Entry>,
+}
+
+/// A router by name, with its options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouterSpec {
+    /// Name in the table of routers.
+    pub name: String,
+    /// Its options.
+    pub options: Value,
+}
+
+/// How things were before the run; what a rollback returns to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// Replicas of stable.
+    pub stable_replicas: u32,
+    /// Replicas of the canary; `None` when there was no canary.
+    pub canary_replicas: Option<u32>,
+    /// Pods of both sides together: the capacity that is never undercut.
+    pub total: u32,
+    /// Digest of stable's pod template.
+    pub stable_revision: String,
+    /// ReplicaSet that holds stable's pod template.
+    pub stable_replica_set: Option<String>,
+    /// Images of stable.
+    pub stable_images: BTreeMap<String, String>,
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The canary is created, or gets its image.
+    Preparing,
+    /// Traffic moves to the step's weight.
+    Shifting,
+    /// The canary proves itself at the weight.
+    Holding,
+    /// A person must approve.
+    Approving,
+    /// Promotion: all traffic goes to the canary.
+    PromoteShift,
+    /// Promotion: stable gets the version.
+    PromoteTemplate,
+    /// Promotion: stable gets its pods back.
+    PromoteScale,
+    /// Promotion: stable is checked.
+    PromoteCheck,
+    /// Promotion: traffic returns to stable.
+    PromoteReturn,
+    /// Undoing a promotion: all traffic goes to the canary while stable is mended.
+    UndoShift,
+    /// Undoing a promotion: stable gets its recorded template back.
+    UndoTemplate,
+    /// Traffic leaves the canary.
+    RollingBack,
+    /// The last requests to the canary end.
+    Draining,
+    /// The canary's pods and what was pinned are put away.
+    Cleaning,
+    /// Over.
+    Ended,
+}
+
+impl Phase {
+    /// Returns the phase in words for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing the canary",
+            Self::Shifting => "moving traffic",
+            Self::Holding => "watching",
+            Self::Approving => "waiting for approval",
+            Self::PromoteShift => "promoting: moving all traffic to the canary",
+            Self::PromoteTemplate => "promoting: updating stable",
+            Self::PromoteScale => "promoting: starting stable's pods",
+            Self::PromoteCheck => "promoting: checking stable",
+            Self::PromoteReturn => "promoting: returning traffic to stable",
+            Self::UndoShift => "undoing the promotion: moving all traffic to the canary",
+            Self::UndoTemplate => "undoing the promotion: restoring stable",
+            Self::RollingBack => "rolling back",
+            Self::Draining => "draining",
+            Self::Cleaning => "cleaning up",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// Returns whether the run is on its way back to stable's old version.
+    pub fn is_retreat(self) -> bool {
+        matches!(
+            self,
+            Self::UndoShift | Self::UndoTemplate | Self::RollingBack
+        )
+    }
+}
+
+/// How a run, or one sitting of it, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The canary's version is the stable one.
+    Promoted,
+    /// The canary is out of the traffic, verified.
+    RolledBack,
+    /// The weight that was asked for is reached.
+    AtWeight,
+    /// Not finished, the split is live, a person is needed.
+    Paused,
+    /// Somebody else changed what this run owns, or holds it.
+    Conflict,
+    /// A rollback or promotion could not be completed or verified.
+    Incomplete,
+}
+
+/// Why a release is ended before its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A check is unhealthy, or the canary's pods do not come up.
+    Unhealthy,
+    /// The evidence ran out.
+    Unknown,
+    /// An operator asked.
+    Operator,
+    /// The process was told to end.
+    Interrupt,
+    /// The promotion of stable failed.
+    Promotion,
+}
+
+/// Who drives a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// Unique for the process.
+    pub id: String,
+    /// User and host, or the URL of the CI job.
+    pub who: String,
+    /// When it took the run.
+    pub since: Timestamp,
+    /// When it last showed that it lives.
+    pub heartbeat: Timestamp,
+}
+
+/// One line of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// What, as one word for machines.
+    pub what: String,
+    /// What and why, with the measurements, as one sentence.
+    pub text: String,
+}
+
+impl Release {
+    /// Returns the present step; the last one when the index is past the end.
+    pub fn present_step(&self) -> Option<&Step> {
+        self.plan.steps.get(self.step).or(self.plan.steps.last())
+    }
+
+    /// Returns the name of the Deployment of a track.
+    pub fn deployment(&self, track: Track) -> &str {
+        match track {
+            Track::Stable => &self.stable,
+            Track::Canary => &self.canary,
+        }
+    }
+
+    /// Returns whether the run is over.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Adds a line to the trail and drops the oldest beyond [`TRAIL_LENGTH`].
+    pub fn note(&mut self, entry: Entry) {
+        self.trail.push(entry);
+        let excess = self.trail.len().saturating_sub(TRAIL_LENGTH);
+        self.trail.drain(..excess);
+    }
+}

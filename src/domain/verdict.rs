@@ -1,0 +1,89 @@
+//! Three-valued judgement.
+//!
+//! Owns: verdicts and how they combine. Must not: know where observations come from.
+
+use serde::{Deserialize, Serialize};
+
+/// What a check, or all checks together, say of the canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Observed, enough of it, and within the limit.
+    Healthy,
+    /// Observed to break the limit.
+    Unhealthy,
+    /// Anything else: it never lets a release advance.
+    Unknown,
+}
+
+impl Verdict {
+    /// Returns the verdict of both together: unhealthy wins, then unknown.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unhealthy, _) | (_, Self::Unhealthy) => Self::Unhealthy,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Healthy, Self::Healthy) => Self::Healthy,
+        }
+    }
+
+    /// Returns the verdict as one lower-case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why a check has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// Not looked at yet, or a single look that needs confirming.
+    Pending,
+    /// The question itself is wrong: a bad expression, a wrong path, a body that is not JSON.
+    Query,
+    /// The source answers, but without the value: null, NaN, missing field, no series.
+    NoData,
+    /// The canary receives no requests.
+    NoTraffic,
+    /// Fewer requests than the check asks for.
+    TooFew,
+    /// The source cannot be reached or answers an error.
+    SourceDown,
+}
+
+/// What one check says after a look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckResult {
+    /// Name of the check.
+    pub name: String,
+    /// Name of its probe.
+    pub probe: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why the verdict is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Unknown>,
+    /// The measured value, where the check has a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// The limit as a person would say it.
+    pub limit: String,
+    /// How many observations (pods, requests or looks) the verdict rests on.
+    pub samples: u64,
+    /// Whether the check may roll back, hold, or only warn.
+    pub severity: super::check::Severity,
+    /// One sentence for people: value, limit, counts, and what would make it decide.
+    pub text: String,
+}
+
+/// Returns the verdict over all checks; a check that only warns never counts.
+pub fn overall(results: &[CheckResult]) -> Verdict {
+    results
+        .iter()
+        .filter(|r| r.severity != super::check::Severity::Warn)
+        .fold(Verdict::Healthy, |all, r| all.and(r.verdict))
+}

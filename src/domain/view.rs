@@ -1,0 +1,134 @@
+//! What `status` and `history` answer.
+//!
+//! Owns: the shape of the answers. Must not: render them. The JSON form is a contract: fields are
+//! added, never renamed or removed.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    release::{Entry, Holder, Outcome, Phase},
+    split::Split,
+    verdict::CheckResult,
+    weight::Percent,
+    workload::Workload,
+};
+
+/// Version of the JSON documents.
+pub const DOCUMENT: u32 = 1;
+
+/// One release as `status APP` shows it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// Version of this document.
+    pub version: u32,
+    /// The app.
+    pub app: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Name of the router.
+    pub router: String,
+    /// How the names and the router were found.
+    pub found_by: Vec<String>,
+    /// The run, if there is or was one.
+    pub run: Option<RunView>,
+    /// The division of traffic.
+    pub split: Option<Split>,
+    /// The stable workload.
+    pub stable: Option<Workload>,
+    /// The canary workload.
+    pub canary: Option<Workload>,
+    /// Every check as of now.
+    pub checks: Vec<CheckResult>,
+    /// What it waits for.
+    pub waits_for: Option<String>,
+    /// The next command worth running.
+    pub next: String,
+    /// The command that undoes the release.
+    pub undo: Option<String>,
+}
+
+/// The run behind a status.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunView {
+    /// Name of the run.
+    pub id: String,
+    /// Its phase.
+    pub phase: Phase,
+    /// The step, counted from 1.
+    pub step: usize,
+    /// Weights of all steps.
+    pub steps: Vec<Percent>,
+    /// The weight that is meant.
+    pub target: Percent,
+    /// When the phase began.
+    pub since: Timestamp,
+    /// When the run began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Why it is being ended or held.
+    pub reason: Option<String>,
+    /// Who drives it.
+    pub holder: Option<Holder>,
+}
+
+/// One line of `status` without an app.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseLine {
+    /// Namespace.
+    pub namespace: String,
+    /// The app.
+    pub app: String,
+    /// Its phase.
+    pub phase: Phase,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The step, counted from 1.
+    pub step: usize,
+    /// All steps.
+    pub steps: usize,
+    /// The weight that is meant.
+    pub target: Percent,
+    /// When the phase began.
+    pub since: Timestamp,
+    /// Who drives it.
+    pub holder: Option<String>,
+}
+
+/// The audit trail of an app.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryView {
+    /// Version of this document.
+    pub version: u32,
+    /// The app.
+    pub app: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Runs, the latest first.
+    pub runs: Vec<HistoryRun>,
+}
+
+/// One run in the audit trail.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryRun {
+    /// Name of the run.
+    pub id: String,
+    /// From which images to which.
+    pub change: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// What happened, oldest first.
+    pub trail: Vec<Entry>,
+}

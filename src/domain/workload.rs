@@ -1,0 +1,126 @@
+//! The two workloads of a release as seen at one moment.
+//!
+//! Owns: the facts and the roll-out rule. Must not: know how they were read.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One of the two sides of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Track {
+    /// The version users trust.
+    Stable,
+    /// The version being released.
+    Canary,
+}
+
+impl Track {
+    /// Returns the word for the track.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Canary => "canary",
+        }
+    }
+
+    /// Returns the other side.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Stable => Self::Canary,
+            Self::Canary => Self::Stable,
+        }
+    }
+}
+
+/// A Deployment and its pods at one moment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// Name of the Deployment.
+    pub name: String,
+    /// Replicas asked for.
+    pub replicas: u32,
+    /// Pods that exist, of any revision.
+    pub existing: u32,
+    /// Pods of the present template.
+    pub updated: u32,
+    /// Ready pods.
+    pub ready: u32,
+    /// Ready pods that have been ready for `minReadySeconds`.
+    pub available: u32,
+    /// Whether the controller has seen the latest specification.
+    pub observed: bool,
+    /// Container name → image.
+    pub images: BTreeMap<String, String>,
+    /// Digest of the pod template without track labels.
+    pub revision: String,
+    /// Name of the ReplicaSet that holds the present template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica_set: Option<String>,
+    /// The controller gave up waiting for the roll-out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<String>,
+    /// Why pods cannot be created, such as a quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// The pods, by name.
+    pub pods: Vec<Pod>,
+}
+
+/// A pod at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Whether it is ready and not being deleted.
+    pub ready: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Whether it is of the Deployment's present template.
+    pub current: bool,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Restarts of its containers since it was created.
+    pub restarts: u32,
+    /// Why containers do not run: `(container, reason, message)`.
+    pub waiting: Vec<(String, String, String)>,
+    /// Reason of the latest container end, such as `OOMKilled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<String>,
+    /// Why it has no node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unschedulable: Option<String>,
+}
+
+impl Workload {
+    /// Returns what the roll-out still waits for, by the rule of `kubectl rollout status`.
+    ///
+    /// The status counts only when the controller has observed the latest generation: right after a
+    /// change it still describes the roll-out before it.
+    pub fn roll_out_waits_for(&self) -> Option<String> {
+        if !self.observed {
+            return Some(format!("{}: the controller to see the change", self.name));
+        }
+        if self.updated < self.replicas {
+            return Some(format!(
+                "{}: {} of {} new pods to be created",
+                self.name, self.updated, self.replicas
+            ));
+        }
+        if self.existing > self.updated {
+            let old = self.existing - self.updated;
+            return Some(format!("{}: {old} old pods to end", self.name));
+        }
+        if self.available < self.updated {
+            return Some(format!(
+                "{}: {} of {} pods to be available",
+                self.name, self.available, self.updated
+            ));
+        }
+        None
+    }
+}
