@@ -2,5 +2,6 @@
 
 pub mod analysis;
 pub mod clock;
+pub mod cluster;
 pub mod domain;
 pub mod sim;

@@ -1,0 +1,181 @@
+//! Talking to the API server.
+//!
+//! Owns: the connection, deadlines and retries of requests, and the objects every part of the
+//! product needs. Must not: know routers, checks or plans. Reads are retried; a write is sent once,
+//! because after a lost answer only another look at the cluster can tell what happened.
+
+pub mod audit;
+pub mod connect;
+pub mod error;
+pub mod forward;
+pub mod objects;
+pub mod template;
+pub mod wake;
+pub mod workloads;
+
+use std::{future::Future, time::Duration};
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+
+use crate::clock::Clock;
+pub use error::{ClusterError, Reason};
+
+/// Name under which the API server records our changes.
+pub const FIELD_MANAGER: &str = "canaryctl";
+
+/// Longest time one request to the API server may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Times a read is tried before its error counts.
+const ATTEMPTS: u32 = 4;
+
+/// Pause before the second try; doubles with every further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause that a server may ask for between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A connection to one namespace of one cluster; cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    clock: Clock,
+    request_timeout: Duration,
+}
+
+impl Cluster {
+    /// Returns a connection through `client` for `namespace`, with time from `clock`.
+    pub fn new(client: Client, namespace: impl Into<String>, clock: Clock) -> Self {
+        Self {
+            client,
+            namespace: namespace.into(),
+            clock,
+            request_timeout: REQUEST_TIMEOUT,
+        }
+    }
+
+    /// Returns the same connection with another limit per request.
+    pub fn with_request_timeout(self, request_timeout: Duration) -> Self {
+        Self {
+            request_timeout,
+            ..self
+        }
+    }
+
+    /// Returns the same connection for another namespace.
+    pub fn in_namespace(&self, namespace: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Returns the client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns the API of a namespaced kind.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Reads something named `what` (such as `Deployment shop/web`), trying again when the server or
+    /// the network is at fault.
+    pub async fn read<T, F, Fut>(&self, what: &str, request: F) -> Result<T, ClusterError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, kube::Error>>,
+    {
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let error = match self.once("read", what, request()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if attempt == ATTEMPTS || !error.reason.is_outage() {
+                return Err(error);
+            }
+            let asked = error.retry_after.unwrap_or(pause).min(LONGEST_PAUSE);
+            self.clock.sleep(asked.max(pause)).await;
+            attempt += 1;
+            pause *= 2;
+        }
+    }
+
+    /// Reads something that may be absent.
+    pub async fn read_opt<T, F, Fut>(
+        &self,
+        what: &str,
+        request: F,
+    ) -> Result<Option<T>, ClusterError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, kube::Error>>,
+    {
+        match self.read(what, request).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.reason == Reason::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes something: `action` is a verb such as `scale`. Sent once; only an overloaded server,
+    /// which has changed nothing, is asked again.
+    pub async fn write<T, F, Fut>(
+        &self,
+        action: &'static str,
+        what: &str,
+        request: F,
+    ) -> Result<T, ClusterError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, kube::Error>>,
+    {
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let error = match self.once(action, what, request()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if attempt == ATTEMPTS || error.reason != Reason::Throttled {
+                return Err(error);
+            }
+            let asked = error.retry_after.unwrap_or(pause).min(LONGEST_PAUSE);
+            self.clock.sleep(asked.max(pause)).await;
+            attempt += 1;
+            pause *= 2;
+        }
+    }
+
+    async fn once<T>(
+        &self,
+        action: &'static str,
+        what: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ClusterError> {
+        match self.clock.timeout(self.request_timeout, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(ClusterError::new(action, what, &error)),
+            Err(elapsed) => Err(ClusterError::timeout(action, what, elapsed)),
+        }
+    }
+}

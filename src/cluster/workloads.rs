@@ -1,0 +1,413 @@
+//! Deployments and their pods.
+//!
+//! Owns: reading them as facts, and the few writes a release makes to them. Must not: decide. Every
+//! write carries what it was based on, so that a change by somebody else makes it fail.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, ReplicaSet},
+    core::v1 as core,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+
+use super::{Cluster, ClusterError, FIELD_MANAGER, template::Tracks};
+use crate::domain::workload::{Pod, Track, Workload};
+
+/// Annotation by which the Deployment controller numbers its ReplicaSets.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// A Deployment as the server sent it, whole, so that a write loses nothing.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// The object.
+    pub object: Value,
+    /// The same, typed, for reading.
+    pub typed: Deployment,
+}
+
+impl Live {
+    fn new(object: Value) -> Result<Self, String> {
+        let typed = serde_json::from_value(object.clone()).map_err(|e| e.to_string())?;
+        Ok(Self { object, typed })
+    }
+
+    /// Returns the pod template.
+    pub fn template(&self) -> &Value {
+        &self.object["spec"]["template"]
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> String {
+        self.typed.name_any()
+    }
+
+    /// Returns the labels of the pod template.
+    pub fn pod_labels(&self) -> BTreeMap<String, String> {
+        let spec = self.typed.spec.as_ref();
+        let meta = spec.and_then(|s| s.template.metadata.as_ref());
+        meta.and_then(|m| m.labels.clone()).unwrap_or_default()
+    }
+
+    /// Returns the label pairs by which the Deployment selects its pods.
+    pub fn selector(&self) -> BTreeMap<String, String> {
+        let spec = self.typed.spec.as_ref();
+        spec.and_then(|s| s.selector.match_labels.clone())
+            .unwrap_or_default()
+    }
+
+    /// Returns the replicas asked for.
+    pub fn replicas(&self) -> u32 {
+        let spec = self.typed.spec.as_ref();
+        let replicas = spec.and_then(|s| s.replicas).unwrap_or(1);
+        u32::try_from(replicas).unwrap_or(0)
+    }
+
+    /// Returns container name → image.
+    pub fn images(&self) -> BTreeMap<String, String> {
+        super::template::images(self.template())
+    }
+}
+
+/// The Deployments, ReplicaSets and pods of a release at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Sides {
+    /// Stable, if it exists.
+    pub stable: Option<Live>,
+    /// The canary, if it exists.
+    pub canary: Option<Live>,
+    /// ReplicaSets of both.
+    pub replica_sets: Vec<ReplicaSet>,
+    /// Pods of both.
+    pub pods: Vec<core::Pod>,
+}
+
+impl Sides {
+    /// Returns the Deployment of a track.
+    pub fn live(&self, track: Track) -> Option<&Live> {
+        match track {
+            Track::Stable => self.stable.as_ref(),
+            Track::Canary => self.canary.as_ref(),
+        }
+    }
+
+    /// Returns the facts about one side.
+    pub fn workload(&self, track: Track, tracks: &Tracks) -> Option<Workload> {
+        let live = self.live(track)?;
+        Some(facts(live, track, tracks, &self.replica_sets, &self.pods))
+    }
+}
+
+impl Cluster {
+    /// Reads both sides of a release in one parallel round.
+    pub async fn sides(
+        &self,
+        stable: &str,
+        canary: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Sides, ClusterError> {
+        let params = ListParams::default().labels(&selector_text(labels));
+        let (sets, pods) = (self.api::<ReplicaSet>(), self.api::<core::Pod>());
+        let what = |kind: &str| format!("{kind} of namespace {}", self.namespace());
+        let (what_sets, what_pods) = (what("ReplicaSets"), what("Pods"));
+        let (stable, canary, sets, pods) = futures::try_join!(
+            self.deployment(stable),
+            self.deployment(canary),
+            self.read(&what_sets, || sets.list(&params)),
+            self.read(&what_pods, || pods.list(&params)),
+        )?;
+        Ok(Sides {
+            stable,
+            canary,
+            replica_sets: sets.items,
+            pods: pods.items,
+        })
+    }
+
+    /// Reads one Deployment; `None` when there is none.
+    pub async fn deployment(&self, name: &str) -> Result<Option<Live>, ClusterError> {
+        let api = self.raw_deployments();
+        let what = self.named("Deployment", name);
+        let Some(object) = self.read_opt(&what, || api.get(name)).await? else {
+            return Ok(None);
+        };
+        let object = serde_json::to_value(object)
+            .map_err(|e| ClusterError::garbled("read", &what, e.to_string()))?;
+        let live = Live::new(object).map_err(|e| ClusterError::garbled("read", &what, e))?;
+        Ok(Some(live))
+    }
+
+    /// Reads all Deployments of the namespace.
+    pub async fn deployments(&self) -> Result<Vec<Live>, ClusterError> {
+        let api = self.raw_deployments();
+        let what = format!("Deployments of namespace {}", self.namespace());
+        let params = ListParams::default();
+        let list = self.read(&what, || api.list(&params)).await?;
+        let live = list.items.into_iter().map(|object| {
+            let object = serde_json::to_value(object).map_err(|e| e.to_string())?;
+            Live::new(object)
+        });
+        live.collect::<Result<_, String>>()
+            .map_err(|e| ClusterError::garbled("read", &what, e))
+    }
+
+    /// Sets the number of replicas of a Deployment, unless it changed since `seen`.
+    pub async fn scale(&self, seen: &Live, replicas: u32, dry: bool) -> Result<(), ClusterError> {
+        let name = seen.name();
+        let api = self.api::<Deployment>();
+        // The scale subresource shares the Deployment's resource version. Status updates move it all
+        // the time, so the number of replicas that was seen is the precondition, not the version.
+        let patch = json!([
+            {"op": "test", "path": "/spec/replicas", "value": seen.replicas()},
+            {"op": "replace", "path": "/spec/replicas", "value": replicas},
+        ]);
+        let patch = json_patch(patch);
+        let params = self.patch_params(dry);
+        let what = self.named("Deployment", &name);
+        self.write("scale", &what, || api.patch_scale(&name, &params, &patch))
+            .await
+            .map(drop)
+    }
+
+    /// Gives containers of a Deployment their images: container → image.
+    pub async fn set_images(
+        &self,
+        seen: &Live,
+        images: &BTreeMap<String, String>,
+        dry: bool,
+    ) -> Result<(), ClusterError> {
+        let operations = super::template::image_patch(seen.template(), images);
+        self.patch_deployment("set the image of", seen, operations, dry)
+            .await
+    }
+
+    /// Replaces the pod template of a Deployment.
+    pub async fn set_template(
+        &self,
+        seen: &Live,
+        template: &Value,
+        dry: bool,
+    ) -> Result<(), ClusterError> {
+        let operations = vec![
+            json!({"op": "test", "path": "/metadata/uid", "value": seen.object["metadata"]["uid"]}),
+            json!({"op": "test", "path": "/spec/template", "value": seen.template()}),
+            json!({"op": "replace", "path": "/spec/template", "value": template}),
+        ];
+        self.patch_deployment("update", seen, operations, dry).await
+    }
+
+    /// Sets or removes labels of the Deployment itself (not of its pods).
+    async fn patch_deployment(
+        &self,
+        action: &'static str,
+        seen: &Live,
+        operations: Vec<Value>,
+        dry: bool,
+    ) -> Result<(), ClusterError> {
+        let name = seen.name();
+        let api = self.raw_deployments();
+        let patch = json_patch(Value::Array(operations));
+        let params = self.patch_params(dry);
+        let what = self.named("Deployment", &name);
+        self.write(action, &what, || api.patch(&name, &params, &patch))
+            .await
+            .map(drop)
+    }
+
+    /// Creates a Deployment.
+    pub async fn create_deployment(&self, object: &Value, dry: bool) -> Result<(), ClusterError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let what = self.named("Deployment", name);
+        let object: DynamicObject = serde_json::from_value(object.clone())
+            .map_err(|e| ClusterError::garbled("create", &what, e.to_string()))?;
+        let api = self.raw_deployments();
+        let params = PostParams {
+            dry_run: dry,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        };
+        self.write("create", &what, || api.create(&params, &object))
+            .await
+            .map(drop)
+    }
+
+    /// Deletes a Deployment with its pods; being gone already is fine.
+    pub async fn delete_deployment(&self, seen: &Live, dry: bool) -> Result<(), ClusterError> {
+        let name = seen.name();
+        let api = self.raw_deployments();
+        let params = DeleteParams {
+            dry_run: dry,
+            ..DeleteParams::background()
+        };
+        let what = self.named("Deployment", &name);
+        let outcome = self
+            .write("delete", &what, || api.delete(&name, &params))
+            .await;
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error) if error.reason == super::Reason::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns `Kind namespace/name`, as messages name objects.
+    pub fn named(&self, kind: &str, name: &str) -> String {
+        format!("{kind} {}/{name}", self.namespace())
+    }
+
+    /// Returns the parameters of our patches.
+    pub fn patch_params(&self, dry: bool) -> PatchParams {
+        PatchParams {
+            dry_run: dry,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        }
+    }
+
+    fn raw_deployments(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<Deployment>(&());
+        Api::namespaced_with(self.client().clone(), self.namespace(), &resource)
+    }
+}
+
+/// Returns a JSON patch from its operations.
+pub fn json_patch(operations: Value) -> Patch<()> {
+    // Operations are built by this crate; a malformed one becomes an empty patch, which changes nothing.
+    Patch::Json(serde_json::from_value(operations).unwrap_or_default())
+}
+
+/// Returns `a=b,c=d`.
+pub fn selector_text(labels: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    pairs.join(",")
+}
+
+/// Returns the label pairs that pods of both sides carry.
+pub fn common_labels(stable: &Live, canary: Option<&Live>) -> BTreeMap<String, String> {
+    let theirs = canary.map(Live::pod_labels);
+    stable
+        .selector()
+        .into_iter()
+        .filter(|(k, v)| theirs.as_ref().is_none_or(|t| t.get(k) == Some(v)))
+        .collect()
+}
+
+fn facts(
+    live: &Live,
+    track: Track,
+    tracks: &Tracks,
+    sets: &[ReplicaSet],
+    pods: &[core::Pod],
+) -> Workload {
+    let name = live.name();
+    let meta = &live.typed.metadata;
+    let status = live.typed.status.clone().unwrap_or_default();
+    let count = |n: Option<i32>| u32::try_from(n.unwrap_or(0)).unwrap_or(0);
+    let condition = |kind: &str| {
+        let all = status.conditions.iter().flatten();
+        all.into_iter().find(|c| c.type_ == kind)
+    };
+    let stalled = condition("Progressing")
+        .filter(|c| c.reason.as_deref() == Some("ProgressDeadlineExceeded"))
+        .map(|c| c.message.clone().unwrap_or_default());
+    let refused = condition("ReplicaFailure")
+        .filter(|c| c.status == "True")
+        .map(|c| c.message.clone().unwrap_or_default());
+    let replica_set = current_set(live, sets);
+    let pods = pods
+        .iter()
+        .filter(|pod| belongs(pod, &name))
+        .map(|pod| pod_facts(pod, replica_set.as_deref()))
+        .collect();
+    Workload {
+        replicas: live.replicas(),
+        existing: count(status.replicas),
+        updated: count(status.updated_replicas),
+        ready: count(status.ready_replicas),
+        available: count(status.available_replicas),
+        observed: status.observed_generation.unwrap_or(0) >= meta.generation.unwrap_or(0),
+        images: live.images(),
+        revision: tracks.digest(live.template(), track),
+        replica_set,
+        stalled,
+        refused,
+        pods,
+        name,
+    }
+}
+
+/// Returns the ReplicaSet of the Deployment's latest revision.
+fn current_set(live: &Live, sets: &[ReplicaSet]) -> Option<String> {
+    let revision = live.typed.annotations().get(REVISION)?;
+    let uid = live.typed.uid()?;
+    let current = sets.iter().find(|set| {
+        set.owner_references().iter().any(|o| o.uid == uid)
+            && set.annotations().get(REVISION) == Some(revision)
+    });
+    current.map(ResourceExt::name_any)
+}
+
+/// Returns whether a pod is of the Deployment: its ReplicaSet is named after it and the pod's hash.
+fn belongs(pod: &core::Pod, deployment: &str) -> bool {
+    let Some(hash) = pod.labels().get("pod-template-hash") else {
+        return false;
+    };
+    let owner = format!("{deployment}-{hash}");
+    pod.owner_references()
+        .iter()
+        .any(|o| o.kind == "ReplicaSet" && o.name == owner)
+}
+
+fn pod_facts(pod: &core::Pod, current: Option<&str>) -> Pod {
+    let status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let is = |kind: &str, value: &str| {
+        let mut all = conditions.iter();
+        all.find(|c| c.type_ == kind && c.status == value)
+    };
+    let terminating = pod.metadata.deletion_timestamp.is_some();
+    let containers: Vec<_> = status
+        .init_container_statuses
+        .into_iter()
+        .flatten()
+        .chain(status.container_statuses.into_iter().flatten())
+        .collect();
+    let waiting = containers.iter().filter_map(|c| {
+        let waiting = c.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.clone().unwrap_or_default();
+        Some((
+            c.name.clone(),
+            reason,
+            waiting.message.clone().unwrap_or_default(),
+        ))
+    });
+    let restarts = containers
+        .iter()
+        .map(|c| c.restart_count.max(0))
+        .sum::<i32>();
+    let last_end = containers.iter().find_map(|c| {
+        let last = c.last_state.as_ref()?.terminated.as_ref()?;
+        last.reason.clone()
+    });
+    let owner = pod.owner_references().first().map(|o| o.name.as_str());
+    Pod {
+        name: pod.name_any(),
+        ready: !terminating && is("Ready", "True").is_some(),
+        terminating,
+        current: current.is_none() || owner == current,
+        created: pod
+            .creation_timestamp()
+            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        restarts: u32::try_from(restarts).unwrap_or(0),
+        waiting: waiting.collect(),
+        last_end,
+        unschedulable: is("PodScheduled", "False")
+            .filter(|c| c.reason.as_deref() == Some("Unschedulable"))
+            .map(|c| c.message.clone().unwrap_or_default()),
+    }
+}
