@@ -4,4 +4,7 @@ pub mod analysis;
 pub mod clock;
 pub mod cluster;
 pub mod domain;
+pub mod health;
+pub mod journal;
 pub mod sim;
+pub mod traffic;

@@ -5,25 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::domain::workload::Track;
+use crate::domain::workload::{Track, Tracks};
 
 /// Label keys by which teams tell the two sides apart.
 const USUAL_KEYS: [&str; 6] = ["track", "version", "deployment", "role", "tier", "color"];
-
-/// What tells the two sides apart without being part of the version: labels, and environment
-/// variables that repeat such a label.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Tracks {
-    /// Label key → value on stable (absent: no label) and on the canary.
-    pub labels: BTreeMap<String, (Option<String>, Option<String>)>,
-    /// Environment variables `(container, name)` → value on stable and on the canary.
-    pub env: Vec<(String, String, String, String)>,
-}
 
 impl Tracks {
     /// Returns what tells the two given Deployments apart: labels that one of them selects by and in

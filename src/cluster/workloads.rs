@@ -17,8 +17,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, FIELD_MANAGER, template::Tracks};
-use crate::domain::workload::{Pod, Track, Workload};
+use super::{Cluster, ClusterError, FIELD_MANAGER};
+use crate::domain::workload::{Pod, Track, Tracks, Workload};
 
 /// Annotation by which the Deployment controller numbers its ReplicaSets.
 const REVISION: &str = "deployment.kubernetes.io/revision";

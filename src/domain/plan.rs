@@ -17,6 +17,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What must hold at every step.
     pub checks: Vec<CheckSpec>,
+    /// Requests sent while a step is watched, if any.
+    pub load: Option<Load>,
     /// Seconds between two looks at the checks.
     #[serde(with = "seconds")]
     pub interval: Duration,
@@ -53,6 +55,30 @@ pub struct Step {
     /// Seconds from the start of the step until missing evidence ends it; time at an approval does not count.
     #[serde(with = "seconds")]
     pub deadline: Duration,
+}
+
+/// Requests that are sent to both sides while a step is watched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    /// Requests per second, above 0.
+    pub rate: f64,
+    /// The requests, sent in turn.
+    pub requests: Vec<LoadRequest>,
+}
+
+/// One kind of request of a load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadRequest {
+    /// Method.
+    pub method: String,
+    /// Path with query, beginning with `/`.
+    pub path: String,
+    /// Headers.
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// Body: text is sent as it is, anything else as JSON.
+    pub body: Option<serde_json::Value>,
 }
 
 /// What to do when a release cannot go on by itself.

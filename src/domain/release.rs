@@ -13,7 +13,7 @@ use super::{
     check::Memory,
     plan::{Plan, Step, seconds},
     weight::Percent,
-    workload::Track,
+    workload::{Track, Tracks},
 };
 
 /// Version of the record's format. Readers accept newer additive fields; writers refuse a newer one.
@@ -46,6 +46,10 @@ pub struct Release {
     pub plan: Plan,
     /// Digest of the canary's pod template: the version that is checked and promoted, and no other.
     pub revision: String,
+    /// Images of the version that is released.
+    pub canary_images: BTreeMap<String, String>,
+    /// What tells the two sides apart without being part of the version.
+    pub tracks: Tracks,
     /// Images the canary must have first: container → image. Empty when it has them already.
     pub images: BTreeMap<String, String>,
     /// Whether the canary Deployment is created by this run.
@@ -254,6 +258,19 @@ impl Release {
         match track {
             Track::Stable => &self.stable,
             Track::Canary => &self.canary,
+        }
+    }
+
+    /// Returns from which images to which the release goes, in one line.
+    pub fn change(&self) -> String {
+        let list = |images: &BTreeMap<String, String>| {
+            images.values().cloned().collect::<Vec<_>>().join(", ")
+        };
+        let (from, to) = (list(&self.origin.stable_images), list(&self.canary_images));
+        if from == to {
+            format!("{to} (same image, another template)")
+        } else {
+            format!("{from} → {to}")
         }
     }
 

@@ -35,6 +35,17 @@ impl Track {
     }
 }
 
+/// What tells the two sides apart without being part of the version: labels, and environment
+/// variables that repeat such a label.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tracks {
+    /// Label key → value on stable (absent: no label) and on the canary.
+    pub labels: BTreeMap<String, (Option<String>, Option<String>)>,
+    /// Environment variables `(container, name)` → value on stable and on the canary.
+    pub env: Vec<(String, String, String, String)>,
+}
+
 /// A Deployment and its pods at one moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,260 @@
+//! Expressions over an app's answer, in the Common Expression Language.
+//!
+//! Owns: compiling them once, and evaluating them to a condition or a number. Must not: turn an
+//! error, null, NaN or infinity into a value.
+
+use std::collections::HashMap;
+
+use cel::{Context, Program, Value as Cel};
+use serde_json::Value;
+
+use crate::domain::verdict::Unknown;
+
+/// Longest expression that is compiled, in bytes.
+const LONGEST: usize = 2000;
+
+/// Deepest nesting of brackets that is compiled: the parser is recursive.
+const DEEPEST: usize = 32;
+
+/// A compiled expression over `status` (int), `body` (parsed JSON, or null) and `text`.
+pub struct Expression {
+    program: Program,
+    source: String,
+}
+
+/// Indicates text that is not an expression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{source_text}' is not a CEL expression: {reason}")]
+pub struct ExpressionError {
+    /// The text.
+    pub source_text: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Why an expression has no value.
+pub type NoValue = (Unknown, String);
+
+impl Expression {
+    /// Compiles an expression.
+    pub fn compile(source: &str) -> Result<Self, ExpressionError> {
+        let fail = |reason: String| ExpressionError {
+            source_text: source.to_owned(),
+            reason,
+        };
+        if source.len() > LONGEST {
+            return Err(fail(format!("longer than {LONGEST} bytes")));
+        }
+        if depth(source) > DEEPEST {
+            return Err(fail(format!("brackets nested deeper than {DEEPEST}")));
+        }
+        let program = Program::compile(source).map_err(|e| {
+            let text = e.to_string();
+            fail(text.lines().next().unwrap_or("cannot be parsed").to_owned())
+        })?;
+        Ok(Self {
+            program,
+            source: source.to_owned(),
+        })
+    }
+
+    /// Evaluates to a condition.
+    pub fn condition(&self, status: u16, body: &[u8]) -> Result<bool, NoValue> {
+        match self.value(status, body)? {
+            Cel::Bool(holds) => Ok(holds),
+            Cel::Null => Err((Unknown::NoData, format!("{} is null", self.source))),
+            other => {
+                let text = format!(
+                    "{} is {:?}, not true or false",
+                    self.source,
+                    other.type_of()
+                );
+                Err((Unknown::Query, text))
+            }
+        }
+    }
+
+    /// Evaluates to a finite number.
+    pub fn number(&self, status: u16, body: &[u8]) -> Result<f64, NoValue> {
+        #[expect(clippy::cast_precision_loss, reason = "counters stay far below 2^53")]
+        let number = match self.value(status, body)? {
+            Cel::Int(n) => n as f64,
+            Cel::UInt(n) => n as f64,
+            Cel::Float(n) => n,
+            Cel::Null => return Err((Unknown::NoData, format!("{} is null", self.source))),
+            other => {
+                let text = format!("{} is {:?}, not a number", self.source, other.type_of());
+                return Err((Unknown::Query, text));
+            }
+        };
+        if number.is_finite() {
+            Ok(number)
+        } else {
+            Err((Unknown::NoData, format!("{} is {number}", self.source)))
+        }
+    }
+
+    fn value(&self, status: u16, body: &[u8]) -> Result<Cel, NoValue> {
+        let json: Value = if body.is_empty() {
+            Value::Null
+        } else if let Ok(json) = serde_json::from_slice(body) {
+            json
+        } else if self.source.contains("body") {
+            let start = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+            return Err((
+                Unknown::NoData,
+                format!("the answer is not JSON: {start:?}"),
+            ));
+        } else {
+            Value::Null
+        };
+        let mut context = Context::default();
+        context.add_variable_from_value("status", i64::from(status));
+        context.add_variable_from_value("body", to_cel(&json));
+        let text = String::from_utf8_lossy(body).into_owned();
+        context.add_variable_from_value("text", text);
+        self.program.execute(&context).map_err(|error| {
+            let why = if json.is_null() {
+                Unknown::NoData
+            } else {
+                match &error {
+                    cel::ExecutionError::NoSuchKey(_) => Unknown::NoData,
+                    cel::ExecutionError::DivisionByZero(_) => Unknown::NoTraffic,
+                    _ => Unknown::Query,
+                }
+            };
+            (why, format!("{}: {error}", self.source))
+        })
+    }
+}
+
+/// Returns JSON as a CEL value; whole numbers are ints, whatever their sign, so that they compare.
+fn to_cel(json: &Value) -> Cel {
+    match json {
+        Value::Null => Cel::Null,
+        Value::Bool(b) => Cel::Bool(*b),
+        Value::Number(n) => n
+            .as_i64()
+            .map(Cel::Int)
+            .or_else(|| n.as_f64().map(Cel::Float))
+            .unwrap_or(Cel::Null),
+        Value::String(s) => Cel::from(s.as_str()),
+        Value::Array(items) => Cel::from(items.iter().map(to_cel).collect::<Vec<_>>()),
+        Value::Object(map) => {
+            let map: HashMap<String, Cel> =
+                map.iter().map(|(k, v)| (k.clone(), to_cel(v))).collect();
+            Cel::from(map)
+        }
+    }
+}
+
+fn depth(source: &str) -> usize {
+    let (mut now, mut most) = (0_usize, 0);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => now += 1,
+            b')' | b']' | b'}' => now = now.saturating_sub(1),
+            b'!' | b'-' | b'?' => most = most.max(now + 1),
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(source: &str, body: &str) -> Result<f64, Unknown> {
+        let expression = Expression::compile(source).unwrap();
+        expression
+            .number(200, body.as_bytes())
+            .map_err(|(why, _)| why)
+    }
+
+    fn condition(source: &str, body: &str) -> Result<bool, Unknown> {
+        let expression = Expression::compile(source).unwrap();
+        expression
+            .condition(200, body.as_bytes())
+            .map_err(|(why, _)| why)
+    }
+
+    #[test]
+    fn the_examples_of_the_documentation_work() {
+        assert_eq!(
+            condition(r#"body.status == "healthy""#, r#"{"status":"healthy"}"#),
+            Ok(true)
+        );
+        assert_eq!(
+            condition(r#"body.status == "healthy""#, r#"{"status":"sick"}"#),
+            Ok(false)
+        );
+        let rate = "double(body.successfulTransactions) / double(body.totalTransactions)";
+        let body = r#"{"successfulTransactions":97,"totalTransactions":100}"#;
+        assert_eq!(number(rate, body), Ok(0.97));
+    }
+
+    #[test]
+    fn zero_by_zero_is_not_a_number() {
+        let rate = "double(body.good) / double(body.total)";
+        assert_eq!(
+            number(rate, r#"{"good":0,"total":0}"#),
+            Err(Unknown::NoData)
+        );
+        assert!(number("body.good / body.total", r#"{"good":0,"total":0}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_not_there_has_no_value() {
+        for body in [
+            "",
+            "null",
+            "{}",
+            r#"{"n":null}"#,
+            "<html>",
+            "NaN",
+            "Inf",
+            "[]",
+            "\"text\"",
+        ] {
+            assert!(number("body.n", body).is_err(), "{body}");
+            assert!(
+                condition("body.n == 1", body).is_err() || body.contains("null"),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_where_a_number_should_be_is_a_wrong_question() {
+        assert_eq!(number("body.n", r#"{"n":"12"}"#), Err(Unknown::Query));
+        assert_eq!(number("body.n", r#"{"n":"NaN"}"#), Err(Unknown::Query));
+    }
+
+    #[test]
+    fn small_and_large_numbers_are_read_exactly() {
+        assert_eq!(number("body.n", r#"{"n":1e-05}"#), Ok(1e-05));
+        assert_eq!(
+            number("body.n", r#"{"n":9007199254740993}"#),
+            Ok(9_007_199_254_740_992.0)
+        );
+        assert!(number("body.n", r#"{"n":1e999}"#).is_err());
+    }
+
+    #[test]
+    fn ints_compare_with_ints_of_either_sign() {
+        assert_eq!(condition("body.n + 1 > 5", r#"{"n":7}"#), Ok(true));
+        assert_eq!(
+            condition("status == 200 && body.n < 0", r#"{"n":-7}"#),
+            Ok(true)
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused_when_it_is_compiled() {
+        assert!(Expression::compile("body.").is_err());
+        assert!(Expression::compile("").is_err());
+        assert!(Expression::compile(&"(".repeat(5000)).is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! A bounded stream of requests to both sides, for apps that nobody uses at night.
+//!
+//! Owns: sending at a rate, spreading by the present split, counting answers. Must not: judge, or
+//! send more than was asked: a request that finds too many unanswered ones is left out and counted.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::{
+    cluster::{Cluster, forward::AppRequest},
+    domain::plan::Load,
+};
+
+/// Requests without an answer at any time, at most.
+const IN_FLIGHT: usize = 32;
+
+/// Highest rate, in requests per second: this is a probe, not a benchmark.
+pub const HIGHEST_RATE: f64 = 200.0;
+
+/// Longest time a request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A pod that may receive requests, and its share of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Destination {
+    /// The pod.
+    pub pod: String,
+    /// Its port.
+    pub port: u16,
+    /// Its share of all requests, between 0 and 1.
+    pub share: f64,
+}
+
+/// What a load has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadCounts {
+    /// Requests sent.
+    pub sent: u64,
+    /// Answers with a status below 500.
+    pub answered: u64,
+    /// Answers with a status of 500 or more, and requests without an answer.
+    pub failed: u64,
+    /// Requests left out because too many were unanswered.
+    pub left_out: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    destinations: Mutex<Vec<(Destination, f64)>>,
+    in_flight: AtomicUsize,
+    sent: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    left_out: AtomicU64,
+}
+
+/// A running load; it ends when dropped.
+pub struct Runner {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+// === impl Runner ===
+
+impl Runner {
+    /// Starts sending; nothing is sent until there are destinations.
+    pub fn start(cluster: &Cluster, load: &Load) -> Self {
+        let shared = Arc::new(Shared::default());
+        let requests: Vec<Arc<AppRequest>> = load
+            .requests
+            .iter()
+            .map(|r| {
+                let mut headers = r.headers.clone();
+                let body = match &r.body {
+                    None => Bytes::new(),
+                    Some(Value::String(text)) => Bytes::from(text.clone()),
+                    Some(json) => {
+                        let kind = "content-type".to_owned();
+                        headers.entry(kind).or_insert("application/json".to_owned());
+                        Bytes::from(json.to_string())
+                    }
+                };
+                let method = Method::from_bytes(r.method.to_ascii_uppercase().as_bytes());
+                Arc::new(AppRequest {
+                    method: method.unwrap_or(Method::GET),
+                    path: r.path.clone(),
+                    headers,
+                    body,
+                })
+            })
+            .collect();
+        let pause = Duration::from_secs_f64(1.0 / load.rate.clamp(0.001, HIGHEST_RATE));
+        let task = tokio::spawn(send(cluster.clone(), shared.clone(), requests, pause));
+        Self { shared, task }
+    }
+
+    /// Says where requests go from now on.
+    pub fn aim(&self, destinations: Vec<Destination>) {
+        let mut aimed = self.shared.lock();
+        let unchanged = aimed.len() == destinations.len()
+            && aimed.iter().zip(&destinations).all(|((a, _), b)| a == b);
+        if !unchanged {
+            *aimed = destinations.into_iter().map(|d| (d, 0.0)).collect();
+        }
+    }
+
+    /// Returns what was done so far.
+    pub fn counts(&self) -> LoadCounts {
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        LoadCounts {
+            sent: get(&self.shared.sent),
+            answered: get(&self.shared.answered),
+            failed: get(&self.shared.failed),
+            left_out: get(&self.shared.left_out),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Destination, f64)>> {
+        self.destinations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the destination whose turn it is: each saves up its share and pays with 1.
+    fn next(&self) -> Option<Destination> {
+        let mut destinations = self.lock();
+        for (destination, credit) in destinations.iter_mut() {
+            *credit += destination.share;
+        }
+        let (destination, credit) = destinations
+            .iter_mut()
+            .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        *credit -= 1.0;
+        Some(destination.clone())
+    }
+}
+
+async fn send(
+    cluster: Cluster,
+    shared: Arc<Shared>,
+    requests: Vec<Arc<AppRequest>>,
+    pause: Duration,
+) {
+    let mut turn = requests.iter().cycle();
+    // Requests end with the load: dropping the set aborts what is unanswered.
+    let mut flying = tokio::task::JoinSet::new();
+    while let Some(request) = turn.next() {
+        cluster.clock().sleep(pause).await;
+        while flying.try_join_next().is_some() {}
+        let Some(to) = shared.next() else {
+            continue;
+        };
+        if shared.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT {
+            shared.left_out.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        shared.sent.fetch_add(1, Ordering::Relaxed);
+        let (cluster, shared, request) = (cluster.clone(), shared.clone(), request.clone());
+        flying.spawn(async move {
+            let answer = cluster.ask_pod(&to.pod, to.port, &request, TIMEOUT).await;
+            let fine = answer.is_ok_and(|a| a.status < 500);
+            let counter = if fine {
+                &shared.answered
+            } else {
+                &shared.failed
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_follow_the_shares() {
+        let shared = Shared::default();
+        let to = |pod: &str, share| {
+            let destination = Destination {
+                pod: pod.into(),
+                port: 80,
+                share,
+            };
+            (destination, 0.0)
+        };
+        *shared.lock() = vec![to("a", 0.75), to("b", 0.25)];
+        let sent: String = (0..8)
+            .filter_map(|_| shared.next())
+            .map(|d| d.pod)
+            .collect();
+        assert_eq!(sent.matches('b').count(), 2);
+        assert_eq!(sent.len(), 8);
+    }
+
+    #[test]
+    fn without_destinations_nothing_is_sent() {
+        assert_eq!(Shared::default().next(), None);
+    }
+}

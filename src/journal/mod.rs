@@ -1,0 +1,338 @@
+//! The record of a release in the cluster: one ConfigMap per app.
+//!
+//! Owns: loading and saving by compare-and-swap, who holds a run, past runs. Must not: decide. The
+//! record is saved before each change it announces; a save that fails because somebody else saved
+//! first means that another driver has the run.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    ResourceExt,
+    api::{ListParams, ObjectMeta, PostParams},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cluster::{Cluster, ClusterError, FIELD_MANAGER, Reason},
+    domain::{
+        decide::elapsed,
+        release::{Entry, FORMAT, Holder, Outcome, Release},
+    },
+};
+
+/// A driver that has not shown itself for so long is taken over.
+pub const STALE: Duration = Duration::from_secs(90);
+
+/// A driver shows itself at least this often.
+pub const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// Past runs kept.
+const PAST_RUNS: usize = 20;
+
+/// Times a save is tried while the server is at fault.
+const ATTEMPTS: u32 = 5;
+
+/// Pause between two tries of a save.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Label of all journals.
+const APP_LABEL: &str = "canaryctl.dev/app";
+
+/// Keys of the ConfigMap.
+const RELEASE: &str = "release.json";
+const PAST: &str = "history.json";
+
+/// A finished run, as `history` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PastRun {
+    /// Name of the run.
+    pub id: String,
+    /// The version it released.
+    pub revision: String,
+    /// From which images to which.
+    pub change: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// What happened.
+    pub trail: Vec<Entry>,
+}
+
+/// A record as it was loaded or saved last.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    /// The latest run.
+    pub release: Release,
+    /// Earlier runs, oldest first.
+    pub past: Vec<PastRun>,
+    version: Option<String>,
+}
+
+/// Indicates that the journal could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// Another driver has the run.
+    #[error("{who} holds the release since {since}")]
+    Held {
+        /// User and host, or the URL of the CI job.
+        who: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Somebody else saved in between.
+    #[error("another run took over the release{}", .0.as_ref().map(|w| format!(": {w}")).unwrap_or_default())]
+    Lost(Option<String>),
+    /// The record was written by a newer version of this tool.
+    #[error("the journal has format {0}, written by a newer canaryctl; update this one")]
+    Newer(u32),
+    /// The record cannot be understood.
+    #[error("the journal {name} cannot be read: {reason}")]
+    Damaged {
+        /// Its ConfigMap.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The API server does not serve it.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+/// The journal of one app.
+#[derive(Clone)]
+pub struct Journal {
+    cluster: Cluster,
+    app: String,
+}
+
+/// Returns the name of an app's ConfigMap.
+pub fn config_map(app: &str) -> String {
+    format!("{FIELD_MANAGER}-{app}")
+}
+
+/// Loads the journals of all apps of a namespace, or of all namespaces.
+pub async fn all(cluster: &Cluster, everywhere: bool) -> Result<Vec<Saved>, JournalError> {
+    let params = ListParams::default().labels(APP_LABEL);
+    let api = if everywhere {
+        kube::Api::<ConfigMap>::all(cluster.client().clone())
+    } else {
+        cluster.api::<ConfigMap>()
+    };
+    let what = if everywhere {
+        "the journals of all namespaces".to_owned()
+    } else {
+        format!("the journals of namespace {}", cluster.namespace())
+    };
+    let maps = cluster.read(&what, || api.list(&params)).await?;
+    maps.items.iter().map(parse).collect()
+}
+
+// === impl Journal ===
+
+impl Journal {
+    /// Returns the journal of `app`.
+    pub fn new(cluster: Cluster, app: impl Into<String>) -> Self {
+        Self {
+            cluster,
+            app: app.into(),
+        }
+    }
+
+    /// Returns the name of the object, as messages name it.
+    pub fn what(&self) -> String {
+        self.cluster.named("ConfigMap", &config_map(&self.app))
+    }
+
+    /// Loads the record; `None` when there never was a run.
+    pub async fn load(&self) -> Result<Option<Saved>, JournalError> {
+        let api = self.cluster.api::<ConfigMap>();
+        let name = config_map(&self.app);
+        let map = self
+            .cluster
+            .read_opt(&self.what(), || api.get(&name))
+            .await?;
+        map.as_ref().map(parse).transpose()
+    }
+
+    /// Begins a run: keeps the one before as history and makes `holder` the driver.
+    pub async fn begin(
+        &self,
+        release: Release,
+        before: Option<Saved>,
+        holder: Holder,
+    ) -> Result<Saved, JournalError> {
+        if let Some(before) = &before {
+            refuse_newer(&before.release)?;
+        }
+        let (mut past, version) = before
+            .map(|saved| {
+                let mut past = saved.past;
+                past.push(past_run(&saved.release));
+                (past, saved.version)
+            })
+            .unwrap_or_default();
+        let excess = past.len().saturating_sub(PAST_RUNS);
+        past.drain(..excess);
+        let mut saved = Saved {
+            release,
+            past,
+            version,
+        };
+        saved.release.holder = Some(holder);
+        self.put(&mut saved).await?;
+        Ok(saved)
+    }
+
+    /// Makes `holder` the driver of a run. A run held by somebody who lives is refused, unless
+    /// `force`: a rollback beats everything.
+    pub async fn take(
+        &self,
+        mut saved: Saved,
+        holder: Holder,
+        force: bool,
+    ) -> Result<Saved, JournalError> {
+        refuse_newer(&saved.release)?;
+        if let Some(other) = &saved.release.holder
+            && other.id != holder.id
+            && !force
+            && elapsed(other.heartbeat, holder.heartbeat) < STALE
+        {
+            return Err(JournalError::Held {
+                who: other.who.clone(),
+                since: other.since,
+            });
+        }
+        saved.release.holder = Some(holder);
+        self.put(&mut saved).await?;
+        Ok(saved)
+    }
+
+    /// Saves the record; fails when somebody else saved since.
+    pub async fn save(&self, saved: &mut Saved) -> Result<(), JournalError> {
+        self.put(saved).await
+    }
+
+    async fn put(&self, saved: &mut Saved) -> Result<(), JournalError> {
+        let api = self.cluster.api::<ConfigMap>();
+        let name = config_map(&self.app);
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let mut attempt = 1;
+        loop {
+            let map = self.object(saved)?;
+            let what = self.what();
+            let outcome = if saved.version.is_some() {
+                let put = || api.replace(&name, &params, &map);
+                self.cluster.write("save", &what, put).await
+            } else {
+                let post = || api.create(&params, &map);
+                self.cluster.write("create", &what, post).await
+            };
+            let error = match outcome {
+                Ok(map) => {
+                    saved.version = map.resource_version();
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let unclear = error.reason.is_outage();
+            let beaten = matches!(error.reason, Reason::Conflict | Reason::Exists);
+            if !unclear && !beaten || attempt == ATTEMPTS {
+                return Err(error.into());
+            }
+            if unclear {
+                self.cluster.clock().sleep(PAUSE).await;
+            }
+            // The answer to our own save may have been lost: then the cluster has what we meant.
+            match self.load().await? {
+                Some(there) if there.release == saved.release => {
+                    saved.version = there.version;
+                    return Ok(());
+                }
+                Some(there) if there.version == saved.version => {}
+                Some(there) => {
+                    let who = there.release.holder.map(|h| h.who);
+                    return Err(JournalError::Lost(who));
+                }
+                None => saved.version = None,
+            }
+            attempt += 1;
+        }
+    }
+
+    fn object(&self, saved: &Saved) -> Result<ConfigMap, JournalError> {
+        let name = config_map(&self.app);
+        let damaged = |e: serde_json::Error| JournalError::Damaged {
+            name: name.clone(),
+            reason: e.to_string(),
+        };
+        let release = serde_json::to_string(&saved.release).map_err(damaged)?;
+        let past = serde_json::to_string(&saved.past).map_err(damaged)?;
+        let labels = [
+            (APP_LABEL, self.app.as_str()),
+            ("app.kubernetes.io/managed-by", FIELD_MANAGER),
+        ];
+        let owned = |(k, v): (&str, &str)| (k.to_owned(), v.to_owned());
+        Ok(ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(self.cluster.namespace().to_owned()),
+                labels: Some(labels.map(owned).into_iter().collect()),
+                resource_version: saved.version.clone(),
+                ..ObjectMeta::default()
+            },
+            data: Some(BTreeMap::from([
+                (RELEASE.to_owned(), release),
+                (PAST.to_owned(), past),
+            ])),
+            ..ConfigMap::default()
+        })
+    }
+}
+
+/// Returns the run as a line of history.
+pub fn past_run(release: &Release) -> PastRun {
+    PastRun {
+        id: release.id.clone(),
+        revision: release.revision.clone(),
+        change: release.change(),
+        started: release.started,
+        ended: release.ended,
+        outcome: release.ending.filter(|_| release.is_over()),
+        trail: release.trail.clone(),
+    }
+}
+
+fn refuse_newer(release: &Release) -> Result<(), JournalError> {
+    if release.version > FORMAT {
+        return Err(JournalError::Newer(release.version));
+    }
+    Ok(())
+}
+
+fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {
+    let name = map.name_any();
+    let damaged = |reason: String| JournalError::Damaged {
+        name: name.clone(),
+        reason,
+    };
+    let data = map.data.as_ref();
+    let text = |key: &str| data.and_then(|d| d.get(key));
+    let release = text(RELEASE).ok_or_else(|| damaged(format!("it has no {RELEASE}")))?;
+    let release = serde_json::from_str(release).map_err(|e| damaged(e.to_string()))?;
+    let past = text(PAST).map(|past| serde_json::from_str(past));
+    let past = past.transpose().map_err(|e| damaged(e.to_string()))?;
+    Ok(Saved {
+        release,
+        past: past.unwrap_or_default(),
+        version: map.resource_version(),
+    })
+}

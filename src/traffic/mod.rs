@@ -1,0 +1,124 @@
+//! Moving traffic: the seam, and the table of routers.
+//!
+//! Owns: what a router must be able to do, and which there are. Must not: judge health or know
+//! plans. A new router is one file here and one line in [`PROVIDERS`]; configuration, detection,
+//! help, completions and the contract tests follow from the table.
+
+pub mod replicas;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ClusterError, objects::Survey, workloads::Sides},
+    domain::{
+        split::{Grain, Split},
+        weight::Percent,
+        workload::Workload,
+    },
+};
+
+/// Every router, in the order in which they are detected: the most specific first.
+pub const PROVIDERS: &[&dyn Provider] = &[&replicas::Replicas];
+
+/// Returns a provider by name.
+pub fn provider(name: &str) -> Option<&'static dyn Provider> {
+    PROVIDERS.iter().find(|p| p.name() == name).copied()
+}
+
+/// Indicates that traffic could not be read or moved.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TrafficError {
+    /// No router has this name.
+    #[error("no router '{name}'; there are: {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The options of a router cannot be used.
+    #[error("router {router}: {reason}")]
+    Options {
+        /// The router.
+        router: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The cluster is set up so that this router must not act.
+    #[error("{0}")]
+    Refused(String),
+    /// The API server refuses or does not answer.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+/// What a router is bound to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Name of the stable Deployment.
+    pub stable: String,
+    /// Name of the canary Deployment.
+    pub canary: String,
+    /// Name of the Service of both, where known.
+    pub service: Option<String>,
+    /// Pods of both sides together at the start.
+    pub total: u32,
+}
+
+/// Both sides at one moment, as facts and as objects.
+pub struct Scene<'a> {
+    /// Facts about stable.
+    pub stable: &'a Workload,
+    /// Facts about the canary, if it exists.
+    pub canary: Option<&'a Workload>,
+    /// The objects behind the facts.
+    pub sides: &'a Sides,
+}
+
+/// A kind of router: an entry of [`PROVIDERS`].
+#[async_trait]
+pub trait Provider: Sync {
+    /// Returns its name in configuration.
+    fn name(&self) -> &'static str;
+
+    /// Returns one line for `--help`.
+    fn about(&self) -> &'static str;
+
+    /// Reads its options from configuration; unknown keys are errors.
+    fn options(
+        &self,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Value, erased_serde::Error>;
+
+    /// Returns the JSON Schema of its options.
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
+
+    /// Returns why this router fits the app, if it does.
+    fn detect(&self, survey: &Survey, target: &Target) -> Option<String>;
+
+    /// Binds the router to an app.
+    async fn bind(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+    ) -> Result<Box<dyn Router>, TrafficError>;
+}
+
+/// A router bound to an app.
+#[async_trait]
+pub trait Router: Send + Sync {
+    /// Returns how finely it divides.
+    fn grain(&self) -> Grain;
+
+    /// Reads the division of traffic and compares it with `wanted`.
+    async fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError>;
+
+    /// Makes the next safe changes towards `to`, none when it is only a matter of waiting, and
+    /// returns them in words. Called again until [`Split::settled`].
+    async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError>;
+
+    /// Lets go of what was pinned for the release; harmless when nothing is.
+    async fn unpin(&self) -> Result<(), TrafficError>;
+}
