@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod clock;
 pub mod cluster;
 pub mod domain;
+pub mod engine;
 pub mod health;
 pub mod journal;
 pub mod sim;

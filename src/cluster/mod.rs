@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod connect;
+pub mod discover;
 pub mod error;
 pub mod forward;
 pub mod objects;
@@ -106,7 +107,7 @@ impl Cluster {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let error = match self.once("read", what, request()).await {
+            let error = match self.once("read", what, Box::pin(request())).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -152,7 +153,7 @@ impl Cluster {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let error = match self.once(action, what, request()).await {
+            let error = match self.once(action, what, Box::pin(request())).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

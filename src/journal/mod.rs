@@ -133,6 +133,22 @@ pub async fn all(cluster: &Cluster, everywhere: bool) -> Result<Vec<Saved>, Jour
     maps.items.iter().map(parse).collect()
 }
 
+impl Saved {
+    /// Returns whether the record is in the cluster.
+    pub fn is_recorded(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// Returns a record that is not in the cluster yet.
+    pub fn unsaved(release: Release, past: Vec<PastRun>) -> Self {
+        Self {
+            release,
+            past,
+            version: None,
+        }
+    }
+}
+
 // === impl Journal ===
 
 impl Journal {

@@ -1,0 +1,154 @@
+//! Carrying out one action.
+//!
+//! Owns: turning an action into writes. Must not: conclude that a write had its effect; the next
+//! round looks.
+
+use kube::{
+    Api,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::Value;
+
+use super::{Engine, EngineError};
+use crate::{
+    cluster::{
+        ClusterError,
+        workloads::{Live, Sides},
+    },
+    domain::{
+        decide::{Action, Observation},
+        event::EventKind,
+        plan::Strategy,
+        workload::{Track, Workload},
+    },
+    traffic::Scene,
+};
+
+impl Engine {
+    /// Carries out an action; returns whether anything was changed.
+    pub(super) async fn act(
+        &mut self,
+        action: &Action,
+        sides: &Sides,
+        seen: &Observation,
+    ) -> Result<bool, EngineError> {
+        let release = &self.saved.release;
+        let live = |track: Track| {
+            sides.live(track).ok_or_else(|| {
+                let what = self.cluster.named("Deployment", release.deployment(track));
+                EngineError::from(ClusterError::garbled("find", &what, "it is gone"))
+            })
+        };
+        let said = match action {
+            Action::CreateCanary => {
+                let stable = live(Track::Stable)?;
+                let object =
+                    release
+                        .tracks
+                        .canary_of(&stable.object, &release.canary, &release.images);
+                self.cluster.create_deployment(&object, false).await?;
+                vec![format!(
+                    "create Deployment {} from {}",
+                    release.canary, release.stable
+                )]
+            }
+            Action::SetImages => {
+                let canary = live(Track::Canary)?;
+                self.cluster
+                    .set_images(canary, &release.images, false)
+                    .await?;
+                let images: Vec<&str> = release.images.values().map(String::as_str).collect();
+                vec![format!(
+                    "set image of {} to {}",
+                    release.canary,
+                    images.join(", ")
+                )]
+            }
+            Action::Shift(weight) => {
+                let absent = Workload::default();
+                let scene = Scene {
+                    stable: seen.stable.as_ref().unwrap_or(&absent),
+                    canary: seen.canary.as_ref(),
+                    sides,
+                };
+                self.router.shift(*weight, &scene).await?
+            }
+            Action::Scale(track, replicas) => {
+                let side = live(*track)?;
+                self.cluster.scale(side, *replicas, false).await?;
+                let (name, now) = (side.name(), side.replicas());
+                vec![format!("scale {name} from {now} to {replicas}")]
+            }
+            Action::UpdateStable => {
+                let (stable, canary) = (live(Track::Stable)?, live(Track::Canary)?);
+                self.update_stable(stable, canary).await?;
+                vec![format!(
+                    "give {} the version of {}",
+                    release.stable, release.canary
+                )]
+            }
+            Action::RestoreStable => {
+                let stable = live(Track::Stable)?;
+                let template = self.recorded_template().await?;
+                self.cluster.set_template(stable, &template, false).await?;
+                vec![format!("give {} its old template back", release.stable)]
+            }
+            Action::DeleteCanary => {
+                let canary = live(Track::Canary)?;
+                self.cluster.delete_deployment(canary, false).await?;
+                vec![format!("delete Deployment {}", release.canary)]
+            }
+            Action::Unpin => {
+                self.router.unpin().await?;
+                vec!["restore what was pinned".to_owned()]
+            }
+            Action::Wait { .. } | Action::Stop(..) => Vec::new(),
+        };
+        let acted = !said.is_empty();
+        for what in said {
+            self.tell(EventKind::Acting { what });
+        }
+        Ok(acted)
+    }
+
+    async fn update_stable(&self, stable: &Live, canary: &Live) -> Result<(), EngineError> {
+        let release = &self.saved.release;
+        match release.plan.promote.strategy {
+            Strategy::Template => {
+                let template = release.tracks.carry(canary.template(), Track::Canary);
+                self.cluster.set_template(stable, &template, false).await?;
+            }
+            Strategy::Image | Strategy::Swap | Strategy::None => {
+                self.cluster
+                    .set_images(stable, &canary.images(), false)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads stable's template from before the promotion: Kubernetes keeps it in a ReplicaSet. It is
+    /// not copied into the journal, because templates may hold secrets.
+    async fn recorded_template(&self) -> Result<Value, EngineError> {
+        let name = self.saved.release.origin.stable_replica_set.clone();
+        let name = name.unwrap_or_default();
+        let what = self.cluster.named("ReplicaSet", &name);
+        let resource = ApiResource::erase::<k8s_openapi::api::apps::v1::ReplicaSet>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(
+            self.cluster.client().clone(),
+            self.cluster.namespace(),
+            &resource,
+        );
+        let set = self.cluster.read(&what, || api.get(&name)).await?;
+        let mut template = set.data["spec"]["template"].clone();
+        if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
+            labels.remove("pod-template-hash");
+        }
+        let revision = self.saved.release.tracks.digest(&template, Track::Stable);
+        if revision != self.saved.release.origin.stable_revision {
+            let text = "it does not hold the template that stable had";
+            return Err(ClusterError::garbled("restore from", &what, text).into());
+        }
+        Ok(template)
+    }
+}

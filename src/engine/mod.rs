@@ -1,0 +1,355 @@
+//! The loop: observe → decide → journal → act → verify → report → wait.
+//!
+//! Owns: the order of these, resuming, and waiting. Must not: decide (that is `domain::decide`),
+//! print, or read the environment. Intent is saved before each change; what a change achieved is
+//! found by looking, never assumed.
+
+mod act;
+mod observe;
+pub mod start;
+pub mod status;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use tokio::sync::watch;
+
+use crate::{
+    cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake},
+    domain::{
+        decide::{Action, Decision, Goal, Looks, Request, decide, elapsed},
+        event::{Event, EventKind},
+        release::{Cause, Entry, Outcome, Phase, Release},
+        verdict::CheckResult,
+        weight::Percent,
+    },
+    health::{HealthError, Probe, load::Runner},
+    journal::{HEARTBEAT, Journal, JournalError, Saved},
+    traffic::{Router, TrafficError},
+};
+
+/// How long the API server may be out of reach before a run gives up.
+pub const API_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Pause after a round that failed.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Longest wait while pods come and go, should the watch be lost.
+const MOVING: Duration = Duration::from_secs(5);
+
+/// Receives every event of a run.
+pub type Sink = Box<dyn FnMut(&Event) + Send>;
+
+/// How one sitting ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// How.
+    pub outcome: Outcome,
+    /// Why the release was ended before its plan, if it was.
+    pub cause: Option<Cause>,
+    /// The same as a sentence.
+    pub text: String,
+    /// The record at the end.
+    pub release: Release,
+}
+
+/// Indicates that a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal could not be read or written, or another driver has the run.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The API server refuses or does not answer.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Traffic could not be read or moved.
+    #[error(transparent)]
+    Traffic(#[from] TrafficError),
+    /// A check cannot be used as configured.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// The release cannot start as things are.
+    #[error("{text}")]
+    Refused {
+        /// Why.
+        text: String,
+        /// The next thing to try.
+        hint: String,
+    },
+}
+
+impl EngineError {
+    /// Returns whether the next look may find the trouble gone.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Cluster(error)
+            | Self::Traffic(TrafficError::Cluster(error))
+            | Self::Journal(JournalError::Cluster(error)) => error.is_passing(),
+            Self::Journal(_) | Self::Traffic(_) | Self::Health(_) | Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// How a sitting is driven.
+pub struct Drive {
+    /// How far to go.
+    pub goal: Goal,
+    /// One evaluation and at most one change.
+    pub once: bool,
+    /// What is asked of the run while it goes; `None` is nothing.
+    pub requests: watch::Receiver<Option<Request>>,
+}
+
+/// A run being driven.
+pub struct Engine {
+    cluster: Cluster,
+    journal: Option<Journal>,
+    router: Box<dyn Router>,
+    probes: BTreeMap<String, Box<dyn Probe>>,
+    service: Option<Service>,
+    labels: BTreeMap<String, String>,
+    saved: Saved,
+    /// The record as the cluster has it.
+    persisted: Option<Release>,
+    persisted_at: Timestamp,
+    results: Results,
+    load: Option<Runner>,
+    waiting_for: String,
+    audit_warned: bool,
+    canary_uid: Option<String>,
+    holder: String,
+    who: String,
+    sink: Sink,
+}
+
+/// Latest results of the checks, valid for one phase.
+#[derive(Default)]
+struct Results {
+    phase: Option<(Phase, Timestamp)>,
+    looked: Option<Timestamp>,
+    canary: Vec<CheckResult>,
+    stable: Vec<CheckResult>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Drives the run until it ends, stops, or cannot go on.
+    pub async fn run(&mut self, mut drive: Drive) -> Result<End, EngineError> {
+        let wake = self.cluster.wake(&self.labels);
+        let mut trouble_since: Option<Timestamp> = None;
+        loop {
+            let request = *drive.requests.borrow_and_update();
+            match self.round(&drive, request).await {
+                Ok(Next::Wait { until, moving }) => {
+                    trouble_since = None;
+                    if drive.once {
+                        return self.rest().await;
+                    }
+                    self.wait(until, moving, &wake, &mut drive.requests).await;
+                }
+                Ok(Next::Acted) if drive.once => return self.rest().await,
+                Ok(Next::Acted) => trouble_since = None,
+                Ok(Next::End(end)) => return Ok(*end),
+                Err(error) if error.is_passing() => {
+                    let now = self.cluster.clock().now();
+                    let since = *trouble_since.get_or_insert(now);
+                    if elapsed(since, now) >= API_PATIENCE {
+                        return Err(error);
+                    }
+                    self.say_waiting(&error.to_string(), since);
+                    self.cluster.clock().sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Returns the record as it is meant now.
+    pub fn release(&self) -> &Release {
+        &self.saved.release
+    }
+
+    /// Sends an event to the sink without a trace in the journal.
+    pub fn tell(&mut self, kind: EventKind) {
+        let at = self.cluster.clock().now();
+        (self.sink)(&Event { at, kind });
+    }
+
+    async fn round(
+        &mut self,
+        drive: &Drive,
+        request: Option<Request>,
+    ) -> Result<Next, EngineError> {
+        let (sides, seen) = self.observe(drive.goal, request).await?;
+        let Decision {
+            release,
+            action,
+            events,
+        } = decide(&self.saved.release, &seen);
+        self.saved.release = release;
+        for event in &events {
+            self.record(event);
+        }
+        let acts = !matches!(action, Action::Wait { .. });
+        self.save(acts).await?;
+        for event in &events {
+            (self.sink)(event);
+            self.audit(event).await;
+        }
+        self.steer_load(&sides, &seen);
+        match action {
+            Action::Wait { until, what } => {
+                self.say_waiting(&what, self.saved.release.since);
+                Ok(Next::Wait {
+                    until,
+                    moving: false,
+                })
+            }
+            Action::Stop(outcome, text) => self.stop(outcome, text).await.map(Next::End),
+            action => {
+                if self.act(&action, &sides, &seen).await? {
+                    return Ok(Next::Acted);
+                }
+                let what = seen.split.waits_for.clone().unwrap_or_default();
+                self.say_waiting(&what, self.saved.release.since);
+                Ok(Next::Wait {
+                    until: seen.now,
+                    moving: true,
+                })
+            }
+        }
+    }
+
+    /// Saves the record when it changed, when a change to the cluster follows, or as a heartbeat.
+    async fn save(&mut self, acts: bool) -> Result<(), EngineError> {
+        let Some(journal) = &self.journal else {
+            return Ok(());
+        };
+        let now = self.cluster.clock().now();
+        let changed = self.persisted.as_ref() != Some(&self.saved.release);
+        let due = elapsed(self.persisted_at, now) >= HEARTBEAT;
+        if !changed && !acts && !due {
+            return Ok(());
+        }
+        if let Some(holder) = &mut self.saved.release.holder {
+            holder.heartbeat = now;
+        }
+        journal.save(&mut self.saved).await?;
+        self.persisted = Some(self.saved.release.clone());
+        self.persisted_at = now;
+        Ok(())
+    }
+
+    /// Ends the sitting: lets go of the run and says how it went.
+    async fn stop(&mut self, outcome: Outcome, text: String) -> Result<Box<End>, EngineError> {
+        self.load = None;
+        self.saved.release.holder = None;
+        self.save(true).await?;
+        Ok(Box::new(End {
+            outcome,
+            cause: self.saved.release.cause,
+            text,
+            release: self.saved.release.clone(),
+        }))
+    }
+
+    /// Ends a single tick: the run goes on with the next one.
+    async fn rest(&mut self) -> Result<End, EngineError> {
+        let text = self.waiting_for.clone();
+        self.stop(Outcome::AtWeight, text).await.map(|end| *end)
+    }
+
+    /// Adds an event to the trail, where it belongs there.
+    fn record(&mut self, event: &Event) {
+        if event.kind.is_transition() {
+            self.saved.release.note(Entry {
+                at: event.at,
+                who: self.who.clone(),
+                what: event.kind.word().to_owned(),
+                text: event.kind.sentence(),
+            });
+        }
+    }
+
+    /// Writes a Kubernetes Event; a failure is a warning, said once.
+    async fn audit(&mut self, event: &Event) {
+        if !event.kind.is_transition() {
+            return;
+        }
+        let note = event.kind.sentence();
+        let outcome = self
+            .cluster
+            .audit(&AuditEvent {
+                deployment: &self.saved.release.canary,
+                uid: self.canary_uid.as_deref(),
+                at: event.at,
+                reason: event.kind.word(),
+                note: &note,
+                who: &self.who,
+                warning: event.kind.is_warning(),
+            })
+            .await;
+        if let Err(error) = outcome
+            && !self.audit_warned
+        {
+            self.audit_warned = true;
+            let text = format!("no Kubernetes Events are written: {error}");
+            self.tell(EventKind::Warning { text });
+        }
+    }
+
+    fn say_waiting(&mut self, what: &str, since: Timestamp) {
+        if self.waiting_for != what && !what.is_empty() {
+            what.clone_into(&mut self.waiting_for);
+            let what = what.to_owned();
+            self.tell(EventKind::Waiting { what, since });
+        }
+    }
+
+    async fn wait(
+        &self,
+        until: Timestamp,
+        moving: bool,
+        wake: &Wake,
+        requests: &mut watch::Receiver<Option<Request>>,
+    ) {
+        let clock = self.cluster.clock();
+        let now = clock.now();
+        let longest = if moving { MOVING } else { HEARTBEAT };
+        let asked = if moving { longest } else { elapsed(now, until) };
+        let pause = asked.min(longest);
+        tokio::select! {
+            biased;
+            Ok(()) = requests.changed() => {}
+            () = wake.changed() => {}
+            () = clock.sleep(pause) => {}
+        }
+    }
+}
+
+/// What follows a round.
+enum Next {
+    /// Something was changed; look again at once.
+    Acted,
+    /// Nothing to do until then.
+    Wait {
+        /// When to look again at the latest.
+        until: Timestamp,
+        /// Whether pods are expected to come and go.
+        moving: bool,
+    },
+    /// The sitting is over.
+    End(Box<End>),
+}
+
+/// Returns which checks are due to be looked at.
+fn due(looks: Looks, looked: Option<Timestamp>, now: Timestamp, interval: Duration) -> bool {
+    looks != Looks::Nothing && looked.is_none_or(|at| elapsed(at, now) >= interval)
+}
+
+/// Returns the share of requests each side gets, for a load.
+fn shares(actual: Percent) -> (f64, f64) {
+    (actual.rest().fraction(), actual.fraction())
+}

@@ -1,0 +1,115 @@
+//! A look at a release without touching it.
+//!
+//! Owns: gathering a [`StatusView`]. Must not: write anything, not even the journal.
+
+use super::{Engine, EngineError};
+use crate::{
+    cluster::workloads::Sides,
+    domain::{
+        check::CheckSpec,
+        release::{Outcome, Release},
+        verdict::CheckResult,
+        view::{DOCUMENT, RunView, StatusView},
+        weight::Percent,
+        workload::Track,
+    },
+    traffic::Scene,
+};
+
+impl Engine {
+    /// Reads everything about the release as it stands; asks the pods only with `checks`.
+    pub async fn view(
+        &mut self,
+        found_by: Vec<String>,
+        checks: bool,
+    ) -> Result<StatusView, EngineError> {
+        let release = self.saved.release.clone();
+        let recorded = self.saved.is_recorded();
+        let sides = self
+            .cluster
+            .sides(&release.stable, &release.canary, &self.labels)
+            .await?;
+        let stable = sides.workload(Track::Stable, &release.tracks);
+        let canary = sides.workload(Track::Canary, &release.tracks);
+        let fallback = crate::domain::workload::Workload::default();
+        let scene = Scene {
+            stable: stable.as_ref().unwrap_or(&fallback),
+            canary: canary.as_ref(),
+            sides: &sides,
+        };
+        let active = recorded && !release.is_over();
+        let mut split = self.router.read(release.target, &scene).await?;
+        if !active {
+            // Without a run nothing is wanted but what is.
+            split = self.router.read(split.set, &scene).await?;
+        }
+        let results = if checks {
+            self.results_of(&sides, &release).await
+        } else {
+            Vec::new()
+        };
+        let waits_for = split.waits_for.clone().filter(|_| active);
+        let live = split.set > Percent::ZERO;
+        Ok(StatusView {
+            version: DOCUMENT,
+            app: release.app.clone(),
+            namespace: release.namespace.clone(),
+            router: release.router.name.clone(),
+            found_by,
+            next: next(&release, recorded, live),
+            undo: (active || live).then(|| {
+                format!(
+                    "canaryctl rollback {} -n {}",
+                    release.app, release.namespace
+                )
+            }),
+            run: recorded.then(|| run_view(&release)),
+            split: Some(split),
+            stable,
+            canary,
+            checks: results,
+            waits_for,
+        })
+    }
+
+    async fn results_of(&mut self, sides: &Sides, release: &Release) -> Vec<CheckResult> {
+        let Some(canary) = sides.workload(Track::Canary, &release.tracks) else {
+            return Vec::new();
+        };
+        let checks: Vec<CheckSpec> = release.plan.checks.clone();
+        self.look_at(Track::Canary, &canary, sides, &checks).await
+    }
+}
+
+/// Returns the view of a run.
+pub fn run_view(release: &Release) -> RunView {
+    RunView {
+        id: release.id.clone(),
+        phase: release.phase,
+        step: release.step + 1,
+        steps: release.plan.steps.iter().map(|s| s.weight).collect(),
+        target: release.target,
+        since: release.since,
+        started: release.started,
+        ended: release.ended,
+        outcome: release.ending.filter(|_| release.is_over()),
+        reason: release.reason.clone(),
+        holder: release.holder.clone(),
+    }
+}
+
+fn next(release: &Release, recorded: bool, live: bool) -> String {
+    let (app, namespace) = (&release.app, &release.namespace);
+    let command = |verb: &str| format!("canaryctl {verb} {app} -n {namespace}");
+    if recorded && !release.is_over() {
+        return match &release.holder {
+            Some(_) => command("monitor"),
+            None => command("auto"),
+        };
+    }
+    match release.ending.filter(|_| recorded) {
+        Some(Outcome::Incomplete) => command("rollback"),
+        Some(_) | None if live => command("auto"),
+        Some(_) | None => format!("{} --image IMAGE", command("auto")),
+    }
+}
