@@ -276,30 +276,27 @@ impl App<'_> {
         ];
         for (status, count) in rows {
             // Writing to a String cannot fail.
-            drop(writeln!(
+            let _ = writeln!(
                 out,
                 "http_requests_total{{{labels},status=\"{status}\"}} {count}"
-            ));
+            );
         }
         out.push_str("# TYPE http_request_duration_seconds histogram\n");
         let mut sum = 0;
         for (i, count) in counters.buckets.iter().enumerate() {
             sum += count;
             let bound = BOUNDS.get(i).map_or("+Inf".to_owned(), ToString::to_string);
-            drop(writeln!(
+            let _ = writeln!(
                 out,
                 "http_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {sum}"
-            ));
+            );
         }
-        drop(writeln!(
+        let _ = writeln!(
             out,
             "http_request_duration_seconds_sum{{{labels}}} {}",
             counters.seconds
-        ));
-        drop(writeln!(
-            out,
-            "http_request_duration_seconds_count{{{labels}}} {sum}"
-        ));
+        );
+        let _ = writeln!(out, "http_request_duration_seconds_count{{{labels}}} {sum}");
         Answer::text("text/plain; version=0.0.4; charset=utf-8", out)
     }
 

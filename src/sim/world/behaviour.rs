@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::draws::lognormal;
+use super::{draws::lognormal, object};
 use crate::sim::scenario::Version;
 
 /// Returns the chance that a request fails on a pod of this age and share of the traffic.
@@ -43,11 +43,7 @@ pub(super) fn latency(rng: &mut Rng, version: &Version, lived: Duration, warm: b
 
 /// Returns a number between 0 and 1 that belongs to a pod.
 fn lot(uid: &str) -> f64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in uid.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    let top = u32::try_from(hash.rotate_left(29) >> 32).unwrap_or(0);
+    let top = u32::try_from(object::fingerprint(uid) >> 32).unwrap_or(0);
     f64::from(top) / f64::from(u32::MAX)
 }
 

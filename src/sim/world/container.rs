@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    object::{int, stamp},
+    object::{self, int, stamp},
     pass::{age, later},
 };
 use crate::sim::scenario::{Readiness, Version};
@@ -328,7 +328,7 @@ impl Container {
         let passes = match around.version.ready {
             Readiness::Passes => true,
             Readiness::Never => false,
-            Readiness::Flaps => (lived.as_secs() / FLAP) % 2 == 0,
+            Readiness::Flaps => (lived.as_secs() / FLAP).is_multiple_of(2),
         };
         if passes && self.answers(at, around.version) {
             self.ready = true;
@@ -470,10 +470,7 @@ impl Container {
 /// Returns a digest that depends on the image's name alone.
 fn image_id(image: &str) -> String {
     let repository = image.rsplit_once(':').map_or(image, |(name, _)| name);
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in image.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let hash = object::fingerprint(image);
     let word = |n: u64| hash.wrapping_mul(2 * n + 1).rotate_left(17);
     format!(
         "{repository}@sha256:{:016x}{:016x}{:016x}{:016x}",

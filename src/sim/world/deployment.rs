@@ -41,6 +41,8 @@ pub(super) struct Set {
     pub(super) object: Arc<Value>,
     /// Wanted pods.
     pub(super) replicas: i64,
+    /// Whether this pass created it.
+    pub(super) created: bool,
 }
 
 impl Wanted {
@@ -109,6 +111,7 @@ pub(super) fn sync(pass: &mut Pass<'_>) {
                 key: object::key("apps", "replicasets", set),
                 object: set.clone(),
                 replicas: int(set, "/spec/replicas", 0),
+                created: false,
             })
             .collect();
         // Uids count up, so this is the order of creation.
@@ -236,6 +239,7 @@ impl Work<'_, '_> {
             key,
             object: Arc::new(created),
             replicas,
+            created: true,
         });
         let at = self.sets.len() - 1;
         self.revise(at);

@@ -127,37 +127,26 @@ fn round(pass: &mut Pass<'_>, memory: &mut Memory, forced: Option<i64>, object: 
         .cloned()
         .unwrap_or_default();
     let mut put = |kind, status, reason, message: &str| {
+        let message = message.to_owned();
         let condition = Condition {
             kind,
             status,
             reason,
-            message: message.into(),
+            message,
         };
         set_condition(&mut conditions, &condition, now);
     };
     let Some(deployment) = pass.store.get(&scaled) else {
-        let message = format!(
-            "the HPA controller was unable to get the target's current scale: deployments.apps \"{}\" not found",
-            scaled.name
-        );
+        let name = &scaled.name;
+        let message = format!("deployments/scale.apps \"{name}\" not found");
         put("AbleToScale", "False", "FailedGetScale", &message);
         write_status(pass, key, object, (conditions, None));
         return;
     };
-    put(
-        "AbleToScale",
-        "True",
-        "ReadyForNewScale",
-        "recommended size matches current size",
-    );
     let current = int(&deployment, "/spec/replicas", 1);
     if current == 0 {
-        put(
-            "ScalingActive",
-            "False",
-            "ScalingDisabled",
-            "scaling is disabled since the replica count of the target is zero",
-        );
+        let message = "scaling is disabled since the replica count of the target is zero";
+        put("ScalingActive", "False", "ScalingDisabled", message);
         let finding = Finding {
             current,
             wanted: 0,
@@ -168,55 +157,44 @@ fn round(pass: &mut Pass<'_>, memory: &mut Memory, forced: Option<i64>, object: 
         return;
     }
     let finding = recommend(memory, forced, object, current, now);
-    put(
-        "ScalingActive",
-        "True",
-        "ValidMetricFound",
-        "the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)",
-    );
+    let message = "the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)";
+    put("ScalingActive", "True", "ValidMetricFound", message);
     if finding.limited {
-        put(
-            "ScalingLimited",
-            "True",
-            "TooManyReplicas",
-            "the desired replica count is outside the range of the HPA",
-        );
+        let message = "the desired replica count is outside the range of the HPA";
+        put("ScalingLimited", "True", "TooManyReplicas", message);
     } else {
-        put(
-            "ScalingLimited",
-            "False",
-            "DesiredWithinRange",
-            "the desired count is within the acceptable range",
-        );
+        let message = "the desired count is within the acceptable range";
+        put("ScalingLimited", "False", "DesiredWithinRange", message);
     }
-    if finding.wanted != current {
-        put(
-            "AbleToScale",
-            "True",
-            "SucceededRescale",
-            "the HPA controller was able to update the target scale",
-        );
-        pass.edit(&scaled, Door::Main, |deployment| {
-            deployment["spec"]["replicas"] = json!(finding.wanted);
-            let fields = json!({"f:spec": {"f:replicas": {}}});
-            object::claim(deployment, "kube-controller-manager", "scale", &fields, now);
-        });
-        let way = if finding.wanted > current {
-            "above"
-        } else {
-            "below"
-        };
-        let message = format!(
-            "New size: {}; reason: cpu resource utilization (percentage of request) {way} target",
-            finding.wanted
-        );
-        pass.report(
-            "HorizontalPodAutoscaler",
-            object,
-            &Report::normal(FROM, "SuccessfulRescale", message),
-        );
+    if finding.wanted == current {
+        let message = "recommended size matches current size";
+        put("AbleToScale", "True", "ReadyForNewScale", message);
+    } else {
+        let message = "the HPA controller was able to update the target scale";
+        put("AbleToScale", "True", "SucceededRescale", message);
+        rescale(pass, object, &scaled, &finding);
     }
     write_status(pass, key, object, (conditions, Some(finding)));
+}
+
+fn rescale(pass: &mut Pass<'_>, object: &Value, scaled: &Key, finding: &Finding) {
+    let now = pass.now;
+    pass.edit(scaled, Door::Main, |deployment| {
+        deployment["spec"]["replicas"] = json!(finding.wanted);
+        let fields = json!({"f:spec": {"f:replicas": {}}});
+        object::claim(deployment, "kube-controller-manager", "scale", &fields, now);
+    });
+    let way = if finding.wanted > finding.current {
+        "above"
+    } else {
+        "below"
+    };
+    let message = format!(
+        "New size: {}; reason: cpu resource utilization (percentage of request) {way} target",
+        finding.wanted
+    );
+    let report = Report::normal(FROM, "SuccessfulRescale", message);
+    pass.report("HorizontalPodAutoscaler", object, &report);
 }
 
 /// Returns the size to have: from the load, or forced, within the bounds, slowly down.

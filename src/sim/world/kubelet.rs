@@ -115,7 +115,7 @@ impl Kubelet {
             pod.lost &= !back;
         }
         if back {
-            self.mark_node(pass, node, true);
+            Self::mark_node(pass, node, true);
         }
     }
 
@@ -162,7 +162,7 @@ impl Kubelet {
                 }
             }
             if pass.now >= noticed {
-                self.mark_node(pass, &node, false);
+                Self::mark_node(pass, &node, false);
             }
             let mut gone = Vec::new();
             for (name, pod) in self.pods.iter_mut().filter(|(_, pod)| pod.node == node) {
@@ -179,7 +179,7 @@ impl Kubelet {
         }
     }
 
-    fn mark_node(&self, pass: &mut Pass<'_>, node: &str, ready: bool) {
+    fn mark_node(pass: &mut Pass<'_>, node: &str, ready: bool) {
         let key = Key::new("", "nodes", "", node);
         let Some(object) = pass.store.get(&key) else {
             return;
@@ -308,7 +308,7 @@ impl Kubelet {
             return None;
         };
         pass.edit(&key, Door::Main, |pod| {
-            pod["spec"]["nodeName"] = json!(node)
+            pod["spec"]["nodeName"] = json!(node);
         });
         let message = format!(
             "Successfully assigned {}/{} to {node}",

@@ -141,10 +141,7 @@ pub(super) fn template_hash(template: &Value) -> String {
 /// Returns `length` characters that depend on `text` alone.
 pub(super) fn short_hash(text: &str, length: usize) -> String {
     const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in text.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let mut hash = fingerprint(text);
     (0..length)
         .map(|_| {
             let digit = usize::try_from(hash % 27).unwrap_or(0);
@@ -152,6 +149,17 @@ pub(super) fn short_hash(text: &str, length: usize) -> String {
             char::from(ALPHABET[digit])
         })
         .collect()
+}
+
+/// Returns a number that depends on `text` alone, with all bits well mixed.
+pub(super) fn fingerprint(text: &str) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in text.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
 }
 
 /// Records who wrote a field last, as the API server does for its clients.

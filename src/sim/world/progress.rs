@@ -107,6 +107,17 @@ fn failure(conditions: &mut Vec<Value>, sets: &[Set], new: Option<usize>, now: T
     }
 }
 
+/// Sets the condition Progressing.
+fn put(conditions: &mut Vec<Value>, now: Timestamp, (status, reason): (&str, &str), message: &str) {
+    let condition = Condition {
+        kind: "Progressing",
+        status,
+        reason,
+        message: message.to_owned(),
+    };
+    set_condition(conditions, &condition, now);
+}
+
 fn progress(
     pass: &mut Pass<'_>,
     conditions: &mut Vec<Value>,
@@ -115,6 +126,7 @@ fn progress(
     counts: &Counts,
     new: Option<&Set>,
 ) {
+    let now = pass.now;
     let current = conditions
         .iter()
         .find(|c| c["type"] == "Progressing")
@@ -123,80 +135,77 @@ fn progress(
         .as_ref()
         .and_then(|c| c["reason"].as_str())
         .unwrap_or_default();
-    let put = |conditions: &mut Vec<Value>, status: &str, reason: &str, message: String| {
-        let condition = Condition {
-            kind: "Progressing",
-            status,
-            reason,
-            message,
-        };
-        set_condition(conditions, &condition, pass.now);
-    };
     if wanted.paused {
         if reason != "DeploymentPaused" && reason != "ProgressDeadlineExceeded" {
-            put(
-                conditions,
-                "Unknown",
-                "DeploymentPaused",
-                "Deployment is paused".into(),
-            );
+            let how = ("Unknown", "DeploymentPaused");
+            put(conditions, now, how, "Deployment is paused");
         }
         return;
     }
     if reason == "DeploymentPaused" {
-        put(
-            conditions,
-            "Unknown",
-            "DeploymentResumed",
-            "Deployment is resumed".into(),
-        );
+        let how = ("Unknown", "DeploymentResumed");
+        put(conditions, now, how, "Deployment is resumed");
         return;
     }
-    if reason == "NewReplicaSetAvailable" && counts.replicas == counts.updated && new.is_some() {
+    let created = new.is_some_and(|set| set.created);
+    if !created && reason == "NewReplicaSetAvailable" && counts.replicas == counts.updated {
         return;
     }
     let name = new.map_or("", |s| s.key.name.as_str());
-    let complete = counts.updated == wanted.replicas
-        && counts.replicas == wanted.replicas
-        && counts.available == wanted.replicas;
-    let old = |field: &str| int(deployment, &format!("/status/{field}"), 0);
-    let moved = counts.updated > old("updatedReplicas")
-        || counts.replicas - counts.updated < old("replicas") - old("updatedReplicas")
-        || counts.ready > old("readyReplicas")
-        || counts.available > old("availableReplicas");
     let deadline = int(deployment, "/spec/progressDeadlineSeconds", 600);
     let deadline = Duration::from_secs(u64::try_from(deadline).unwrap_or(600));
     let since = current.as_ref().and_then(|c| moment(&c["lastUpdateTime"]));
-    if complete {
+    if created || current.is_none() {
+        let message = format!("Created new replica set \"{name}\"");
+        put(conditions, now, ("True", "NewReplicaSetCreated"), &message);
+        pass.wake(later(now, deadline + Duration::from_secs(1)));
+    } else if is_complete(wanted, counts) {
         let message = format!("ReplicaSet \"{name}\" has successfully progressed.");
-        put(conditions, "True", "NewReplicaSetAvailable", message);
-    } else if moved || current.is_none() {
-        let reason = if current.is_none() {
-            "NewReplicaSetCreated"
-        } else {
-            "ReplicaSetUpdated"
-        };
-        let message = match current {
-            None => format!("Created new replica set \"{name}\""),
-            Some(_) => format!("ReplicaSet \"{name}\" is progressing."),
-        };
+        put(
+            conditions,
+            now,
+            ("True", "NewReplicaSetAvailable"),
+            &message,
+        );
+    } else if has_moved(deployment, counts) {
+        let message = format!("ReplicaSet \"{name}\" is progressing.");
+        put(conditions, now, ("True", "ReplicaSetUpdated"), &message);
         // Any progress restarts the deadline, so a crash loop that turns ready for a moment does.
-        put(conditions, "True", reason, message.clone());
         if let Some(c) = conditions.iter_mut().find(|c| c["type"] == "Progressing") {
-            c["lastUpdateTime"] = json!(object::stamp(pass.now));
+            c["lastUpdateTime"] = json!(object::stamp(now));
             c["message"] = json!(message);
         }
-        pass.wake(later(pass.now, deadline + Duration::from_secs(1)));
+        pass.wake(later(now, deadline + Duration::from_secs(1)));
     } else if let Some(since) = since
         && reason != "ProgressDeadlineExceeded"
         && reason != "NewReplicaSetAvailable"
     {
         let end = later(since, deadline);
-        if end < pass.now {
+        if end < now {
             let message = format!("ReplicaSet \"{name}\" has timed out progressing.");
-            put(conditions, "False", "ProgressDeadlineExceeded", message);
+            put(
+                conditions,
+                now,
+                ("False", "ProgressDeadlineExceeded"),
+                &message,
+            );
         } else {
             pass.wake(later(end, Duration::from_secs(1)));
         }
     }
+}
+
+fn is_complete(wanted: &Wanted, counts: &Counts) -> bool {
+    counts.updated == wanted.replicas
+        && counts.replicas == wanted.replicas
+        && counts.available == wanted.replicas
+}
+
+/// Returns whether the counts are nearer to the goal than those of the status before.
+fn has_moved(deployment: &Value, counts: &Counts) -> bool {
+    let old = |field: &str| int(deployment, &format!("/status/{field}"), 0);
+    counts.updated > old("updatedReplicas")
+        || counts.replicas - counts.updated < old("replicas") - old("updatedReplicas")
+        || counts.ready > old("readyReplicas")
+        || counts.available > old("availableReplicas")
 }
