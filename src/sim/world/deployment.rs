@@ -250,10 +250,13 @@ impl Work<'_, '_> {
     fn revise(&mut self, at: usize) {
         let revision = self.next_revision(Some(at)).max(self.sets[at].revision());
         let text = revision.to_string();
-        if self.sets[at].revision() != revision {
-            let key = self.sets[at].key.clone();
+        let patience = &self.deployment["spec"]["minReadySeconds"];
+        let set = &self.sets[at];
+        if set.revision() != revision || set.object["spec"]["minReadySeconds"] != *patience {
+            let key = set.key.clone();
             self.pass.edit(&key, Door::Main, |set| {
                 set["metadata"]["annotations"][REVISION] = json!(text);
+                set["spec"]["minReadySeconds"] = patience.clone();
             });
         }
         if self.deployment["metadata"]["annotations"][REVISION] != text.as_str() {

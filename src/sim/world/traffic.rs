@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     behaviour,
+    container::Container,
     counters::Counters,
     draws::{binomial, poisson},
     kubelet::{self, Kubelet, PodName},
@@ -166,7 +167,7 @@ fn serve(
     let Some(since) = pod
         .app()
         .filter(|c| c.answers(now, version))
-        .and_then(|c| c.running_since())
+        .and_then(Container::running_since)
     else {
         return requests;
     };

@@ -33,7 +33,7 @@ async fn a_crash_loop_backs_off_longer_each_time() {
 async fn a_crash_loop_restarts_the_progress_deadline() {
     let bench = Bench::builtin("crash-loop");
     bench.edit("payment-api-canary", |d| {
-        d["spec"]["progressDeadlineSeconds"] = json!(60)
+        d["spec"]["progressDeadlineSeconds"] = json!(60);
     });
     bench.set_image("payment-api-canary", "registry.example/payment-api:2.0.1");
     bench.scale("payment-api-canary", 3);

@@ -1,6 +1,7 @@
 //! Deployments: rolling updates, scaling, status, revisions.
 
 use super::*;
+use crate::sim::store::ChangeKind;
 
 #[tokio::test(start_paused = true)]
 async fn a_loaded_cluster_is_ready_without_waiting() {
@@ -47,6 +48,7 @@ async fn a_rolling_update_stays_within_surge_and_availability() {
 #[tokio::test(start_paused = true)]
 async fn the_observed_generation_lags_behind_a_write() {
     let bench = Bench::builtin("healthy");
+    bench.wait(1).await;
     let written = bench.scale("payment-api-canary", 2);
     let generation = written["metadata"]["generation"].as_i64().unwrap();
     assert_eq!(status(&written, "observedGeneration"), generation - 1);
@@ -91,7 +93,7 @@ async fn an_old_template_gives_the_old_replica_set_again() {
 async fn old_replica_sets_beyond_the_history_limit_are_deleted_after_the_update() {
     let bench = Bench::builtin("healthy");
     bench.edit("payment-api-canary", |d| {
-        d["spec"]["revisionHistoryLimit"] = json!(1)
+        d["spec"]["revisionHistoryLimit"] = json!(1);
     });
     for patch in 1..=3 {
         bench.set_image(
@@ -129,7 +131,7 @@ async fn a_paused_deployment_scales_but_does_not_update() {
 async fn recreate_never_runs_two_versions_side_by_side() {
     let bench = Bench::builtin("healthy");
     bench.edit("payment-api-stable", |d| {
-        d["spec"]["strategy"] = json!({"type": "Recreate"})
+        d["spec"]["strategy"] = json!({"type": "Recreate"});
     });
     let from = bench.store.version();
     bench.set_image("payment-api-stable", "registry.example/payment-api:1.5.1");
@@ -141,8 +143,10 @@ async fn recreate_never_runs_two_versions_side_by_side() {
         }
         let image = change.object["spec"]["containers"][0]["image"].to_string();
         match change.kind {
-            crate::sim::store::ChangeKind::Deleted => images.remove(&change.key.name),
-            _ => images.insert(change.key.name.clone(), image),
+            ChangeKind::Deleted => images.remove(&change.key.name),
+            ChangeKind::Added | ChangeKind::Modified => {
+                images.insert(change.key.name.clone(), image)
+            }
         };
         let kinds: std::collections::BTreeSet<&String> = images.values().collect();
         assert!(kinds.len() <= 1, "{kinds:?}");
@@ -180,7 +184,7 @@ async fn a_deleted_deployment_takes_its_pods_along() {
 async fn min_ready_seconds_delay_availability() {
     let bench = Bench::builtin("healthy");
     bench.edit("payment-api-canary", |d| {
-        d["spec"]["minReadySeconds"] = json!(60)
+        d["spec"]["minReadySeconds"] = json!(60);
     });
     bench.scale("payment-api-canary", 2);
     bench.wait(30).await;
