@@ -48,7 +48,8 @@ async fn a_rolling_update_stays_within_surge_and_availability() {
 #[tokio::test(start_paused = true)]
 async fn the_observed_generation_lags_behind_a_write() {
     let bench = Bench::builtin("healthy");
-    bench.wait(1).await;
+    // Between two ticks: a write on a tick may be seen at once.
+    bench.store.clock().sleep(Duration::from_millis(1100)).await;
     let written = bench.scale("payment-api-canary", 2);
     let generation = written["metadata"]["generation"].as_i64().unwrap();
     assert_eq!(status(&written, "observedGeneration"), generation - 1);
@@ -183,6 +184,7 @@ async fn a_deleted_deployment_takes_its_pods_along() {
 #[tokio::test(start_paused = true)]
 async fn min_ready_seconds_delay_availability() {
     let bench = Bench::builtin("healthy");
+    bench.wait(70).await;
     bench.edit("payment-api-canary", |d| {
         d["spec"]["minReadySeconds"] = json!(60);
     });
