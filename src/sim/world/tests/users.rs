@@ -250,3 +250,29 @@ async fn half_an_hour_of_release_writes_little() {
     let seconds: BTreeSet<_> = bench.world.users().timeline.iter().map(|s| s.at).collect();
     assert!(seconds.len() > 2_300);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_weighted_route_beats_the_number_of_pods() {
+    let text = "
+traffic: {rate: 100, service: canary-release/payment-api-service}
+objects:
+  - apiVersion: gateway.networking.k8s.io/v1
+    kind: HTTPRoute
+    metadata: {name: payments, namespace: canary-release}
+    spec:
+      rules:
+        - backendRefs:
+            - {name: payment-api-stable-service, port: 80, weight: 50}
+            - {name: payment-api-canary-service, port: 80, weight: 50}
+";
+    let bench = Bench::with(text);
+    bench.wait(300).await;
+    let users = bench.world.users();
+    let share = users.tracks["canary"].requests * 100 / users.total.requests;
+    assert!(share.abs_diff(50) <= 2, "{share}");
+    // Weight on a side without pods is refused: pods must not go before traffic.
+    bench.scale("payment-api-canary", 0);
+    bench.wait(60).await;
+    let refused = bench.world.users().refused;
+    assert!((2_500..3_500).contains(&refused), "{refused}");
+}
