@@ -3,4 +3,6 @@
 //! Owns: everything behind the wire when there is no real cluster. Must not: be named by anything
 //! but the command line and the tests; know how releases are decided.
 
+pub mod scenario;
 pub mod store;
+pub mod world;

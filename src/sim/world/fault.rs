@@ -1,0 +1,110 @@
+//! The timeline of a scenario: who does what when.
+//!
+//! Owns: carrying out faults, in order, once. Must not: invent any.
+
+use serde_json::json;
+
+use super::{
+    hpa::Autoscalers,
+    kubelet::Kubelet,
+    load::{self, Kind},
+    object,
+    pass::{Pass, later},
+};
+use crate::sim::{
+    scenario::{Action, Fault, Scenario},
+    store::{Door, Key},
+};
+
+/// Carries out what is due; `done` counts what has been.
+pub(super) fn sync(
+    pass: &mut Pass<'_>,
+    scenario: &Scenario,
+    began: jiff::Timestamp,
+    done: &mut usize,
+    (kubelet, scalers): (&mut Kubelet, &mut Autoscalers),
+) {
+    let mut faults: Vec<&Fault> = scenario.faults.iter().collect();
+    faults.sort_by_key(|f| f.at);
+    for fault in faults.into_iter().skip(*done) {
+        let at = later(began, fault.at.0);
+        if at > pass.now {
+            pass.wake(at);
+            return;
+        }
+        *done += 1;
+        carry_out(pass, fault, kubelet, scalers);
+    }
+}
+
+fn carry_out(pass: &mut Pass<'_>, fault: &Fault, kubelet: &mut Kubelet, scalers: &mut Autoscalers) {
+    let now = pass.now;
+    match &fault.action {
+        Action::Scale {
+            deployment,
+            replicas,
+        } => {
+            let Some(key) = find(pass, "apps", "deployments", deployment) else {
+                return;
+            };
+            pass.edit(&key, Door::Main, |object| {
+                object["spec"]["replicas"] = json!(replicas);
+                let fields = json!({"f:spec": {"f:replicas": {}}});
+                object::claim(object, &fault.by, "scale", &fields, now);
+            });
+        }
+        Action::Image { deployment, image } => {
+            let Some(key) = find(pass, "apps", "deployments", deployment) else {
+                return;
+            };
+            pass.edit(&key, Door::Main, |object| {
+                let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+                container["image"] = json!(image);
+                let name = format!("k:{{\"name\":{}}}", container["name"]);
+                let fields = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {name: {"f:image": {}}}}}}});
+                object::claim(object, &fault.by, "", &fields, now);
+            });
+        }
+        Action::HpaWants { name, replicas } => match replicas {
+            Some(replicas) => {
+                scalers.forced.insert(name.clone(), i64::from(*replicas));
+            }
+            None => {
+                scalers.forced.remove(name);
+            }
+        },
+        Action::DeletePod { deployment } => {
+            let Some(key) = find(pass, "apps", "deployments", deployment) else {
+                return;
+            };
+            let Some(owner) = pass.store.get(&key) else {
+                return;
+            };
+            let selector = &owner["spec"]["selector"]["matchLabels"];
+            let (pods, _) = pass.store.list("", "pods", &key.namespace);
+            let victim = pods.iter().find(|p| {
+                kubelet.is_active(p) && object::selects(selector, &p["metadata"]["labels"])
+            });
+            if let Some(pod) = victim {
+                kubelet.terminate(pass, pod);
+            }
+        }
+        Action::Delete { kind, name } => {
+            let Kind {
+                group, resource, ..
+            } = load::kind(kind);
+            if let Some(key) = find(pass, group, &resource, name) {
+                drop(pass.store.delete(&key, false));
+            }
+        }
+        Action::NodeLost { node } => kubelet.cut(pass, node, true),
+        Action::NodeBack { node } => kubelet.cut(pass, node, false),
+    }
+}
+
+/// Returns the first object of this name, in any namespace.
+fn find(pass: &Pass<'_>, group: &str, resource: &str, name: &str) -> Option<Key> {
+    let objects = pass.list(group, resource);
+    let object = objects.iter().find(|o| object::name(o) == name)?;
+    Some(object::key(group, resource, object))
+}
