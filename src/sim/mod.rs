@@ -6,3 +6,8 @@
 pub mod scenario;
 pub mod store;
 pub mod world;
+pub mod api;
+pub mod fields;
+pub mod store;
+
+pub use api::Server;

@@ -8,9 +8,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::fields::{self, Writer};
 use crate::clock::Clock;
 
 /// Changes kept for watches; older versions answer 410 Gone, as after an etcd compaction.
@@ -226,7 +228,18 @@ impl Store {
     /// Creates an object, with uid, creation time and generation filled in.
     ///
     /// `metadata.generateName` is completed when the key has no name. With `dry_run` nothing is kept.
-    pub fn create(&self, mut key: Key, mut object: Value, dry_run: bool) -> Result<Value, Refusal> {
+    pub fn create(&self, key: Key, object: Value, dry_run: bool) -> Result<Value, Refusal> {
+        self.create_as(None, key, object, dry_run)
+    }
+
+    /// Like [`Store::create`], and notes in `metadata.managedFields` what `writer` set.
+    pub fn create_as(
+        &self,
+        writer: Option<&Writer>,
+        mut key: Key,
+        mut object: Value,
+        dry_run: bool,
+    ) -> Result<Value, Refusal> {
         let mut inner = self.lock();
         if key.name.is_empty() {
             let prefix = object["metadata"]["generateName"]
@@ -257,7 +270,7 @@ impl Store {
         }
         inner.uid += 1;
         let uid = format!("00000000-0000-4000-8000-{:012x}", inner.uid);
-        let created = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let created = self.stamp();
         let meta = &mut object["metadata"];
         meta["name"] = json!(key.name);
         if !key.namespace.is_empty() {
@@ -268,6 +281,10 @@ impl Store {
         if has_generation(&key) {
             meta["generation"] = json!(1);
         }
+        strip_nulls(&mut object);
+        if let Some(writer) = writer {
+            fields::stamp(None, &mut object, writer, &created);
+        }
         Ok(self.commit(&mut inner, key, object, ChangeKind::Added, dry_run))
     }
 
@@ -277,6 +294,18 @@ impl Store {
     /// is a precondition: the write answers 409. A write that changes nothing keeps the version.
     pub fn update(
         &self,
+        key: &Key,
+        door: Door,
+        dry_run: bool,
+        modify: impl FnOnce(&mut Value) -> Result<(), Refusal>,
+    ) -> Result<Value, Refusal> {
+        self.update_as(None, key, door, dry_run, modify)
+    }
+
+    /// Like [`Store::update`], and notes in `metadata.managedFields` what `writer` changed.
+    pub fn update_as(
+        &self,
+        writer: Option<&Writer>,
         key: &Key,
         door: Door,
         dry_run: bool,
@@ -302,6 +331,8 @@ impl Store {
             "generation",
             "resourceVersion",
             "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "managedFields",
         ] {
             match old["metadata"].get(field) {
                 Some(kept) => new["metadata"][field] = kept.clone(),
@@ -325,6 +356,9 @@ impl Store {
         if new == *old {
             return Ok(new);
         }
+        if is_finalized(&old, &new) {
+            return Ok(self.commit(&mut inner, key.clone(), new, ChangeKind::Deleted, dry_run));
+        }
         // The API server bumps a Deployment's generation for annotations too, and for no other kind.
         let annotated = key.resource == "deployments"
             && new["metadata"]["annotations"] != old["metadata"]["annotations"];
@@ -332,7 +366,42 @@ impl Store {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
             new["metadata"]["generation"] = json!(generation + 1);
         }
+        if let Some(writer) = writer {
+            fields::stamp(Some(&old), &mut new, writer, &self.stamp());
+        }
         Ok(self.commit(&mut inner, key.clone(), new, ChangeKind::Modified, dry_run))
+    }
+
+    /// Marks an object as being deleted in `grace` seconds; whoever owns it deletes it for good.
+    ///
+    /// A second request may only shorten the grace. The object itself stays, as it does on a real
+    /// cluster until its finalizers are gone or the kubelet has stopped the pod.
+    pub fn terminate(&self, key: &Key, grace: i64, dry_run: bool) -> Result<Value, Refusal> {
+        let mut inner = self.lock();
+        let old = inner
+            .objects
+            .get(key)
+            .cloned()
+            .ok_or_else(|| Refusal::not_found(key))?;
+        let known = old["metadata"]["deletionGracePeriodSeconds"].as_i64();
+        if old["metadata"]["deletionTimestamp"].is_string() && known.is_none_or(|k| k <= grace) {
+            return Ok(Value::clone(&old));
+        }
+        let mut new = Value::clone(&old);
+        let end = self.clock.now() + SignedDuration::from_secs(grace);
+        new["metadata"]["deletionTimestamp"] =
+            json!(end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        new["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        if has_generation(key) {
+            let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
+            new["metadata"]["generation"] = json!(generation + 1);
+        }
+        Ok(self.commit(&mut inner, key.clone(), new, ChangeKind::Modified, dry_run))
+    }
+
+    /// Returns the present moment as objects carry it.
+    fn stamp(&self) -> String {
+        self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
     /// Deletes one object and returns what it was.
@@ -412,17 +481,36 @@ fn version_of(object: &Value) -> &str {
         .unwrap_or_default()
 }
 
+/// Returns whether the last finalizer of an object that waits for its deletion is gone.
+fn is_finalized(old: &Value, new: &Value) -> bool {
+    let held = |object: &Value| {
+        let finalizers = object["metadata"]["finalizers"].as_array();
+        finalizers.is_some_and(|f| !f.is_empty())
+    };
+    old["metadata"]["deletionTimestamp"].is_string() && held(old) && !held(new)
+}
+
 /// Returns whether the API server counts generations for this resource.
 fn has_generation(key: &Key) -> bool {
     !matches!(
         (key.group.as_str(), key.resource.as_str()),
         (
             "",
-            "configmaps" | "services" | "events" | "namespaces" | "secrets" | "endpoints"
+            "configmaps"
+                | "services"
+                | "events"
+                | "namespaces"
+                | "secrets"
+                | "endpoints"
+                | "nodes"
+                | "serviceaccounts"
+                | "persistentvolumeclaims"
+                | "resourcequotas"
+                | "limitranges"
         ) | (
-            "events.k8s.io" | "coordination.k8s.io" | "autoscaling" | "discovery.k8s.io",
+            "events.k8s.io" | "coordination.k8s.io" | "autoscaling" | "rbac.authorization.k8s.io",
             _
-        )
+        ) | ("apps", "controllerrevisions")
     )
 }
 
@@ -430,9 +518,24 @@ fn has_generation(key: &Key) -> bool {
 fn has_status(key: &Key) -> bool {
     matches!(
         (key.group.as_str(), key.resource.as_str()),
-        ("apps" | "autoscaling" | "gateway.networking.k8s.io", _)
-            | ("", "pods" | "services" | "namespaces" | "nodes")
-            | ("networking.k8s.io", "ingresses")
+        (
+            "apps"
+                | "autoscaling"
+                | "batch"
+                | "policy"
+                | "gateway.networking.k8s.io"
+                | "apiextensions.k8s.io",
+            _
+        ) | (
+            "",
+            "pods"
+                | "services"
+                | "namespaces"
+                | "nodes"
+                | "replicationcontrollers"
+                | "persistentvolumeclaims"
+                | "resourcequotas"
+        ) | ("networking.k8s.io", "ingresses")
     )
 }
 

@@ -1,0 +1,368 @@
+//! The wire of the simulated API server.
+//!
+//! Owns: routing, representation, validation, authorisation, port-forward, and the doors through
+//! which clients come in. Must not: roll anything out; controllers do that, on the store.
+
+mod apps;
+mod cells;
+mod client;
+mod columns;
+mod convert;
+mod defaults;
+mod discovery;
+mod objects;
+mod patch;
+mod reply;
+mod request;
+mod resources;
+mod rules;
+mod scale;
+mod select;
+mod serve;
+mod strategic;
+mod table;
+mod validate;
+mod watch;
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+pub use self::{
+    apps::{Apps, NoApps},
+    reply::Out,
+    rules::Rules,
+    serve::kubeconfig,
+};
+use self::{
+    reply::{not_allowed, nowhere},
+    request::{Call, bad_request},
+    resources::Target,
+};
+use super::store::{Door, Key, Refusal, Store};
+
+/// Namespaces that every cluster has.
+const NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// A simulated API server: cheap to clone, every clone is the same server.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    apps: Arc<dyn Apps>,
+    rules: RwLock<Rules>,
+    graceful: bool,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Returns a server over a store, with `apps` behind the ports of its pods.
+    ///
+    /// The namespaces every cluster has are created. A deleted pod is gone at once: see
+    /// [`Server::with_kubelets`].
+    pub fn new(store: Store, apps: Arc<dyn Apps>) -> Self {
+        for name in NAMESPACES {
+            let key = Key::new("", "namespaces", "", name);
+            if store.get(&key).is_none() {
+                let namespace = json!({
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+                    "spec": {"finalizers": ["kubernetes"]},
+                    "status": {"phase": "Active"},
+                });
+                // Nobody else has the store yet; a second server on it finds the namespace.
+                store.create(key, namespace, false).ok();
+            }
+        }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                apps,
+                rules: RwLock::new(Rules::default()),
+                graceful: false,
+            }),
+        }
+    }
+
+    /// Returns a server whose deleted pods wait for their kubelet.
+    ///
+    /// A DELETE of a scheduled pod then only sets `metadata.deletionTimestamp`; whoever plays the
+    /// kubelet deletes it from the store when it has stopped.
+    pub fn with_kubelets(self) -> Self {
+        let inner = Inner {
+            store: self.inner.store.clone(),
+            apps: self.inner.apps.clone(),
+            rules: RwLock::new(self.rules()),
+            graceful: true,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Returns the store behind the server.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Returns the rules in force.
+    pub fn rules(&self) -> Rules {
+        let rules = self.inner.rules.read();
+        rules.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other rules in force, for every request from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        *self
+            .inner
+            .rules
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Out>
+    where
+        B: http_body::Body + Send,
+        B::Data: Send,
+    {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = body.collect().await else {
+            return reply::refusal(&bad_request("the request body could not be read"));
+        };
+        let call = Arc::new(Call::new(parts, body.to_bytes()));
+        match self.route(&call).await {
+            Ok(response) => response,
+            Err(refusal) => reply::refusal(&refusal),
+        }
+    }
+
+    async fn route(&self, call: &Arc<Call>) -> Result<Response<Out>, Refusal> {
+        let segments = call.segments();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if let Some(page) = discovery::answer(self, call, &segments) {
+            return page;
+        }
+        let target = self.target(&segments)?;
+        let verb = verb_of(call, &target)?;
+        self.rules().check(verb, &target)?;
+        if target.resource.is_review() {
+            return self.review(&target, call);
+        }
+        match target.sub.first().map(String::as_str) {
+            None => match verb {
+                "get" => objects::get(self, &target, call),
+                "list" => objects::list(self, &target, call),
+                "watch" => watch::answer(self, &target, call),
+                "create" => objects::create(self, &target, call),
+                "update" | "patch" => objects::update(self, &target, call),
+                "delete" => objects::delete(self, &target, call),
+                "deletecollection" => objects::delete_collection(self, &target, call),
+                _ => Err(not_allowed()),
+            },
+            Some("scale") => match verb {
+                "get" | "update" | "patch" => scale::answer(self, &target, call),
+                _ => Err(not_allowed()),
+            },
+            Some("status") if target.resource.status => match verb {
+                "get" => objects::get(self, &target, call),
+                "update" | "patch" => objects::update(self, &target, call),
+                _ => Err(not_allowed()),
+            },
+            Some(_) => Err(nowhere()),
+        }
+    }
+
+    /// Returns what a path names.
+    fn target(&self, segments: &[&str]) -> Result<Target, Refusal> {
+        let (group, version, rest) = match segments {
+            ["api", version, rest @ ..] => ("", *version, rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
+            _ => return Err(nowhere()),
+        };
+        let (namespace, rest) = match rest {
+            ["namespaces", _, "status" | "finalize"] => ("", rest),
+            ["namespaces", namespace, deeper @ ..] if !deeper.is_empty() => (*namespace, deeper),
+            _ => ("", rest),
+        };
+        let [plural, rest @ ..] = rest else {
+            return Err(nowhere());
+        };
+        let resource = resources::find(self.store(), group, version, plural).ok_or_else(nowhere)?;
+        if !namespace.is_empty() && !resource.namespaced {
+            return Err(nowhere());
+        }
+        let (name, sub) = match rest {
+            [] => ("", rest),
+            [name, sub @ ..] => (*name, sub),
+        };
+        if resource.namespaced && namespace.is_empty() && !name.is_empty() {
+            return Err(nowhere());
+        }
+        Ok(Target {
+            resource,
+            version: version.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            sub: sub.iter().map(|&s| s.to_owned()).collect(),
+        })
+    }
+
+    /// Refuses to create an object in a namespace that is missing or going away.
+    fn check_namespace(&self, target: &Target, name: &str) -> Result<(), Refusal> {
+        if !target.resource.namespaced {
+            return Ok(());
+        }
+        let namespace = target.namespace.as_str();
+        if namespace.is_empty() {
+            return Err(bad_request(
+                "an empty namespace may not be set during creation",
+            ));
+        }
+        let key = Key::new("", "namespaces", "", namespace);
+        let found = self.store().get(&key);
+        let found = found.ok_or_else(|| Refusal::not_found(&key))?;
+        if found["status"]["phase"] != "Terminating" {
+            return Ok(());
+        }
+        let subject = target.key().qualified();
+        Err(Refusal {
+            details: json!({
+                "name": name,
+                "group": target.resource.group,
+                "kind": target.resource.plural,
+                "causes": [{"reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"), "field": "metadata.namespace"}],
+            }),
+            ..Refusal::new(
+                403,
+                "Forbidden",
+                format!(
+                    "{subject} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
+                ),
+            )
+        })
+    }
+
+    /// Deletes an object in the way its kind is deleted.
+    fn remove(
+        &self,
+        key: &Key,
+        object: &Value,
+        options: &Value,
+        dry_run: bool,
+    ) -> Result<Value, Refusal> {
+        let meta = &object["metadata"];
+        if meta["finalizers"].as_array().is_some_and(|f| !f.is_empty()) {
+            return self.store().terminate(key, 0, dry_run);
+        }
+        let grace = options["gracePeriodSeconds"].as_i64();
+        let usual = object["spec"]["terminationGracePeriodSeconds"].as_i64();
+        let grace = grace.or(usual).unwrap_or(30);
+        let scheduled = object["spec"]["nodeName"].is_string();
+        if self.inner.graceful && key.resource == "pods" && scheduled && grace > 0 {
+            return self.store().terminate(key, grace, dry_run);
+        }
+        if options["propagationPolicy"] == "Orphan" && !dry_run {
+            self.orphan(&meta["uid"]);
+        }
+        let gone = self.store().delete(key, dry_run)?;
+        if key.group.is_empty() && key.resource == "namespaces" && !dry_run {
+            self.empty_namespace(&key.name);
+        }
+        Ok(gone)
+    }
+
+    /// Lets go of everything an object owns.
+    fn orphan(&self, owner: &Value) {
+        self.each(|key, object| {
+            let owners = object["metadata"]["ownerReferences"].as_array();
+            if owners.is_some_and(|o| o.iter().any(|o| o["uid"] == *owner)) {
+                let freed = self.store().update(key, Door::Main, false, |object| {
+                    let owners = object["metadata"]["ownerReferences"].as_array_mut();
+                    if let Some(owners) = owners {
+                        owners.retain(|o| o["uid"] != *owner);
+                    }
+                    Ok(())
+                });
+                // Gone in the meantime: nothing is left to let go of.
+                freed.ok();
+            }
+        });
+    }
+
+    /// Deletes everything in a namespace.
+    fn empty_namespace(&self, namespace: &str) {
+        self.each(|key, _| {
+            if key.namespace == namespace {
+                // Gone in the meantime: as wanted.
+                self.store().delete(key, false).ok();
+            }
+        });
+    }
+
+    /// Calls `visit` with every object of every served resource.
+    fn each(&self, visit: impl Fn(&Key, &Value)) {
+        for resource in resources::catalog(self.store()) {
+            let (group, plural) = (resource.stored_group(), &resource.plural);
+            for object in self.store().list(group, plural, "").0 {
+                let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+                let key = Key::new(group, plural, text("namespace"), text("name"));
+                visit(&key, &object);
+            }
+        }
+    }
+
+    /// Answers a question about what the user may do.
+    fn review(&self, target: &Target, call: &Call) -> Result<Response<Out>, Refusal> {
+        let mut asked = call.object()?;
+        asked["apiVersion"] = json!(target.api_version());
+        asked["kind"] = json!(target.resource.kind);
+        if !asked["metadata"].is_object() {
+            asked["metadata"] = json!({});
+        }
+        let rules = self.rules();
+        let answer = if target.resource.plural == "selfsubjectaccessreviews" {
+            rules.access_review(&asked)
+        } else {
+            rules.rules_review(&asked, &resources::catalog(self.store()))
+        };
+        Ok(reply::json(201, &answer))
+    }
+}
+
+/// Returns the verb of a request, as authorisation knows it.
+fn verb_of(call: &Call, target: &Target) -> Result<&'static str, Refusal> {
+    let named = !target.name.is_empty();
+    let verb = match call.method {
+        Method::GET | Method::HEAD if call.flag("watch") && target.sub.is_empty() => "watch",
+        Method::GET | Method::HEAD if named => "get",
+        Method::GET | Method::HEAD => "list",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE if named => "delete",
+        Method::DELETE => "deletecollection",
+        _ => return Err(not_allowed()),
+    };
+    let needs_name = matches!(verb, "update" | "patch");
+    let needs_collection = verb == "create" && target.sub.is_empty();
+    let served = target.sub.first().is_some() || target.resource.verbs().contains(&verb);
+    if (needs_name && !named) || (needs_collection && named) || !served {
+        return Err(not_allowed());
+    }
+    Ok(verb)
+}
