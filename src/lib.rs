@@ -3,4 +3,5 @@
 pub mod analysis;
 pub mod clock;
 pub mod domain;
+pub mod report;
 pub mod sim;
