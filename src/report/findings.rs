@@ -49,7 +49,7 @@ fn head(finding: &Finding, style: Style) -> Vec<Line> {
     let (tone, mark) = mark(finding.severity, style);
     let line = style.line().add(tone, mark).to_column(TEXT);
     if finding.severity == Severity::Ok {
-        let place = format!("  {}", finding.place);
+        let place = format!(" ({})", finding.place);
         return line.plain(&finding.what).dim(place).wrap(TEXT);
     }
     line.bold(&finding.what).wrap(TEXT)

@@ -2,6 +2,8 @@
 //!
 //! Owns: the audit trail as text. Must not: drop entries; the record does that.
 
+use jiff::Timestamp;
+
 use super::{
     human::headline,
     line::{Line, screen},
@@ -51,7 +53,12 @@ fn run_lines(run: &HistoryRun, style: Style) -> Vec<Line> {
     let mut lines = head.plain(when).wrap(2);
     lines.extend(style.line().plain("  ").plain(&run.change).wrap(4));
     let mut by = "";
+    let mut day = date(run.started);
     for entry in &run.trail {
+        if date(entry.at) != day {
+            day = date(entry.at);
+            lines.push(style.line().dim(format!("  {day}")));
+        }
         if entry.who != by {
             by = &entry.who;
             lines.extend(style.line().dim("  by ").plain(by).wrap(4));
@@ -59,6 +66,10 @@ fn run_lines(run: &HistoryRun, style: Style) -> Vec<Line> {
         lines.extend(entry_lines(entry, style));
     }
     lines
+}
+
+fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
 }
 
 fn entry_lines(entry: &Entry, style: Style) -> Vec<Line> {

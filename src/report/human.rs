@@ -46,6 +46,7 @@ pub struct Narrator {
     waits: BTreeMap<String, Timestamp>,
     checks: BTreeMap<(Track, String), (Verdict, String)>,
     acted: Option<String>,
+    news: Vec<(Timestamp, String)>,
 }
 
 // === impl Narrator ===
@@ -64,6 +65,7 @@ impl Narrator {
             waits: BTreeMap::new(),
             checks: BTreeMap::new(),
             acted: None,
+            news: Vec::new(),
         }
     }
 
@@ -74,6 +76,7 @@ impl Narrator {
         self.began.get_or_insert(at);
         let lines = match &event.kind {
             EventKind::Started { id, steps, change } => {
+                self.path.push(Percent::ZERO);
                 let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
                 let text = format!("run {id}: {change}, steps {}", steps.join(" → "));
                 self.said(at, Tone::Bold, "started", &text)
@@ -195,6 +198,7 @@ impl Narrator {
     fn checked(&mut self, at: Timestamp, track: Track, results: &[CheckResult]) -> Vec<Line> {
         let mut healthy = Vec::new();
         let mut lines = Vec::new();
+        self.news.clear();
         for result in results {
             let kind = if result.verdict == Verdict::Healthy {
                 String::new()
@@ -206,6 +210,7 @@ impl Narrator {
             if self.checks.get(&key) == Some(&said) {
                 continue;
             }
+            self.news.push((at, class(&result.text)));
             self.checks.insert(key, said);
             if result.verdict == Verdict::Healthy {
                 healthy.push(result);
@@ -245,6 +250,12 @@ impl Narrator {
             Some(said) if between(*said, at) >= REMIND => "still waits",
             Some(_) => return None,
         };
+        // A wait for evidence repeats the sentence of a check that was just said.
+        let told = |(when, text): &(Timestamp, String)| *when == at && kind.contains(text.as_str());
+        if self.news.iter().any(told) {
+            self.waits.insert(kind, at);
+            return None;
+        }
         let again = label != "waits";
         self.waits.insert(kind, at);
         let line = self.head(at, Tone::Plain, label).plain(what);

@@ -13,6 +13,7 @@ use super::{
     time::clock,
 };
 use crate::domain::{
+    check::Severity,
     verdict::{CheckResult, Verdict, overall},
     view::StatusView,
     workload::Workload,
@@ -163,7 +164,12 @@ fn check_cell(result: Option<&CheckResult>, style: Style) -> Line {
     if result.verdict == Verdict::Healthy {
         return line;
     }
-    line.dim(format!(" (limit {})", result.limit))
+    let warns = if result.severity == Severity::Warn {
+        ", only warns"
+    } else {
+        ""
+    };
+    line.dim(format!(" (limit {}{warns})", result.limit))
 }
 
 fn advice(view: &StatusView, style: Style) -> Vec<Line> {

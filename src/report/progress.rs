@@ -11,7 +11,8 @@ use super::{
     human::headline,
     line::Line,
     style::{Style, Tone},
-    time::{between, span},
+    text::class,
+    time::{between, clock, span},
 };
 use crate::domain::{
     event::{Event, EventKind},
@@ -92,6 +93,9 @@ impl Progress {
                 self.phase = Some(*phase);
             }
             EventKind::Entered { phase, step, .. } => {
+                if *step != self.step {
+                    self.note = None;
+                }
                 self.phase = Some(*phase);
                 self.step = *step;
                 self.held_since = (*phase == Phase::Holding).then_some(event.at);
@@ -111,7 +115,7 @@ impl Progress {
                 }
             }
             EventKind::Drift { text, .. } | EventKind::Warning { text } => {
-                self.note = Some(text.clone());
+                self.note = Some(format!("{} {text}", clock(event.at)));
             }
             EventKind::RollingBack { reason, .. } => self.reason = Some(reason.clone()),
             EventKind::Ended { outcome, .. } => {
@@ -144,7 +148,7 @@ impl Progress {
         if let Some(doing) = &self.doing {
             last.push(label(style, "doing").plain(doing));
         } else if let Some(waits) = &self.waits {
-            last.push(label(style, "waits").plain(waits));
+            last.push(label(style, "waits").plain(self.waits_text(waits, now)));
         }
         let room = HEIGHT.saturating_sub(lines.len() + last.len());
         lines.extend(self.check_lines(style, room.min(CHECKS)));
@@ -152,6 +156,28 @@ impl Progress {
         let columns = style.columns();
         let lines = lines.into_iter().take(HEIGHT);
         lines.map(|l| l.cut(columns).render()).collect()
+    }
+
+    /// Returns what it waits for, as of `now`, and without what the checks below say anyway.
+    fn waits_text(&self, waits: &str, now: Timestamp) -> String {
+        let kind = class(waits);
+        let hold = self.holds.get(self.step.saturating_sub(1));
+        let weight = self.steps.get(self.step.saturating_sub(1));
+        if let (true, Some(hold), Some(weight), Some(since)) =
+            (kind == "# more at #", hold, weight, self.held_since)
+        {
+            let left = hold.saturating_sub(between(since, now));
+            return format!("{} more at {weight}", span(left));
+        }
+        let unsure = self.checks.iter().filter(|r| r.verdict != Verdict::Healthy);
+        let names: Vec<&str> = unsure
+            .filter(|r| kind.contains(&class(&r.text)))
+            .map(|r| r.name.as_str())
+            .collect();
+        if names.is_empty() {
+            return waits.to_owned();
+        }
+        format!("more evidence: {}", names.join(", "))
     }
 
     fn title(&self, now: Timestamp, style: Style) -> Line {

@@ -61,7 +61,7 @@ pub(super) fn row(style: Style, label: &str, tone: Tone, text: &str) -> Vec<Line
 }
 
 fn header(view: &StatusView, now: Timestamp, style: Style) -> Vec<Line> {
-    let mut title = style.line().bold(&view.app).plain("  ");
+    let mut title = style.line().bold(&view.app).dim("  namespace ");
     title = title
         .plain(&view.namespace)
         .dim("  router ")
@@ -326,7 +326,7 @@ fn checks(results: &[CheckResult], style: Style) -> Vec<Line> {
         let line = line.to_column(marks + 2);
         let line = line.join(style.line().plain(&result.name).cut(names));
         let line = line.to_column(text).plain(check::sentence(result));
-        let line = line.dim(format!(" ({})", check::facts(result)));
+        let line = line.dim(format!(" [{}]", check::facts(result)));
         lines.extend(line.wrap(text));
     }
     lines

@@ -12,19 +12,19 @@ use super::{
     style::{Style, Tone},
     time::{between, span},
 };
-use crate::domain::view::ReleaseLine;
+use crate::domain::{release::Phase, view::ReleaseLine};
 
 /// Spaces between columns.
 const GAP: usize = 2;
 
 /// Columns that a column keeps when it gives way.
-const LEAST: usize = 8;
+const LEAST: usize = 16;
 
 /// A table under construction.
 #[derive(Debug, Clone)]
 pub struct Table {
     style: Style,
-    indent: usize,
+    giving: Vec<usize>,
     rows: Vec<Vec<Line>>,
 }
 
@@ -36,9 +36,16 @@ impl Table {
         let header = header.iter().map(|h| style.line().dim(h)).collect();
         Self {
             style,
-            indent: 0,
+            giving: Vec::new(),
             rows: vec![header],
         }
+    }
+
+    /// Names the columns that give way first when the table is too wide.
+    #[must_use]
+    pub fn giving(mut self, columns: &[usize]) -> Self {
+        self.giving = columns.to_vec();
+        self
     }
 
     /// Adds a row.
@@ -49,11 +56,11 @@ impl Table {
     /// Returns the lines, header first, cut so that none is wider than the style allows.
     pub fn lines(self) -> Vec<Line> {
         let widths = self.widths();
-        let (style, indent) = (self.style, self.indent);
+        let style = self.style;
         let columns = style.columns();
         let rows = self.rows.into_iter().map(|row| {
             let mut line = style.line();
-            let mut column = indent;
+            let mut column = 0;
             for (cell, width) in row.into_iter().zip(&widths) {
                 line = line.to_column(column).join(cell.cut(*width));
                 column += width + GAP;
@@ -74,12 +81,17 @@ impl Table {
         };
         let mut widths: Vec<usize> = (0..count).map(|i| of(i).max().unwrap_or(0)).collect();
         let columns = self.style.columns();
-        let total = |widths: &[usize]| self.indent + widths.iter().map(|w| w + GAP).sum::<usize>();
-        while total(&widths) > columns + GAP {
-            let Some(widest) = widths.iter_mut().filter(|w| **w > LEAST).max() else {
+        let gaps = GAP * count.saturating_sub(1);
+        while widths.iter().sum::<usize>() + gaps > columns {
+            let widest = |of: &dyn Fn(usize) -> bool| {
+                let wide = (0..count).filter(|i| of(*i) && widths[*i] > LEAST);
+                wide.max_by_key(|i| widths[*i])
+            };
+            let first = widest(&|i| self.giving.contains(&i));
+            let Some(index) = first.or_else(|| widest(&|_| true)) else {
                 break;
             };
-            *widest -= 1;
+            widths[index] -= 1;
         }
         widths
     }
@@ -97,7 +109,8 @@ pub fn releases(lines: &[ReleaseLine], all: bool, now: Timestamp, style: Style) 
         "DRIVER",
     ];
     let skip = usize::from(!all);
-    let mut table = Table::new(style, &columns[skip..]);
+    // The driver, then the app, are still known by their beginnings.
+    let mut table = Table::new(style, &columns[skip..]).giving(&[1 - skip, 6 - skip]);
     for line in lines {
         let cells = vec![
             style.line().plain(&line.namespace),
@@ -123,7 +136,13 @@ fn state(line: &ReleaseLine, style: Style) -> Line {
                 .line()
                 .add(tone, super::status::outcome_words(outcome))
         }
-        None if line.phase.is_retreat() => style.line().add(Tone::Bad, line.phase.words()),
-        None => style.line().plain(line.phase.words()),
+        None if line.phase.is_retreat() => style.line().add(Tone::Bad, brief(line.phase)),
+        None => style.line().plain(brief(line.phase)),
     }
+}
+
+/// Returns a phase without its details: `promoting` for every part of a promotion.
+fn brief(phase: Phase) -> &'static str {
+    let words = phase.words();
+    words.split_once(':').map_or(words, |(brief, _)| brief)
 }

@@ -43,6 +43,20 @@ pub(super) fn plain(width: usize) -> Style {
     }
 }
 
+pub(super) fn ascii(width: usize) -> Style {
+    Style {
+        unicode: false,
+        ..plain(width)
+    }
+}
+
+pub(super) fn color(width: usize) -> Style {
+    Style {
+        color: true,
+        ..plain(width)
+    }
+}
+
 pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_744_449_243 + seconds).unwrap()
 }
@@ -219,6 +233,49 @@ pub(super) fn hostile() -> StatusView {
         run.phase = Phase::RollingBack;
     }
     view
+}
+
+/// The morning after.
+pub(super) fn ended() -> StatusView {
+    let mut view = view();
+    let run = RunView {
+        phase: Phase::Ended,
+        target: Percent::ZERO,
+        ended: Some(at(352)),
+        outcome: Some(Outcome::RolledBack),
+        reason: Some(
+            "success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1".into(),
+        ),
+        ..run()
+    };
+    view.run = Some(run);
+    view.split = Some(split(0, 12, 0));
+    view.canary = Some(workload("payment-api", "1.5.0", 0, 0));
+    view.checks.clear();
+    (view.waits_for, view.undo) = (None, None);
+    view.next = "canaryctl history payment-api -n orion".into();
+    view
+}
+
+/// One check for every reason not to know.
+pub(super) fn doubtful() -> StatusView {
+    let reasons = [
+        ("pending", Unknown::Pending),
+        ("query", Unknown::Query),
+        ("no data", Unknown::NoData),
+        ("no traffic", Unknown::NoTraffic),
+        ("too few", Unknown::TooFew),
+        ("source down", Unknown::SourceDown),
+    ];
+    let checks = reasons.map(|(name, why)| CheckResult {
+        unknown: Some(why),
+        severity: Weight::Hold,
+        ..result(name, Verdict::Unknown, "no answer")
+    });
+    StatusView {
+        checks: checks.to_vec(),
+        ..view()
+    }
 }
 
 /// Nothing is there yet.
