@@ -7,5 +7,6 @@ pub mod domain;
 pub mod engine;
 pub mod health;
 pub mod journal;
+pub mod report;
 pub mod sim;
 pub mod traffic;

@@ -132,3 +132,47 @@ pub struct HistoryRun {
     /// What happened, oldest first.
     pub trail: Vec<Entry>,
 }
+
+/// What `check` found about one app.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckView {
+    /// Version of this document.
+    pub version: u32,
+    /// The app.
+    pub app: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// What was found, in the order it was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// One finding of `check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was found, in a sentence.
+    pub what: String,
+    /// The object it was found at.
+    pub place: String,
+    /// Why it matters; empty where all is well.
+    pub why: String,
+    /// How to mend it; empty where nothing is to be done.
+    pub mend: String,
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It would break the release.
+    Error,
+    /// It may hurt the release.
+    Warning,
+    /// Worth knowing.
+    Note,
+    /// Looked at, and in order.
+    Ok,
+}

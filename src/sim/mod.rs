@@ -3,11 +3,10 @@
 //! Owns: everything behind the wire when there is no real cluster. Must not: be named by anything
 //! but the command line and the tests; know how releases are decided.
 
+pub mod api;
+pub mod fields;
 pub mod scenario;
 pub mod store;
 pub mod world;
-pub mod api;
-pub mod fields;
-pub mod store;
 
 pub use api::Server;

@@ -1,0 +1,349 @@
+//! Events as lines: one for each change, for logs and for the scroll-back.
+//!
+//! Owns: what is said, and what was said already. Must not: print. A line that repeats itself hides
+//! the one that matters, so waiting and checks are said when they change.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    bar, check,
+    closing::{Invocation, closing},
+    line::{Line, joined},
+    style::{Style, Tone},
+    text::class,
+    time::{between, clock, span},
+};
+use crate::domain::{
+    event::{Event, EventKind},
+    release::{Cause, Outcome, Phase},
+    split::Split,
+    verdict::{CheckResult, Verdict},
+    weight::Percent,
+    workload::Track,
+};
+
+/// A wait is said again after this long, so that a log shows that somebody is still there.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// Column of the label, after the time.
+const LABEL: usize = 11;
+
+/// Column of the text, after the label.
+const TEXT: usize = 24;
+
+/// Turns events into lines, remembering what was said.
+#[derive(Debug, Clone)]
+pub struct Narrator {
+    style: Style,
+    invocation: Invocation,
+    began: Option<Timestamp>,
+    phase: Option<Phase>,
+    cause: Option<Cause>,
+    split: Option<Split>,
+    path: Vec<Percent>,
+    waits: BTreeMap<String, Timestamp>,
+    checks: BTreeMap<(Track, String), (Verdict, String)>,
+    acted: Option<String>,
+    news: Vec<(Timestamp, String)>,
+}
+
+// === impl Narrator ===
+
+impl Narrator {
+    /// Returns a narrator that has said nothing yet.
+    pub fn new(style: Style, invocation: Invocation) -> Self {
+        Self {
+            style,
+            invocation,
+            began: None,
+            phase: None,
+            cause: None,
+            split: None,
+            path: Vec::new(),
+            waits: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            acted: None,
+            news: Vec::new(),
+        }
+    }
+
+    /// Returns the event as one or more lines without a newline at the end, or nothing when it says
+    /// nothing new.
+    pub fn line(&mut self, event: &Event) -> Option<String> {
+        let at = event.at;
+        self.began.get_or_insert(at);
+        let lines = match &event.kind {
+            EventKind::Started { id, steps, change } => {
+                self.path.push(Percent::ZERO);
+                let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+                let text = format!("run {id}: {change}, steps {}", steps.join(" → "));
+                self.said(at, Tone::Bold, "started", &text)
+            }
+            EventKind::Resumed { id, phase, from } => {
+                self.phase = Some(*phase);
+                let from = from.as_ref().map(|f| format!(", after {f}"));
+                let text = format!("run {id}{}: {}", from.unwrap_or_default(), phase.words());
+                self.said(at, Tone::Bold, "resumed", &text)
+            }
+            EventKind::Entered {
+                phase,
+                step,
+                steps,
+                weight,
+            } => {
+                self.enter(*phase);
+                self.entered(at, (*phase, *weight), (*step, *steps))
+            }
+            EventKind::Acting { what } => {
+                if self.acted.as_ref() == Some(what) {
+                    return None;
+                }
+                self.acted = Some(what.clone());
+                let line = self.head(at, Tone::Dim, "doing").dim(what);
+                line.wrap(TEXT)
+            }
+            EventKind::Reached { split } => {
+                self.reached(split);
+                self.said(at, Tone::Good, "reached", &bar::words(split))
+            }
+            EventKind::Checked { track, results } => self.checked(at, *track, results),
+            EventKind::Waiting { what, since } => return self.waiting(at, what, *since),
+            EventKind::Drift { text, reasserted } => {
+                let done = if *reasserted {
+                    "put right"
+                } else {
+                    "left as it is"
+                };
+                self.said(at, Tone::Unknown, "drift", &format!("{text}: {done}"))
+            }
+            EventKind::Warning { text } => self.said(at, Tone::Unknown, "warning", text),
+            EventKind::RollingBack { cause, reason } => {
+                self.cause = Some(*cause);
+                self.rolling_back(at, reason)
+            }
+            EventKind::Ended { outcome, text } => self.ended(at, *outcome, text),
+        };
+        (!lines.is_empty()).then(|| joined(lines))
+    }
+
+    fn head(&self, at: Timestamp, tone: Tone, label: &str) -> Line {
+        let line = self.style.line().dim(clock(at));
+        line.to_column(LABEL)
+            .add(tone, label)
+            .plain(" ")
+            .to_column(TEXT)
+    }
+
+    fn said(&self, at: Timestamp, tone: Tone, label: &str, text: &str) -> Vec<Line> {
+        self.head(at, tone, label).plain(text).wrap(TEXT)
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = Some(phase);
+        self.waits.clear();
+        self.acted = None;
+        if phase == Phase::Holding {
+            // Every step counts from nothing, so it is worth saying that the checks pass here too.
+            self.checks.clear();
+        }
+    }
+
+    fn entered(&self, at: Timestamp, to: (Phase, Percent), step: (usize, usize)) -> Vec<Line> {
+        let ((phase, weight), (step, steps)) = (to, step);
+        let label = format!("step {step} of {steps}");
+        match phase {
+            Phase::Shifting => {
+                let text = format!("moving traffic to {weight}");
+                self.said(at, Tone::Bold, &label, &text)
+            }
+            Phase::Holding => self.said(at, Tone::Bold, &label, &format!("watching at {weight}")),
+            Phase::Approving => {
+                let text = format!("waiting for approval at {weight}");
+                self.said(at, Tone::Bold, &label, &text)
+            }
+            // The end has its own block.
+            Phase::Ended => Vec::new(),
+            Phase::RollingBack => self.said(at, Tone::Bold, "back", "moving traffic to stable"),
+            Phase::Preparing
+            | Phase::PromoteShift
+            | Phase::PromoteTemplate
+            | Phase::PromoteScale
+            | Phase::PromoteCheck
+            | Phase::PromoteReturn
+            | Phase::UndoShift
+            | Phase::UndoTemplate
+            | Phase::Draining
+            | Phase::Cleaning => {
+                let words = phase.words();
+                let (label, text) = words.split_once(": ").unwrap_or(("phase", words));
+                let label = if label == "undoing the promotion" {
+                    "undoing"
+                } else {
+                    label
+                };
+                self.said(at, Tone::Bold, label, text)
+            }
+        }
+    }
+
+    fn reached(&mut self, split: &Split) {
+        if self.path.last() != Some(&split.actual) {
+            self.path.push(split.actual);
+        }
+        self.split = Some(split.clone());
+    }
+
+    fn checked(&mut self, at: Timestamp, track: Track, results: &[CheckResult]) -> Vec<Line> {
+        let mut healthy = Vec::new();
+        let mut lines = Vec::new();
+        self.news.clear();
+        for result in results {
+            let kind = if result.verdict == Verdict::Healthy {
+                String::new()
+            } else {
+                class(&result.text)
+            };
+            let said = (result.verdict, kind);
+            let key = (track, result.name.clone());
+            if self.checks.get(&key) == Some(&said) {
+                continue;
+            }
+            self.news.push((at, class(&result.text)));
+            self.checks.insert(key, said);
+            if result.verdict == Verdict::Healthy {
+                healthy.push(result);
+            } else {
+                lines.extend(self.check_line(at, track, result));
+            }
+        }
+        let good = match healthy.as_slice() {
+            [] => Vec::new(),
+            [one] => self.check_line(at, track, one),
+            many => {
+                let names: Vec<&str> = many.iter().map(|r| r.name.as_str()).collect();
+                let mark = self.style.mark(Verdict::Healthy);
+                let text = format!("{}{}", side(track), names.join(", "));
+                self.said(at, Tone::Good, &mark, &text)
+            }
+        };
+        lines.splice(0..0, good);
+        lines
+    }
+
+    fn check_line(&self, at: Timestamp, track: Track, result: &CheckResult) -> Vec<Line> {
+        let mark = self.style.mark(result.verdict);
+        let text = format!(
+            "{}{}: {}",
+            side(track),
+            result.name,
+            check::sentence(result)
+        );
+        self.said(at, Tone::of(result.verdict), &mark, &text)
+    }
+
+    fn waiting(&mut self, at: Timestamp, what: &str, since: Timestamp) -> Option<String> {
+        let kind = class(what);
+        let label = match self.waits.get(&kind) {
+            None => "waits",
+            Some(said) if between(*said, at) >= REMIND => "still waits",
+            Some(_) => return None,
+        };
+        // A wait for evidence repeats the sentence of a check that was just said.
+        let told = |(when, text): &(Timestamp, String)| *when == at && kind.contains(text.as_str());
+        if self.news.iter().any(told) {
+            self.waits.insert(kind, at);
+            return None;
+        }
+        let again = label != "waits";
+        self.waits.insert(kind, at);
+        let line = self.head(at, Tone::Plain, label).plain(what);
+        let line = if again {
+            line.dim(format!(" (for {})", span(between(since, at))))
+        } else {
+            line
+        };
+        Some(joined(line.wrap(TEXT)))
+    }
+
+    fn rolling_back(&self, at: Timestamp, reason: &str) -> Vec<Line> {
+        let from = self
+            .split
+            .as_ref()
+            .map(|s| format!("from {}: ", bar::share(s.actual)));
+        let head = self.head(at, Tone::Bad, "ROLLING BACK");
+        head.bold(from.unwrap_or_default()).bold(reason).wrap(TEXT)
+    }
+
+    fn ended(&self, at: Timestamp, outcome: Outcome, text: &str) -> Vec<Line> {
+        let took = span(between(self.began.unwrap_or(at), at));
+        let (tone, word) = headline(outcome);
+        let text = text.strip_prefix("rolled back, ").unwrap_or(text);
+        let text = text.strip_prefix("promoted: ").unwrap_or(text);
+        let headline = format!("{word} after {took}");
+        let head = self.style.line().dim(clock(at)).to_column(LABEL);
+        let mut lines = head.add(tone, headline).plain(": ").plain(text).wrap(LABEL);
+        let mut row = |label: &str, tone: Tone, text: &str| {
+            let line = self.style.line().to_column(LABEL).dim(label);
+            lines.extend(line.to_column(LABEL + 9).add(tone, text).wrap(LABEL + 9));
+        };
+        if let Some(path) = self.weights() {
+            row("weights", Tone::Plain, &path);
+        }
+        if let Some(split) = &self.split {
+            row("live", Tone::Plain, &live(split));
+        }
+        let hints = closing(
+            outcome,
+            self.cause,
+            self.phase_before_end(),
+            &self.invocation,
+        );
+        row("next", Tone::Bold, &hints.next);
+        if let Some(undo) = &hints.undo {
+            row("undo", Tone::Bold, undo);
+        }
+        lines
+    }
+
+    fn phase_before_end(&self) -> Option<Phase> {
+        self.phase.filter(|p| *p != Phase::Ended)
+    }
+
+    fn weights(&self) -> Option<String> {
+        let steps: Vec<String> = self.path.iter().map(|p| bar::share(*p)).collect();
+        (!steps.is_empty()).then(|| steps.join(" → "))
+    }
+}
+
+/// Returns how an outcome is announced.
+pub fn headline(outcome: Outcome) -> (Tone, &'static str) {
+    match outcome {
+        Outcome::Promoted => (Tone::Good, "PROMOTED"),
+        Outcome::RolledBack => (Tone::Bad, "ROLLED BACK"),
+        Outcome::AtWeight => (Tone::Good, "AT THE WEIGHT"),
+        Outcome::Paused => (Tone::Unknown, "PAUSED, the split is live,"),
+        Outcome::Conflict => (Tone::Unknown, "STOPPED, somebody else is at work,"),
+        Outcome::Incomplete => (Tone::Bad, "NOT COMPLETE, page somebody,"),
+    }
+}
+
+/// Returns what serves users now.
+fn live(split: &Split) -> String {
+    let pods = |ready: u32| super::text::count(u64::from(ready), "ready pod");
+    format!(
+        "stable {} on {}, canary {} on {}",
+        bar::share(split.actual.rest()),
+        pods(split.stable_ready),
+        bar::share(split.actual),
+        pods(split.canary_ready)
+    )
+}
+
+fn side(track: Track) -> &'static str {
+    match track {
+        Track::Stable => "stable, ",
+        Track::Canary => "",
+    }
+}

@@ -1,0 +1,58 @@
+//! Machine-readable output.
+//!
+//! Owns: the envelope of events and the safety of JSON on a terminal. Must not: shape documents;
+//! `domain::{event, view}` do. Errors are never JSON: they are text on the other stream.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::text::is_unsafe;
+use crate::domain::{event::Event, view::DOCUMENT};
+
+/// An event with the version of its format.
+#[derive(Serialize)]
+struct Line<'a> {
+    version: u32,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// Returns an event as one line of JSON, without a newline.
+pub fn event(event: &Event) -> serde_json::Result<String> {
+    let line = Line {
+        version: DOCUMENT,
+        event,
+    };
+    compact(&line)
+}
+
+/// Returns a document on one line, without a newline.
+pub fn compact(document: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(document).map(escape)
+}
+
+/// Returns a document for people to read, without a newline at the end.
+pub fn pretty(document: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(document).map(escape)
+}
+
+/// Escapes what JSON allows but a terminal would obey; such characters stand only inside strings.
+fn escape(json: String) -> String {
+    let harmless = |c: char| c == '\n' || !is_unsafe(c);
+    if json.chars().all(harmless) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if harmless(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}

@@ -1,0 +1,144 @@
+//! Text that is safe to show, and how wide it is.
+//!
+//! Owns: escaping of untrusted text, folding to ASCII, widths. Must not: know about colours. Names,
+//! images and messages come from the cluster, where anybody may have written them.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use unicode_width::UnicodeWidthChar;
+
+/// Returns `text` with everything escaped that could move the cursor, colour, hide or reorder text.
+pub fn sanitize(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| is_unsafe(c) || is_selector(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            // A variation selector alone changes only the width of what is before it.
+            c if is_selector(c) => {}
+            c if c.is_ascii_control() => push(&mut safe, format_args!("\\x{:02x}", u32::from(c))),
+            c if is_unsafe(c) => push(&mut safe, format_args!("\\u{{{:x}}}", u32::from(c))),
+            c => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Returns whether a character must not reach a terminal as it is.
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn is_selector(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}')
+}
+
+/// Returns `text` in ASCII: signs that this tool uses by a likeness, anything else escaped.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut ascii = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            c if c.is_ascii() => ascii.push(c),
+            '→' => ascii.push_str("->"),
+            '≥' => ascii.push_str(">="),
+            '≤' => ascii.push_str("<="),
+            '…' => ascii.push_str("..."),
+            '×' => ascii.push('x'),
+            '–' | '—' | '−' => ascii.push('-'),
+            '‘' | '’' => ascii.push('\''),
+            '“' | '”' => ascii.push('"'),
+            '·' => ascii.push('|'),
+            '█' | '▰' => ascii.push('#'),
+            '░' | '▱' => ascii.push('.'),
+            '\u{a0}' | '\u{202f}' => ascii.push(' '),
+            c => push(&mut ascii, format_args!("\\u{{{:x}}}", u32::from(c))),
+        }
+    }
+    Cow::Owned(ascii)
+}
+
+/// Returns the columns of safe text; never fewer than a terminal needs.
+pub fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+/// Returns the columns of one character.
+pub fn char_width(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
+/// Returns the plural of a countable noun with its number: `1 pod`, `3 pods`.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
+/// Returns what a sentence says apart from its numbers and generated names, to tell repeats from news.
+///
+/// `29s more at 25%` and `1m 3s more at 25%` are the same thing said twice.
+pub fn class(sentence: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in sentence.split_whitespace() {
+        let word = if word.bytes().any(|b| b.is_ascii_digit()) {
+            "#"
+        } else {
+            word
+        };
+        if !(word == "#" && words.last() == Some(&"#")) {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_is_escaped_and_plain_text_is_left_alone() {
+        for (raw, shown) in [
+            ("payment-api:1.4.2", "payment-api:1.4.2"),
+            ("größer ≥ 5 %", "größer ≥ 5 %"),
+            ("\u{1b}[31mred", "\\x1b[31mred"),
+            ("a\nb\tc\r", "a\\nb\\tc\\r"),
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("a\u{200b}b\u{7f}", "a\\u{200b}b\\x7f"),
+        ] {
+            assert_eq!(sanitize(raw), shown);
+        }
+    }
+
+    #[test]
+    fn ascii_terminals_get_a_likeness() {
+        assert_eq!(fold("5% → 25%, ≥ 1 …"), "5% -> 25%, >= 1 ...");
+        assert_eq!(fold("é"), "\\u{e9}");
+    }
+
+    #[test]
+    fn the_class_of_a_sentence_ignores_its_numbers() {
+        assert_eq!(class("29s more at 25%"), class("1m 3s more at 50%"));
+        assert_ne!(class("29s more at 25%"), class("approval of step 2"));
+    }
+}
