@@ -4,9 +4,11 @@
 //! but the command line and the tests; know how releases are decided.
 
 pub mod api;
+pub mod cluster;
 pub mod fields;
 pub mod scenario;
 pub mod store;
 pub mod world;
 
 pub use api::Server;
+pub use cluster::{SimCluster, SimError};

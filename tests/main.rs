@@ -1,0 +1,4 @@
+//! Everything that needs no cluster, in one binary.
+
+mod engine;
+mod support;
