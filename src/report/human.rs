@@ -288,6 +288,13 @@ impl Narrator {
             let line = self.style.line().to_column(LABEL).dim(label);
             lines.extend(line.to_column(LABEL + 9).add(tone, text).wrap(LABEL + 9));
         };
+        if outcome == Outcome::Incomplete {
+            row(
+                "page",
+                Tone::Bad,
+                "somebody: this could not be finished or verified",
+            );
+        }
         if let Some(path) = self.weights() {
             row("weights", Tone::Plain, &path);
         }
@@ -323,9 +330,9 @@ pub fn headline(outcome: Outcome) -> (Tone, &'static str) {
         Outcome::Promoted => (Tone::Good, "PROMOTED"),
         Outcome::RolledBack => (Tone::Bad, "ROLLED BACK"),
         Outcome::AtWeight => (Tone::Good, "AT THE WEIGHT"),
-        Outcome::Paused => (Tone::Unknown, "PAUSED, the split is live,"),
-        Outcome::Conflict => (Tone::Unknown, "STOPPED, somebody else is at work,"),
-        Outcome::Incomplete => (Tone::Bad, "NOT COMPLETE, page somebody,"),
+        Outcome::Paused => (Tone::Unknown, "PAUSED with the split live"),
+        Outcome::Conflict => (Tone::Unknown, "STOPPED on a conflict"),
+        Outcome::Incomplete => (Tone::Bad, "NOT COMPLETE"),
     }
 }
 
