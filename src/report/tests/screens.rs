@@ -461,7 +461,8 @@ fn a_pause_says_how_to_go_on_and_how_to_undo() {
     09:15:03Z  step 1 of 2  waiting for approval at 5%
     09:15:04Z  PAUSED with the split live after 1m01s: waits for approval of step 1
                weights  0% → 5%
-               live     stable 95% on 19 ready pods, canary 5% on 1 ready pod
+               was      at 09:14:12Z: stable 95% on 19 ready pods, canary 5% on 1
+                        ready pod
                next     canaryctl approve payment-api -n orion
                undo     canaryctl rollback payment-api -n orion
     ");
@@ -478,7 +479,8 @@ fn an_end_that_is_not_one_pages_somebody() {
                to be ready
                page     somebody: this could not be finished or verified
                weights  0% → 50%
-               live     stable 50% on 10 ready pods, canary 50% on 10 ready pods
+               was      at 09:14:12Z: stable 50% on 10 ready pods, canary 50% on 10
+                        ready pods
                next     canaryctl rollback payment-api -n orion
     ");
 }
