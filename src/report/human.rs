@@ -41,7 +41,7 @@ pub struct Narrator {
     began: Option<Timestamp>,
     phase: Option<Phase>,
     cause: Option<Cause>,
-    split: Option<Split>,
+    split: Option<(Timestamp, Split)>,
     path: Vec<Percent>,
     waits: BTreeMap<String, Timestamp>,
     checks: BTreeMap<(Track, String), (Verdict, String)>,
@@ -105,7 +105,7 @@ impl Narrator {
                 line.wrap(TEXT)
             }
             EventKind::Reached { split } => {
-                self.reached(split);
+                self.observe(at, split);
                 self.said(at, Tone::Good, "reached", &bar::words(split))
             }
             EventKind::Checked { track, results } => self.checked(at, *track, results),
@@ -126,6 +126,14 @@ impl Narrator {
             EventKind::Ended { outcome, text } => self.ended(at, *outcome, text),
         };
         (!lines.is_empty()).then(|| joined(lines))
+    }
+
+    /// Takes in a split as read between two events, so that the closing block tells the latest one.
+    pub fn observe(&mut self, at: Timestamp, split: &Split) {
+        if self.path.last() != Some(&split.actual) {
+            self.path.push(split.actual);
+        }
+        self.split = Some((at, split.clone()));
     }
 
     fn head(&self, at: Timestamp, tone: Tone, label: &str) -> Line {
@@ -186,13 +194,6 @@ impl Narrator {
                 self.said(at, Tone::Bold, label, text)
             }
         }
-    }
-
-    fn reached(&mut self, split: &Split) {
-        if self.path.last() != Some(&split.actual) {
-            self.path.push(split.actual);
-        }
-        self.split = Some(split.clone());
     }
 
     fn checked(&mut self, at: Timestamp, track: Track, results: &[CheckResult]) -> Vec<Line> {
@@ -271,7 +272,7 @@ impl Narrator {
         let from = self
             .split
             .as_ref()
-            .map(|s| format!("from {}: ", bar::share(s.actual)));
+            .map(|(_, s)| format!("from {}: ", bar::share(s.actual)));
         let head = self.head(at, Tone::Bad, "ROLLING BACK");
         head.bold(from.unwrap_or_default()).bold(reason).wrap(TEXT)
     }
@@ -288,11 +289,28 @@ impl Narrator {
             let line = self.style.line().to_column(LABEL).dim(label);
             lines.extend(line.to_column(LABEL + 9).add(tone, text).wrap(LABEL + 9));
         };
+        if outcome == Outcome::Incomplete {
+            row(
+                "page",
+                Tone::Bad,
+                "somebody: this could not be finished or verified",
+            );
+        }
         if let Some(path) = self.weights() {
             row("weights", Tone::Plain, &path);
         }
-        if let Some(split) = &self.split {
-            row("live", Tone::Plain, &live(split));
+        if let Some((when, split)) = &self.split {
+            // What was read before the trouble is not what is live: say when it was read.
+            let proven = matches!(
+                outcome,
+                Outcome::Promoted | Outcome::RolledBack | Outcome::AtWeight
+            );
+            if proven {
+                row("live", Tone::Plain, &live(split));
+            } else {
+                let text = format!("at {}: {}", clock(*when), live(split));
+                row("was", Tone::Plain, &text);
+            }
         }
         let hints = closing(
             outcome,
@@ -323,9 +341,9 @@ pub fn headline(outcome: Outcome) -> (Tone, &'static str) {
         Outcome::Promoted => (Tone::Good, "PROMOTED"),
         Outcome::RolledBack => (Tone::Bad, "ROLLED BACK"),
         Outcome::AtWeight => (Tone::Good, "AT THE WEIGHT"),
-        Outcome::Paused => (Tone::Unknown, "PAUSED, the split is live,"),
-        Outcome::Conflict => (Tone::Unknown, "STOPPED, somebody else is at work,"),
-        Outcome::Incomplete => (Tone::Bad, "NOT COMPLETE, page somebody,"),
+        Outcome::Paused => (Tone::Unknown, "PAUSED with the split live"),
+        Outcome::Conflict => (Tone::Unknown, "STOPPED on a conflict"),
+        Outcome::Incomplete => (Tone::Bad, "NOT COMPLETE"),
     }
 }
 

@@ -48,13 +48,11 @@ pub fn screen_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) 
         let text = format!("{}{step}", run.phase.words());
         lines.extend(status::row(style, "state", Tone::Plain, &text));
     }
-    if let Some(split) = &view.split {
-        lines.extend(bar::lines(
-            style,
-            style.line().dim("split").to_column(8),
-            split,
-        ));
-    }
+    let lead = style.line().dim("split").to_column(8);
+    lines.extend(match &view.split {
+        Some(split) => bar::lines(style, lead, split),
+        None => vec![lead.add(Tone::Unknown, "? unknown: the route could not be read")],
+    });
     lines.push(style.line());
     lines.extend(table(view, rates, style));
     lines.push(style.line());

@@ -230,7 +230,7 @@ impl Progress {
     fn phase_line(&self, now: Timestamp, style: Style) -> Line {
         if let Some(outcome) = self.outcome {
             let (tone, word) = headline(outcome);
-            return label(style, "now").add(tone, word.trim_end_matches(','));
+            return label(style, "now").add(tone, word);
         }
         let hold = self.holds.get(self.step.saturating_sub(1));
         match (self.phase, self.held_since, hold) {

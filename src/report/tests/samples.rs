@@ -411,14 +411,10 @@ pub(super) fn findings() -> CheckView {
 }
 
 /// A release that fails at its second step.
+#[expect(clippy::too_many_lines, reason = "one story, told once")]
 pub(super) fn events() -> Vec<Event> {
     let mut events = Vec::new();
-    let mut add = |seconds, kind| {
-        events.push(Event {
-            at: at(seconds),
-            kind,
-        })
-    };
+    let mut add = |seconds, kind| events.push(event(seconds, kind));
     let entered = |phase, step, weight| EventKind::Entered {
         phase,
         step,
@@ -555,4 +551,79 @@ pub(super) fn events() -> Vec<Event> {
         text: "rolled back, verified at 0%: success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1".into(),
     });
     events
+}
+
+fn event(seconds: i64, kind: EventKind) -> Event {
+    Event {
+        at: at(seconds),
+        kind,
+    }
+}
+
+fn started() -> Event {
+    let steps = [5, 50].map(Percent::whole).to_vec();
+    let change = "payment-api:1.4.2 → payment-api:1.5.0".into();
+    let id = "c3d4".into();
+    event(0, EventKind::Started { id, steps, change })
+}
+
+fn entered(seconds: i64, phase: Phase, step: usize, weight: u32) -> Event {
+    let kind = EventKind::Entered {
+        phase,
+        step,
+        steps: 2,
+        weight: Percent::whole(weight),
+    };
+    event(seconds, kind)
+}
+
+fn reached(seconds: i64, split: Split) -> Event {
+    event(seconds, EventKind::Reached { split })
+}
+
+fn end(seconds: i64, outcome: Outcome, text: &str) -> Event {
+    let text = text.into();
+    event(seconds, EventKind::Ended { outcome, text })
+}
+
+/// A release that waits for a person.
+pub(super) fn paused() -> Vec<Event> {
+    vec![
+        started(),
+        reached(9, split(5, 19, 1)),
+        entered(60, Phase::Approving, 1, 5),
+        end(61, Outcome::Paused, "waits for approval of step 1"),
+    ]
+}
+
+/// A release that goes well.
+pub(super) fn promoted() -> Vec<Event> {
+    vec![
+        started(),
+        reached(9, split(5, 19, 1)),
+        reached(99, split(50, 10, 10)),
+        entered(160, Phase::PromoteShift, 2, 100),
+        reached(170, split(100, 0, 20)),
+        entered(171, Phase::PromoteTemplate, 2, 100),
+        reached(260, split(0, 20, 0)),
+        entered(270, Phase::Ended, 2, 0),
+        end(
+            270,
+            Outcome::Promoted,
+            "promoted: payment-api runs the new version",
+        ),
+    ]
+}
+
+/// A rollback that could not be proven.
+pub(super) fn incomplete() -> Vec<Event> {
+    let cause = Cause::Interrupt;
+    let reason = "interrupted by SIGTERM".into();
+    let text = "the rollback is not complete: 2 stable pods to be ready";
+    vec![
+        started(),
+        reached(9, split(50, 10, 10)),
+        event(60, EventKind::RollingBack { cause, reason }),
+        end(360, Outcome::Incomplete, text),
+    ]
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::samples::{self, ascii, at, color, plain};
+use crate::domain::event::Event;
 use crate::report::{
     findings::findings,
     history::history,
@@ -23,16 +24,22 @@ const RATES: Rates = Rates {
 };
 
 fn narrated(style: Style) -> String {
+    told(&samples::events(), style)
+}
+
+fn told(events: &[Event], style: Style) -> String {
     let mut narrator = Narrator::new(style, samples::invocation());
-    let events = samples::events();
     let lines: Vec<String> = events.iter().filter_map(|e| narrator.line(e)).collect();
     lines.join("\n")
 }
 
 /// Returns the live block after the first `count` events.
 fn live(count: usize, style: Style) -> String {
+    shown(&samples::events(), count, style)
+}
+
+fn shown(events: &[Event], count: usize, style: Style) -> String {
     let mut progress = Progress::new("payment-api", "orion", &[], &[Duration::from_secs(300); 4]);
-    let events = samples::events();
     events.iter().take(count).for_each(|e| progress.update(e));
     let now = events.get(count - 1).map_or(at(0), |e| e.at);
     progress.lines(now, &style).join("\n")
@@ -385,6 +392,7 @@ fn monitor_shows_both_sides() {
 fn monitor_without_a_canary() {
     assert_snapshot!(monitor::screen_of(&samples::bare(), Rates::default(), at(130), plain(80)), @r"
     payment-api  orion  09:16:13Z
+    split   ? unknown: the route could not be read
 
                 STABLE       CANARY
     deployment  payment-api  none
@@ -441,6 +449,67 @@ fn a_release_is_narrated_by_its_changes() {
                weights  0% → 25% → 0%
                live     stable 100% on 4 ready pods, canary 0% on 0 ready pods
                next     canaryctl history payment-api -n orion
+    ");
+}
+
+#[test]
+fn a_pause_says_how_to_go_on_and_how_to_undo() {
+    assert_snapshot!(told(&samples::paused(), plain(80)), @r"
+    09:14:03Z  started      run c3d4: payment-api:1.4.2 → payment-api:1.5.0, steps
+                            5% → 50%
+    09:14:12Z  reached      canary at 5% (1 of 20 pods)
+    09:15:03Z  step 1 of 2  waiting for approval at 5%
+    09:15:04Z  PAUSED with the split live after 1m01s: waits for approval of step 1
+               weights  0% → 5%
+               was      at 09:14:12Z: stable 95% on 19 ready pods, canary 5% on 1
+                        ready pod
+               next     canaryctl approve payment-api -n orion
+               undo     canaryctl rollback payment-api -n orion
+    ");
+}
+
+#[test]
+fn an_end_that_is_not_one_pages_somebody() {
+    assert_snapshot!(told(&samples::incomplete(), plain(80)), @r"
+    09:14:03Z  started      run c3d4: payment-api:1.4.2 → payment-api:1.5.0, steps
+                            5% → 50%
+    09:14:12Z  reached      canary at 50% (10 of 20 pods)
+    09:15:03Z  ROLLING BACK from 50%: interrupted by SIGTERM
+    09:20:03Z  NOT COMPLETE after 6m00s: the rollback is not complete: 2 stable pods
+               to be ready
+               page     somebody: this could not be finished or verified
+               weights  0% → 50%
+               was      at 09:14:12Z: stable 50% on 10 ready pods, canary 50% on 10
+                        ready pods
+               next     canaryctl rollback payment-api -n orion
+    ");
+}
+
+#[test]
+fn a_promotion_ends_with_the_path_of_the_weights() {
+    assert_snapshot!(told(&samples::promoted(), plain(80)), @r"
+    09:14:03Z  started      run c3d4: payment-api:1.4.2 → payment-api:1.5.0, steps
+                            5% → 50%
+    09:14:12Z  reached      canary at 5% (1 of 20 pods)
+    09:15:42Z  reached      canary at 50% (10 of 20 pods)
+    09:16:43Z  promoting    moving all traffic to the canary
+    09:16:53Z  reached      canary at 100% (20 of 20 pods)
+    09:16:54Z  promoting    updating stable
+    09:18:23Z  reached      canary at 0% (0 of 20 pods)
+    09:18:33Z  PROMOTED after 4m30s: payment-api runs the new version
+               weights  0% → 5% → 50% → 100% → 0%
+               live     stable 100% on 20 ready pods, canary 0% on 0 ready pods
+               next     canaryctl status payment-api -n orion
+    ");
+}
+
+#[test]
+fn live_block_of_a_promotion() {
+    assert_snapshot!(shown(&samples::promoted(), 6, plain(80)), @r"
+    payment-api  orion  run c3d4  2m51s
+    steps  ✓5%  ✓50%
+    split  stable ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░ canary 100% (20 of 20 pods)
+    now    promoting: updating stable
     ");
 }
 

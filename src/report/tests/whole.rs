@@ -24,9 +24,16 @@ use crate::{
         status::status,
         style::Style,
         table::releases,
-        text::is_unsafe,
     },
 };
+
+/// Returns whether a terminal acts on the character instead of showing it; a list of its own, so
+/// that a hole in the one under test shows.
+fn is_obeyed(c: char) -> bool {
+    let reorders = "\u{200e}\u{200f}\u{61c}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    let hides = "\u{200b}\u{200c}\u{200d}\u{2060}\u{feff}\u{ad}\u{2028}\u{2029}\u{e0001}";
+    c.is_control() || reorders.contains(c) || hides.contains(c)
+}
 
 /// Returns the text without the escapes that a style may write: `ESC [ digits m`.
 fn unpainted(text: &str) -> String {
@@ -56,7 +63,7 @@ fn holds(screen: &str, style: Style) {
             "{} columns: {line:?}",
             line.width()
         );
-        assert!(!line.chars().any(is_unsafe), "{line:?}");
+        assert!(!line.chars().any(is_obeyed), "{line:?}");
         assert!(style.unicode || line.is_ascii(), "{line:?}");
     }
 }
@@ -199,7 +206,7 @@ fn json_lines_are_one_line_and_survive_hostile_text() {
     let words = "\u{1b}[2J\n\u{202e}x\u{9b}\u{e0001}";
     for event in events(&samples::view(), words) {
         let line = json::event(&event).unwrap();
-        assert!(!line.chars().any(is_unsafe), "{line:?}");
+        assert!(!line.chars().any(is_obeyed), "{line:?}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["version"], 1);
         if let Some(text) = read.get("reason") {
