@@ -98,6 +98,8 @@ pub enum Action {
     DeleteCanary,
     /// Let go of what was pinned.
     Unpin,
+    /// Look again at once: the target has moved, and the split was read for the old one.
+    Look,
     /// Do nothing until then, or until something changes.
     Wait {
         /// When to look again at the latest.
@@ -167,6 +169,7 @@ pub fn decide(release: &Release, seen: &Observation) -> Decision {
         release: release.clone(),
         seen,
         events: Vec::new(),
+        moved: false,
     };
     let action = round.take_request().unwrap_or_else(|| {
         (0..TURNS)
@@ -190,6 +193,8 @@ struct Round<'a> {
     release: Release,
     seen: &'a Observation,
     events: Vec<Event>,
+    /// Whether the phase has changed in this call: results of checks belong to the one before.
+    moved: bool,
 }
 
 /// `None`: the phase changed, take another turn.
@@ -202,6 +207,9 @@ impl Round<'_> {
         if self.seen.stable.is_none() && !self.release.is_over() {
             let text = format!("the stable Deployment {} is gone", self.release.stable);
             return Some(Action::Stop(Outcome::Conflict, text));
+        }
+        if self.release.target != self.seen.split.wanted && !self.release.is_over() {
+            return Some(Action::Look);
         }
         match self.release.phase {
             Phase::Preparing => self.prepare(),
@@ -332,8 +340,8 @@ impl Round<'_> {
         let Some(step) = self.release.present_step().cloned() else {
             return Some(self.pause("the plan has no steps"));
         };
-        let verdict = overall(&self.seen.canary_checks);
-        let looked = !self.seen.canary_checks.is_empty();
+        let verdict = overall(self.canary_checks());
+        let looked = !self.canary_checks().is_empty();
         let held = self.since() >= step.hold || self.wants_promotion();
         let goal_step = self.seen.goal == Goal::Step(self.release.step + 1);
         if looked && verdict == Verdict::Healthy && held {
@@ -489,8 +497,8 @@ impl Round<'_> {
         if let Some(turn) = self.undo_if_unhealthy() {
             return turn;
         }
-        let healthy = !self.seen.stable_checks.is_empty()
-            && overall(&self.seen.stable_checks) == Verdict::Healthy;
+        let healthy =
+            !self.stable_checks().is_empty() && overall(self.stable_checks()) == Verdict::Healthy;
         if healthy && self.since() >= self.release.plan.interval {
             self.release.target = Percent::ZERO;
             self.enter(Phase::PromoteReturn);
@@ -527,8 +535,8 @@ impl Round<'_> {
     }
 
     fn undo_if_unhealthy(&mut self) -> Option<Turn> {
-        if overall(&self.seen.stable_checks) == Verdict::Unhealthy {
-            let text = unhealthy_text(&self.seen.stable_checks);
+        if overall(self.stable_checks()) == Verdict::Unhealthy {
+            let text = unhealthy_text(self.stable_checks());
             return Some(self.undo(format!("stable with the new version: {text}")));
         }
         None
@@ -714,8 +722,8 @@ impl Round<'_> {
             );
             return Some(Some(Action::Stop(Outcome::Conflict, text)));
         }
-        if overall(&self.seen.canary_checks) == Verdict::Unhealthy {
-            let text = unhealthy_text(&self.seen.canary_checks);
+        if overall(self.canary_checks()) == Verdict::Unhealthy {
+            let text = unhealthy_text(self.canary_checks());
             return Some(self.fail(text));
         }
         None
@@ -795,8 +803,8 @@ impl Round<'_> {
     }
 
     fn wait_or_fail(&mut self, what: &str) -> Turn {
-        if overall(&self.seen.canary_checks) == Verdict::Unhealthy {
-            let text = unhealthy_text(&self.seen.canary_checks);
+        if overall(self.canary_checks()) == Verdict::Unhealthy {
+            let text = unhealthy_text(self.canary_checks());
             return self.fail(text);
         }
         if self.overdue(self.release.plan.ready_timeout) {
@@ -817,8 +825,7 @@ impl Round<'_> {
     fn fail(&mut self, reason: String) -> Turn {
         let broken = |r: &&CheckResult| r.verdict == Verdict::Unhealthy;
         let severities = self
-            .seen
-            .canary_checks
+            .canary_checks()
             .iter()
             .filter(broken)
             .map(|r| r.severity);
@@ -851,6 +858,7 @@ impl Round<'_> {
                 .values_mut()
                 .for_each(|m| m.begin_step(later));
         }
+        self.moved = true;
         self.release.phase = phase;
         self.release.since = self.seen.now;
         let weight = self.release.target;
@@ -889,6 +897,22 @@ impl Round<'_> {
         self.events.push(Event { at, kind });
     }
 
+    fn canary_checks(&self) -> &[CheckResult] {
+        if self.moved {
+            &[]
+        } else {
+            &self.seen.canary_checks
+        }
+    }
+
+    fn stable_checks(&self) -> &[CheckResult] {
+        if self.moved {
+            &[]
+        } else {
+            &self.seen.stable_checks
+        }
+    }
+
     fn since(&self) -> Duration {
         elapsed(self.release.since, self.seen.now)
     }
@@ -917,8 +941,7 @@ impl Round<'_> {
 
     fn unsure_text(&self) -> String {
         let unsure = self
-            .seen
-            .canary_checks
+            .canary_checks()
             .iter()
             .filter(|r| r.verdict != Verdict::Healthy);
         let texts: Vec<&str> = unsure.map(|r| r.text.as_str()).collect();

@@ -102,7 +102,7 @@ impl Engine {
                 self.router.unpin().await?;
                 vec!["restore what was pinned".to_owned()]
             }
-            Action::Wait { .. } | Action::Stop(..) => Vec::new(),
+            Action::Look | Action::Wait { .. } | Action::Stop(..) => Vec::new(),
         };
         let acted = !said.is_empty();
         for what in said {

@@ -142,6 +142,7 @@ impl Engine {
         loop {
             let request = *drive.requests.borrow_and_update();
             match self.round(&drive, request).await {
+                Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
                     trouble_since = None;
                     if drive.once {
@@ -192,7 +193,7 @@ impl Engine {
         for event in &events {
             self.record(event);
         }
-        let acts = !matches!(action, Action::Wait { .. });
+        let acts = !matches!(action, Action::Look | Action::Wait { .. });
         self.save(acts).await?;
         for event in &events {
             (self.sink)(event);
@@ -207,6 +208,7 @@ impl Engine {
                     moving: false,
                 })
             }
+            Action::Look => Ok(Next::Again),
             Action::Stop(outcome, text) => self.stop(outcome, text).await.map(Next::End),
             action => {
                 if self.act(&action, &sides, &seen).await? {
@@ -331,6 +333,8 @@ impl Engine {
 
 /// What follows a round.
 enum Next {
+    /// Look again at once.
+    Again,
     /// Something was changed; look again at once.
     Acted,
     /// Nothing to do until then.
