@@ -10,8 +10,11 @@ mod columns;
 mod convert;
 mod defaults;
 mod discovery;
+mod exchange;
 mod objects;
 mod patch;
+mod portforward;
+mod proxy;
 mod reply;
 mod request;
 mod resources;
@@ -19,6 +22,7 @@ mod rules;
 mod scale;
 mod select;
 mod serve;
+mod spdy;
 mod strategic;
 mod table;
 mod validate;
@@ -31,6 +35,7 @@ use std::{
 
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
 pub use self::{
@@ -135,23 +140,24 @@ impl Server {
     }
 
     /// Answers one request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Out>
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Response<Out>
     where
         B: http_body::Body + Send,
         B::Data: Send,
     {
+        let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let Ok(body) = body.collect().await else {
             return reply::refusal(&bad_request("the request body could not be read"));
         };
         let call = Arc::new(Call::new(parts, body.to_bytes()));
-        match self.route(&call).await {
+        match self.route(&call, upgrade).await {
             Ok(response) => response,
             Err(refusal) => reply::refusal(&refusal),
         }
     }
 
-    async fn route(&self, call: &Arc<Call>) -> Result<Response<Out>, Refusal> {
+    async fn route(&self, call: &Arc<Call>, upgrade: OnUpgrade) -> Result<Response<Out>, Refusal> {
         let segments = call.segments();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if let Some(page) = discovery::answer(self, call, &segments) {
@@ -183,6 +189,10 @@ impl Server {
                 "update" | "patch" => objects::update(self, &target, call),
                 _ => Err(not_allowed()),
             },
+            Some("portforward") if is_pod(&target) => {
+                portforward::answer(self, &target, call, upgrade)
+            }
+            Some("proxy") if is_pod(&target) => proxy::answer(self, &target, call).await,
             Some(_) => Err(nowhere()),
         }
     }
@@ -342,6 +352,10 @@ impl Server {
         };
         Ok(reply::json(201, &answer))
     }
+}
+
+fn is_pod(target: &Target) -> bool {
+    target.resource.group.is_empty() && target.resource.plural == "pods"
 }
 
 /// Returns the verb of a request, as authorisation knows it.

@@ -27,19 +27,27 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     query: Vec<(String, String)>,
+    query_text: String,
 }
 
 impl Call {
     /// Returns the decoded form of a request.
     pub(crate) fn new(parts: Parts, body: Bytes) -> Self {
-        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let query_text = parts.uri.query().unwrap_or_default().to_owned();
+        let query = form_urlencoded::parse(query_text.as_bytes());
         Self {
             query: query.into_owned().collect(),
             method: parts.method,
             path: parts.uri.path().to_owned(),
             headers: parts.headers,
             body,
+            query_text,
         }
+    }
+
+    /// Returns the query as it was sent.
+    pub(crate) fn query_text(&self) -> &str {
+        &self.query_text
     }
 
     /// Returns the path without empty segments, each percent-decoded.
