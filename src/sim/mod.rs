@@ -4,6 +4,7 @@
 //! but the command line and the tests; know how releases are decided.
 
 pub mod api;
+pub mod fault;
 pub mod fields;
 pub mod store;
 
