@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 
 use super::apps::Apps;
+use crate::clock::Clock;
 
 /// Bytes on the way to or from an app.
 const PIPE: usize = 64 * 1024;
@@ -26,6 +27,7 @@ pub(crate) struct Exchange {
     pub(crate) pod: String,
     pub(crate) uid: String,
     pub(crate) running: bool,
+    pub(crate) clock: Clock,
 }
 
 /// Indicates that nothing answers on a port.

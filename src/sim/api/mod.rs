@@ -14,6 +14,7 @@ mod exchange;
 mod objects;
 mod patch;
 mod portforward;
+mod protobuf;
 mod proxy;
 mod reply;
 mod request;
@@ -27,6 +28,9 @@ mod strategic;
 mod table;
 mod validate;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

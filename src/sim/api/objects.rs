@@ -93,6 +93,9 @@ pub(crate) fn create(
     let mut key = target.key();
     key.name = text(&sent["metadata"]["name"]).to_owned();
     server.check_namespace(target, &key.name)?;
+    if target.resource.namespaced {
+        sent["metadata"]["namespace"] = json!(target.namespace);
+    }
     let mut object = convert::inward(target, sent, None);
     if target.resource.status
         && let Some(map) = object.as_object_mut()

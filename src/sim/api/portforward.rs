@@ -3,6 +3,8 @@
 //! Owns: choosing the protocol, `v4.channel.k8s.io` (kube-rs), the WebSocket tunnel of kubectl.
 //! Must not: know SPDY frames; `spdy` does.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::{
     SinkExt, StreamExt,
@@ -39,6 +41,9 @@ const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 
 /// Bytes on the way through a tunnel.
 const PIPE: usize = 64 * 1024;
+
+/// How long the server waits for the client to close as well.
+const LINGER: Duration = Duration::from_secs(5);
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -86,6 +91,7 @@ pub(crate) fn exchange(server: &Server, target: &Target) -> Result<Exchange, Ref
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
     Ok(Exchange {
         apps: server.inner.apps.clone(),
+        clock: server.store().clock().clone(),
         running: pod["status"]["phase"] == "Running",
         uid: uid.to_owned(),
         namespace: key.namespace,
@@ -192,10 +198,15 @@ async fn channels(socket: Socket, ports: &[u16], exchange: &Exchange) {
         finish(&mut sink).await;
     };
     let serve = futures::future::join(join_all(streams), deliver);
+    let receive = receive(source, writers);
+    tokio::pin!(receive);
     tokio::select! {
         // The client went away: its ports close with it.
-        () = receive(source, writers) => {}
-        _ = serve => {}
+        () = &mut receive => {}
+        _ = serve => {
+            // A client that is still writing must find the reason before it finds the end.
+            exchange.clock.timeout(LINGER, receive).await.ok();
+        }
     }
 }
 
@@ -258,7 +269,6 @@ fn frame(channel: u8, data: &[u8]) -> Message {
 async fn finish(sink: &mut SplitSink<Socket, Message>) {
     // The other side may have closed first.
     sink.send(Message::Close(None)).await.ok();
-    sink.close().await.ok();
 }
 
 // === kubectl's tunnel: SPDY bytes in WebSocket messages ===

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use serde_json::{Value, json};
 
+use super::protobuf;
 use crate::sim::store::Refusal;
 
 /// How the client wants objects shown.
@@ -144,8 +145,11 @@ impl Call {
         }
     }
 
-    /// Parses the body as JSON, or as YAML when it says so.
+    /// Parses the body as JSON, or as YAML or protobuf when it says so.
     pub(crate) fn json(&self) -> Result<Value, Refusal> {
+        if self.body.starts_with(b"k8s\0") {
+            return protobuf::object(&self.body);
+        }
         if self.media_type().ends_with("yaml") {
             return serde_saphyr::from_slice(&self.body)
                 .map_err(|e| bad_request(format!("error decoding yaml: {e}")));
