@@ -55,6 +55,17 @@ use self::{
 };
 use super::store::{Door, Key, Refusal, Store};
 
+/// Fills in what the API server fills in when an object is created.
+///
+/// For what is put on the store directly, as controllers do, so that clients see it complete.
+/// Does nothing for a resource that is not built in.
+pub fn complete(store: &Store, group: &str, plural: &str, object: &mut Value) {
+    let version = if group == "autoscaling" { "v2" } else { "v1" };
+    if let Some(resource) = resources::find(store, group, version, plural) {
+        defaults::fill(&resource, object, false);
+    }
+}
+
 /// Namespaces that every cluster has.
 const NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
 
@@ -378,7 +389,7 @@ fn verb_of(call: &Call, target: &Target) -> Result<&'static str, Refusal> {
     };
     let needs_name = matches!(verb, "update" | "patch");
     let needs_collection = verb == "create" && target.sub.is_empty();
-    let served = target.sub.first().is_some() || target.resource.verbs().contains(&verb);
+    let served = !target.sub.is_empty() || target.resource.verbs().contains(&verb);
     if (needs_name && !named) || (needs_collection && named) || !served {
         return Err(not_allowed());
     }

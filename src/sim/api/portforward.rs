@@ -201,6 +201,7 @@ async fn channels(socket: Socket, ports: &[u16], exchange: &Exchange) {
     let receive = receive(source, writers);
     tokio::pin!(receive);
     tokio::select! {
+        biased;
         // The client went away: its ports close with it.
         () = &mut receive => {}
         _ = serve => {
@@ -301,6 +302,7 @@ async fn tunnel(socket: Socket, exchange: Exchange) {
         finish(&mut sink).await;
     };
     tokio::select! {
+        biased;
         () = inbound => {}
         () = outbound => {}
         () = spdy::serve(far, exchange) => {}

@@ -225,7 +225,8 @@ fn entry(kind: Kind, bytes: &[u8]) -> Result<(String, Value), Refusal> {
                 Quantities => message("Quantity", bytes)?
                     .remove("string")
                     .unwrap_or_default(),
-                _ => json!(text_of(bytes)?),
+                Text | Texts | Number | Count | Flag | One(_) | Many(_) | TextMap | Either
+                | Ignored => json!(text_of(bytes)?),
             };
         }
         Ok(())

@@ -87,6 +87,7 @@ pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite, exchange: Exchang
         }
     };
     tokio::select! {
+        biased;
         // Whichever way the client leaves, its connections are dropped with the session.
         _ = session.run(reader) => {}
         () = deliver => {}
@@ -121,11 +122,11 @@ impl Session {
             return;
         };
         let lost = writer.write_all(&frame.payload).await.is_err();
-        if lost || frame.flags & FIN != 0 {
-            if let Some(mut writer) = self.writers.remove(&frame.stream) {
-                // The app may have hung up before.
-                writer.shutdown().await.ok();
-            }
+        if (lost || frame.flags & FIN != 0)
+            && let Some(mut writer) = self.writers.remove(&frame.stream)
+        {
+            // The app may have hung up before.
+            writer.shutdown().await.ok();
         }
     }
 
@@ -311,10 +312,11 @@ impl Inflater {
                 decompress(&mut self.state, block, &mut self.history, end, flags);
             block = block.get(read..).ok_or_else(broken)?;
             end += written;
-            match status {
-                TINFLStatus::NeedsMoreInput => break,
-                TINFLStatus::HasMoreOutput if end < MOST_HEADERS => {}
-                _ => return Err(broken()),
+            if status == TINFLStatus::NeedsMoreInput {
+                break;
+            }
+            if status != TINFLStatus::HasMoreOutput || end >= MOST_HEADERS {
+                return Err(broken());
             }
         }
         self.history.truncate(end);

@@ -1,118 +1,6 @@
-//! The wire through a real client: kube-rs over in-memory pipes, in virtual time.
+//! Verbs, patches, refusals.
 
-use std::{sync::Arc, time::Duration};
-
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, future::BoxFuture};
-use http::{Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::TokioIo;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    coordination::v1::Lease,
-    core::v1::{ConfigMap, Pod},
-};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{
-        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
-        PostParams, WatchEvent, WatchParams,
-    },
-};
-use serde_json::{Value, json};
-
-use super::{Apps, NoApps, Rules, Server};
-use crate::{
-    clock::Clock,
-    sim::store::{Door, Key, Store},
-};
-
-/// Apps that echo; port 8080 listens, and takes half a minute.
-struct Echo(Clock);
-
-impl Apps for Echo {
-    fn answer<'a>(
-        &'a self,
-        namespace: &'a str,
-        pod: &'a str,
-        port: u16,
-        request: Request<Bytes>,
-    ) -> BoxFuture<'a, Result<Response<Bytes>, String>> {
-        Box::pin(async move {
-            if port != 8080 {
-                return Err("connection refused".to_owned());
-            }
-            self.0.sleep(Duration::from_secs(30)).await;
-            let line = format!("{namespace}/{pod} {} {}", request.method(), request.uri());
-            Ok(Response::new(line.into()))
-        })
-    }
-}
-
-fn clock() -> Clock {
-    Clock::simulated("2026-01-05T09:00:00Z".parse().unwrap(), 1.0)
-}
-
-fn server() -> Server {
-    let clock = clock();
-    Server::new(Store::new(clock.clone()), Arc::new(Echo(clock)))
-}
-
-fn shop() -> Value {
-    json!({
-        "metadata": {"name": "shop", "labels": {"app": "shop"}},
-        "spec": {
-            "selector": {"matchLabels": {"app": "shop"}},
-            "template": {
-                "metadata": {"labels": {"app": "shop"}},
-                "spec": {"containers": [{"name": "a", "image": "x:1"}, {"name": "b", "image": "y"}]},
-            },
-        },
-    })
-}
-
-fn typed<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
-}
-
-/// Sends a raw request; returns code and body.
-async fn raw(client: &Client, method: &str, path: &str, media: &str, body: &Value) -> (u16, Value) {
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", media)
-        .header("accept", media)
-        .body(body.into_bytes().into())
-        .unwrap();
-    let response = client.send(request).await.unwrap();
-    let code = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (code, serde_json::from_slice(&body).unwrap_or(Value::Null))
-}
-
-const JSON: &str = "application/json";
-const MERGE: &str = "application/merge-patch+json";
-const JSON_PATCH: &str = "application/json-patch+json";
-const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const SHOP: &str = "/apis/apps/v1/namespaces/default/deployments/shop";
-const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
-
-async fn with_shop() -> (Server, Client) {
-    let server = server();
-    let client = server.client("default");
-    let (code, _) = raw(&client, "POST", DEPLOYMENTS, JSON, &shop()).await;
-    assert_eq!(code, 201);
-    (server, client)
-}
-
-fn message(body: &Value) -> &str {
-    body["message"].as_str().unwrap_or_default()
-}
+use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_gets_the_defaults_clients_see() {
@@ -130,6 +18,7 @@ async fn a_deployment_gets_the_defaults_clients_see() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn refusals_are_worded_as_the_real_server_words_them() {
     let (_server, client) = with_shop().await;
     let other = |name: &str| format!("{DEPLOYMENTS}/{name}");
@@ -270,8 +159,8 @@ async fn scale_is_a_door_of_its_own() {
         .find(|f| f.subresource.as_deref() == Some("scale"));
     assert_eq!(scaler.unwrap().manager.as_deref(), Some("canaryctl"));
     let path = format!("{SHOP}/scale");
-    let stale = json!({"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 4}});
-    let (code, _) = raw(&client, "PATCH", &path, MERGE, &stale).await;
+    let outdated = json!({"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 4}});
+    let (code, _) = raw(&client, "PATCH", &path, MERGE, &outdated).await;
     assert_eq!(code, 409);
     let negative = json!({"spec": {"replicas": -1}});
     let (code, status) = raw(&client, "PATCH", &path, MERGE, &negative).await;
@@ -332,66 +221,6 @@ async fn leases_are_compared_and_swapped() {
     mine.spec.as_mut().unwrap().holder_identity = Some("b".to_owned());
     assert_eq!(code(leases.replace("lock", &params, &mine).await), 200);
     assert_eq!(code(leases.replace("lock", &params, &mine).await), 409);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_watch_shows_what_walks_in_and_out_of_its_selector() {
-    let server = server();
-    let maps: Api<ConfigMap> = Api::default_namespaced(server.client("default"));
-    let map = |name: &str, label: &str| -> ConfigMap {
-        typed(json!({"metadata": {"name": name, "labels": {"w": label}}}))
-    };
-    let params = PostParams::default();
-    maps.create(&params, &map("one", "yes")).await.unwrap();
-    let version = maps
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .metadata
-        .resource_version;
-    let watch = WatchParams::default().labels("w=yes").timeout(20);
-    let events = maps.watch(&watch, &version.unwrap()).await.unwrap();
-    maps.create(&params, &map("two", "yes")).await.unwrap();
-    maps.create(&params, &map("three", "no")).await.unwrap();
-    let label = |value: &str| Patch::Merge(json!({"metadata": {"labels": {"w": value}}}));
-    let patch = PatchParams::default();
-    maps.patch("one", &patch, &label("no")).await.unwrap();
-    maps.patch("three", &patch, &label("yes")).await.unwrap();
-    maps.delete("two", &DeleteParams::default()).await.unwrap();
-    let seen: Vec<String> = events
-        .map_ok(|event| match event {
-            WatchEvent::Added(o) => format!("added {}", o.name_any()),
-            WatchEvent::Modified(o) => format!("modified {}", o.name_any()),
-            WatchEvent::Deleted(o) => format!("deleted {}", o.name_any()),
-            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => "other".to_owned(),
-        })
-        .try_collect()
-        .await
-        .unwrap();
-    assert_eq!(
-        seen,
-        ["added two", "deleted one", "added three", "deleted two"]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_long_watch_gets_bookmarks_and_an_old_one_is_expired() {
-    let server = server();
-    let maps: Api<ConfigMap> = Api::default_namespaced(server.client("default"));
-    let version = server.store().version().to_string();
-    let watch = WatchParams::default().timeout(200);
-    let mut events = Box::pin(maps.watch(&watch, &version).await.unwrap());
-    assert!(matches!(
-        events.next().await,
-        Some(Ok(WatchEvent::Bookmark(_)))
-    ));
-    server.store().compact();
-    let mut events = Box::pin(maps.watch(&watch, "1").await.unwrap());
-    let Some(Ok(WatchEvent::Error(status))) = events.next().await else {
-        panic!("not an error");
-    };
-    assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
-    assert!(events.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -557,131 +386,32 @@ async fn a_namespace_that_goes_away_takes_nothing_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_is_what_kubectl_prints() {
-    let (_server, client) = with_shop().await;
-    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-    let (_, table) = raw(&client, "GET", DEPLOYMENTS, accept, &Value::Null).await;
-    assert_eq!(table["kind"], "Table");
-    assert_eq!(
-        table["rows"][0]["cells"],
-        json!(["shop", "0/1", 0, 0, "0s", "a,b", "x:1,y", "app=shop"])
-    );
-    assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
-}
-
-fn with_pod(server: Server, phase: &str) -> Server {
-    let key = Key::new("", "pods", "default", "web");
-    let pod = json!({"metadata": {"name": "web"}, "spec": {"nodeName": "n1", "containers": [{"name": "a", "image": "x:1"}]}, "status": {"phase": phase, "podIP": "10.0.0.7"}});
-    server.store().create(key, pod, false).unwrap();
-    server
-}
-
-/// Asks an app through a port-forward, as `health` does.
-async fn forwarded(pods: &Api<Pod>, port: u16) -> Result<String, String> {
-    let mut forward = pods
-        .portforward("web", &[port])
-        .await
-        .map_err(|e| e.to_string())?;
-    let stream = forward.take_stream(port).unwrap();
-    let error = forward.take_error(port).unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let request = Request::get("/healthz")
-        .body(Empty::<Bytes>::new())
-        .unwrap();
-    let work = async {
-        let response = sender.send_request(request).await?;
-        response.into_body().collect().await
-    };
-    tokio::pin!(error);
-    tokio::select! {
-        biased;
-        Some(error) = &mut error => Err(error),
-        answer = work => match answer {
-            Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
-            // The data stream may break before the reason arrives.
-            Err(broken) => Err(error.await.unwrap_or_else(|| broken.to_string())),
-        },
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_port_is_forwarded_in_virtual_time() {
-    let server = with_pod(server(), "Running");
-    let pods: Api<Pod> = Api::default_namespaced(server.client("default"));
-    let begin = tokio::time::Instant::now();
-    let answer = forwarded(&pods, 8080).await;
-    assert_eq!(answer.as_deref(), Ok("default/web GET /healthz"));
-    assert_eq!(begin.elapsed().as_secs(), 30);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_port_is_reported_on_the_error_channel() {
-    let server = with_pod(server(), "Running");
-    let pods: Api<Pod> = Api::default_namespaced(server.client("default"));
-    let error = forwarded(&pods, 9999).await.unwrap_err();
-    assert!(
-        error.contains("dial tcp4 127.0.0.1:9999: connect: connection refused"),
-        "{error}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn forwarding_needs_a_pod_that_runs_and_both_verbs() {
-    let server = with_pod(server(), "Pending");
-    let pods: Api<Pod> = Api::default_namespaced(server.client("default"));
-    let error = forwarded(&pods, 8080).await.unwrap_err();
-    assert!(error.contains("container not running"), "{error}");
-    server.set_rules(Rules::new("dev").deny("create", "", "pods/portforward"));
-    assert!(pods.portforward("web", &[8080]).await.is_err());
-    server.set_rules(Rules::default());
-    assert!(pods.portforward("gone", &[8080]).await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_proxy_reaches_the_app_or_says_why_not() {
+async fn a_pod_a_controller_made_can_be_labelled_and_gets_another_image() {
     let server = with_pod(server(), "Running");
     let client = server.client("default");
-    let get = async |path: &str| {
-        let request = Request::get(path).body(Vec::new()).unwrap();
-        client.request_text(request).await
-    };
-    let base = "/api/v1/namespaces/default/pods";
-    let answer = get(&format!("{base}/web:8080/proxy/a/b?c=d"))
-        .await
-        .unwrap();
-    assert_eq!(answer, "default/web GET /a/b?c=d");
-    let Err(kube::Error::Api(status)) = get(&format!("{base}/web:1/proxy/")).await else {
-        panic!("no status");
-    };
-    assert_eq!(status.code, 503);
-    assert_eq!(
-        status.message,
-        "error trying to reach service: dial tcp 10.0.0.7:1: connect: connection refused"
-    );
+    let path = "/api/v1/namespaces/default/pods/web";
+    let label = json!({"metadata": {"labels": {"a": "b"}}});
+    let (code, pod) = raw(&client, "PATCH", path, MERGE, &label).await;
+    assert_eq!((code, &pod["spec"]["dnsPolicy"]), (200, &Value::Null));
+    let image = json!({"spec": {"containers": [{"name": "a", "image": "x:2"}]}});
+    let (code, _) = raw(&client, "PATCH", path, STRATEGIC, &image).await;
+    assert_eq!(code, 200);
+    let node = json!({"spec": {"nodeName": "n2"}});
+    let (code, _) = raw(&client, "PATCH", path, MERGE, &node).await;
+    assert_eq!(code, 422);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_left_behind_when_clients_go_away() {
-    let server = Server::new(Store::new(clock()), Arc::new(NoApps));
-    let before = tokio::runtime::Handle::current()
-        .metrics()
-        .num_alive_tasks();
-    let client = server.client("default");
-    let maps: Api<ConfigMap> = Api::default_namespaced(client);
-    let version = server.store().version().to_string();
-    let events = maps.watch(&WatchParams::default(), &version).await.unwrap();
-    maps.list(&ListParams::default()).await.unwrap();
-    drop(events);
-    drop(maps);
-    tokio::time::advance(Duration::from_secs(1)).await;
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    let after = tokio::runtime::Handle::current()
-        .metrics()
-        .num_alive_tasks();
-    assert_eq!(before, after);
+async fn orphans_survive_their_owner_and_lose_its_name() {
+    let (server, client) = with_shop().await;
+    let (_, shop) = raw(&client, "GET", SHOP, JSON, &Value::Null).await;
+    let key = Key::new("apps", "replicasets", "default", "shop-1");
+    let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop", "uid": shop["metadata"]["uid"]});
+    let set = json!({"metadata": {"ownerReferences": [owner]}, "spec": {}});
+    server.store().create(key.clone(), set, false).unwrap();
+    let options = json!({"propagationPolicy": "Orphan"});
+    let (code, _) = raw(&client, "DELETE", SHOP, JSON, &options).await;
+    assert_eq!(code, 200);
+    let set = server.store().get(&key).unwrap();
+    assert_eq!(set["metadata"]["ownerReferences"], json!([]));
 }
