@@ -130,7 +130,7 @@ fn collect(value: &Value, at: Path, found: &mut Vec<(Path, String)>) {
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            found.push((at, value.to_string()))
+            found.push((at, value.to_string()));
         }
     }
 }

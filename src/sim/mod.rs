@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod cluster;
+pub mod fault;
 pub mod fields;
 pub mod scenario;
 pub mod store;

@@ -15,6 +15,14 @@ pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// Returns text, or another word where there is none.
+fn text_or<'a>(value: &'a Value, word: &'a str) -> &'a str {
+    match text(value) {
+        "" => word,
+        text => text,
+    }
+}
+
 /// Returns the first of some fields that is there.
 pub(crate) fn first<'a>(object: &'a Value, fields: &[&str]) -> &'a Value {
     let found = fields.iter().find_map(|f| object.get(f));
@@ -249,24 +257,15 @@ pub(crate) fn autoscaler_targets(autoscaler: &Value) -> String {
         .map(|(i, spec)| {
             let now = at(autoscaler, &format!("/status/currentMetrics/{i}"));
             let name = text(at(spec, "/resource/name"));
-            match at(spec, "/resource/target/averageUtilization").as_i64() {
-                Some(wanted) => {
-                    let now = at(now, "/resource/current/averageUtilization").as_i64();
-                    let now = now.map_or_else(|| "<unknown>".to_owned(), |n| format!("{n}%"));
-                    format!("{name}: {now}/{wanted}%")
-                }
-                None => {
-                    let target = match text(at(spec, "/resource/target/averageValue")) {
-                        "" => "<auto>",
-                        value => value,
-                    };
-                    let now = match text(at(now, "/resource/current/averageValue")) {
-                        "" => "<unknown>",
-                        value => value,
-                    };
-                    format!("{now}/{target}")
-                }
+            if let Some(wanted) = at(spec, "/resource/target/averageUtilization").as_i64() {
+                let now = at(now, "/resource/current/averageUtilization").as_i64();
+                let now = now.map_or_else(|| "<unknown>".to_owned(), |n| format!("{n}%"));
+                return format!("{name}: {now}/{wanted}%");
             }
+
+            let wanted = text_or(at(spec, "/resource/target/averageValue"), "<auto>");
+            let now = text_or(at(now, "/resource/current/averageValue"), "<unknown>");
+            format!("{now}/{wanted}")
         })
         .collect();
     shown.join(", ")
@@ -360,7 +359,9 @@ pub(crate) fn json_path(object: &Value, path: &str) -> Option<Value> {
     }
     match found.first()? {
         Value::Array(_) | Value::Object(_) => Some(found[0].to_string().into()),
-        plain => Some((*plain).clone()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Some(found[0].clone())
+        }
     }
 }
 

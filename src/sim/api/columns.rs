@@ -246,7 +246,7 @@ fn network(resource: &Resource) -> Vec<Column> {
             selector(),
         ]),
         "endpoints" => {
-            columns.extend([word("Endpoints", |o, _| json!(cells::endpoints(o))), age()])
+            columns.extend([word("Endpoints", |o, _| json!(cells::endpoints(o))), age()]);
         }
         "endpointslices" => columns.extend([
             word("AddressType", |o, _| json!(text(at(o, "/addressType")))),
@@ -344,13 +344,6 @@ fn events() -> Vec<Column> {
 fn policies(resource: &Resource) -> Vec<Column> {
     let mut columns = vec![name()];
     if resource.plural == "poddisruptionbudgets" {
-        fn limit(o: &Value, pointer: &str) -> Value {
-            match at(o, pointer) {
-                Value::Null => json!("N/A"),
-                Value::String(share) => json!(share),
-                other => json!(other.to_string()),
-            }
-        }
         columns.push(word("Min Available", |o, _| limit(o, "/spec/minAvailable")));
         columns.push(word("Max Unavailable", |o, _| {
             limit(o, "/spec/maxUnavailable")
@@ -424,9 +417,6 @@ fn batch(resource: &Resource) -> Vec<Column> {
 
 fn rest(resource: &Resource) -> Vec<Column> {
     let mut columns = vec![name()];
-    fn size(o: &Value, pointer: &str) -> usize {
-        at(o, pointer).as_object().map_or(0, serde_json::Map::len)
-    }
     match resource.plural.as_str() {
         "configmaps" => columns.push(number("Data", |o, _| {
             json!(size(o, "/data") + size(o, "/binaryData"))
@@ -464,4 +454,19 @@ fn rest(resource: &Resource) -> Vec<Column> {
         }));
     }
     columns
+}
+
+/// Returns how many members the map at a pointer has.
+fn size(o: &Value, pointer: &str) -> usize {
+    at(o, pointer).as_object().map_or(0, serde_json::Map::len)
+}
+
+/// Returns one limit of a disruption budget.
+fn limit(o: &Value, pointer: &str) -> Value {
+    match at(o, pointer) {
+        Value::Null => json!("N/A"),
+        Value::String(share) => json!(share),
+        Value::Number(pods) => json!(pods.to_string()),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => json!(""),
+    }
 }

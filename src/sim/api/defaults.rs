@@ -259,7 +259,8 @@ fn plain_to_encoded(secret: &mut Value) {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
+/// Returns bytes in base64.
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

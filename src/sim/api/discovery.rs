@@ -1,4 +1,4 @@
-//! What is served: version, health, group and resource lists, the OpenAPI that kubectl asks for.
+//! What is served: version, health, group and resource lists, the `OpenAPI` that kubectl asks for.
 //!
 //! Owns: discovery, plain and aggregated. Must not: describe schemas; there are none.
 
@@ -101,7 +101,7 @@ fn roots(server: &Server, call: &Call, core: bool) -> Response<Out> {
             &json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
         );
     }
-    let groups: Vec<Value> = groups.map(|g| group_of(g)).collect();
+    let groups: Vec<Value> = groups.map(group_of).collect();
     reply::json(
         200,
         &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}),
@@ -238,7 +238,7 @@ fn openapi_index(server: &Server) -> Value {
     json!({"paths": paths})
 }
 
-/// Answers the OpenAPI of one group: no schemas, only what tells kubectl that this server checks
+/// Answers the `OpenAPI` of one group: no schemas, only what tells kubectl that this server checks
 /// fields itself and knows dry runs.
 fn openapi(server: &Server, group: &str, version: &str) -> Result<Response<Out>, Refusal> {
     let mut paths = serde_json::Map::new();

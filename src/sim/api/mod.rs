@@ -10,8 +10,12 @@ mod columns;
 mod convert;
 mod defaults;
 mod discovery;
+mod exchange;
 mod objects;
 mod patch;
+mod portforward;
+mod protobuf;
+mod proxy;
 mod reply;
 mod request;
 mod resources;
@@ -19,10 +23,14 @@ mod rules;
 mod scale;
 mod select;
 mod serve;
+mod spdy;
 mod strategic;
 mod table;
 mod validate;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -31,6 +39,7 @@ use std::{
 
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
 pub use self::{
@@ -45,6 +54,17 @@ use self::{
     resources::Target,
 };
 use super::store::{Door, Key, Refusal, Store};
+
+/// Fills in what the API server fills in when an object is created.
+///
+/// For what is put on the store directly, as controllers do, so that clients see it complete.
+/// Does nothing for a resource that is not built in.
+pub fn complete(store: &Store, group: &str, plural: &str, object: &mut Value) {
+    let version = if group == "autoscaling" { "v2" } else { "v1" };
+    if let Some(resource) = resources::find(store, group, version, plural) {
+        defaults::fill(&resource, object, false);
+    }
+}
 
 /// Namespaces that every cluster has.
 const NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -135,23 +155,24 @@ impl Server {
     }
 
     /// Answers one request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Out>
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Response<Out>
     where
         B: http_body::Body + Send,
         B::Data: Send,
     {
+        let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let Ok(body) = body.collect().await else {
             return reply::refusal(&bad_request("the request body could not be read"));
         };
         let call = Arc::new(Call::new(parts, body.to_bytes()));
-        match self.route(&call).await {
+        match self.route(&call, upgrade).await {
             Ok(response) => response,
             Err(refusal) => reply::refusal(&refusal),
         }
     }
 
-    async fn route(&self, call: &Arc<Call>) -> Result<Response<Out>, Refusal> {
+    async fn route(&self, call: &Arc<Call>, upgrade: OnUpgrade) -> Result<Response<Out>, Refusal> {
         let segments = call.segments();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if let Some(page) = discovery::answer(self, call, &segments) {
@@ -183,6 +204,10 @@ impl Server {
                 "update" | "patch" => objects::update(self, &target, call),
                 _ => Err(not_allowed()),
             },
+            Some("portforward") if is_pod(&target) => {
+                portforward::answer(self, &target, call, upgrade)
+            }
+            Some("proxy") if is_pod(&target) => proxy::answer(self, &target, call).await,
             Some(_) => Err(nowhere()),
         }
     }
@@ -344,6 +369,10 @@ impl Server {
     }
 }
 
+fn is_pod(target: &Target) -> bool {
+    target.resource.group.is_empty() && target.resource.plural == "pods"
+}
+
 /// Returns the verb of a request, as authorisation knows it.
 fn verb_of(call: &Call, target: &Target) -> Result<&'static str, Refusal> {
     let named = !target.name.is_empty();
@@ -360,7 +389,7 @@ fn verb_of(call: &Call, target: &Target) -> Result<&'static str, Refusal> {
     };
     let needs_name = matches!(verb, "update" | "patch");
     let needs_collection = verb == "create" && target.sub.is_empty();
-    let served = target.sub.first().is_some() || target.resource.verbs().contains(&verb);
+    let served = !target.sub.is_empty() || target.resource.verbs().contains(&verb);
     if (needs_name && !named) || (needs_collection && named) || !served {
         return Err(not_allowed());
     }

@@ -91,8 +91,11 @@ pub(crate) fn create(
     let mut sent = call.object()?;
     agree(target, &mut sent)?;
     let mut key = target.key();
-    key.name = text(&sent["metadata"]["name"]).to_owned();
+    text(&sent["metadata"]["name"]).clone_into(&mut key.name);
     server.check_namespace(target, &key.name)?;
+    if target.resource.namespaced {
+        sent["metadata"]["namespace"] = json!(target.namespace);
+    }
     let mut object = convert::inward(target, sent, None);
     if target.resource.status
         && let Some(map) = object.as_object_mut()
@@ -136,7 +139,10 @@ pub(crate) fn update(
                 if target.resource.status {
                     new["status"] = object["status"].clone();
                 }
-                defaults::fill(&target.resource, &mut new, false);
+                // What a controller made without defaults stays so until it is changed.
+                if differs(&new, object) {
+                    defaults::fill(&target.resource, &mut new, false);
+                }
                 validate::object(&target.resource, &new, Some(object))?;
             }
             *object = new;
@@ -313,6 +319,21 @@ fn same_object(key: &Key, old: &Value, new: &Value) -> Result<(), Refusal> {
         ),
         ..Refusal::conflict(key)
     })
+}
+
+/// Returns whether two objects differ in more than their metadata.
+fn differs(one: &Value, other: &Value) -> bool {
+    let fields = |object: &Value| -> Vec<(String, Value)> {
+        let fields = object.as_object().into_iter().flatten();
+        let fields = fields.filter(|(field, value)| *field != "metadata" && !value.is_null());
+        fields.map(|(f, v)| (f.clone(), v.clone())).collect()
+    };
+    let (one, mut other) = (fields(one), fields(other));
+    one.len() != other.len()
+        || one.into_iter().any(|field| {
+            let hit = other.iter().position(|known| *known == field);
+            hit.map(|at| other.remove(at)).is_none()
+        })
 }
 
 fn text(value: &Value) -> &str {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use serde_json::{Value, json};
 
+use super::protobuf;
 use crate::sim::store::Refusal;
 
 /// How the client wants objects shown.
@@ -27,19 +28,27 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     query: Vec<(String, String)>,
+    query_text: String,
 }
 
 impl Call {
     /// Returns the decoded form of a request.
     pub(crate) fn new(parts: Parts, body: Bytes) -> Self {
-        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let query_text = parts.uri.query().unwrap_or_default().to_owned();
+        let query = form_urlencoded::parse(query_text.as_bytes());
         Self {
             query: query.into_owned().collect(),
             method: parts.method,
             path: parts.uri.path().to_owned(),
             headers: parts.headers,
             body,
+            query_text,
         }
+    }
+
+    /// Returns the query as it was sent.
+    pub(crate) fn query_text(&self) -> &str {
+        &self.query_text
     }
 
     /// Returns the path without empty segments, each percent-decoded.
@@ -136,8 +145,11 @@ impl Call {
         }
     }
 
-    /// Parses the body as JSON, or as YAML when it says so.
+    /// Parses the body as JSON, or as YAML or protobuf when it says so.
     pub(crate) fn json(&self) -> Result<Value, Refusal> {
+        if self.body.starts_with(b"k8s\0") {
+            return protobuf::object(&self.body);
+        }
         if self.media_type().ends_with("yaml") {
             return serde_saphyr::from_slice(&self.body)
                 .map_err(|e| bad_request(format!("error decoding yaml: {e}")));

@@ -99,7 +99,7 @@ impl Rules {
         }
         let mut subject = super::resources::qualified(group, &target.resource.plural);
         if !target.name.is_empty() {
-            subject.push_str(&format!(" \"{}\"", target.name));
+            subject = format!("{subject} \"{}\"", target.name);
         }
         let place = if target.namespace.is_empty() {
             "at the cluster scope".to_owned()

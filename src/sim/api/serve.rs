@@ -44,7 +44,10 @@ impl Server {
             let server = self.clone();
             async move { Ok::<_, Infallible>(server.answer(request).await) }
         });
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new()
+            // The date would be the machine's, not the simulated cluster's.
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), service);
         // A client that goes away in the middle is its own business.
         connection.with_upgrades().await.ok();
     }

@@ -63,9 +63,7 @@ fn merge_map<'p>(
             remove_from_set(map.get_mut(list), value);
         } else if field.starts_with('$') {
             // `$patch` and `$retainKeys` are done; `$setElementOrder/*` only orders the result.
-        } else if value.is_null() {
-            map.remove(field);
-        } else if value["$patch"] == "delete" {
+        } else if value.is_null() || value["$patch"] == "delete" {
             map.remove(field);
         } else {
             trail.push(field);
@@ -147,24 +145,23 @@ fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {
 fn merge_key(trail: &[&str]) -> Option<&'static str> {
     let (&field, above) = trail.split_last()?;
     let parent = above.last().copied().unwrap_or_default();
+    let in_container = matches!(
+        parent,
+        "containers" | "initContainers" | "ephemeralContainers"
+    );
     match (parent, field) {
-        (_, "containers" | "initContainers" | "ephemeralContainers" | "imagePullSecrets") => {
-            Some("name")
-        }
-        ("containers" | "initContainers" | "ephemeralContainers", "ports") => Some("containerPort"),
-        ("containers" | "initContainers" | "ephemeralContainers", "env") => Some("name"),
+        (_, "ports") if in_container => Some("containerPort"),
+        (_, "env") if in_container => Some("name"),
+        (_, "containers" | "initContainers" | "ephemeralContainers" | "imagePullSecrets")
+        | ("spec", "volumes" | "resourceClaims")
+        | ("", "secrets") => Some("name"),
         (_, "volumeMounts") => Some("mountPath"),
         (_, "volumeDevices") => Some("devicePath"),
-        ("spec", "volumes") => Some("name"),
-        ("spec", "hostAliases") => Some("ip"),
+        ("spec", "hostAliases") | ("status", "podIPs" | "hostIPs") => Some("ip"),
         ("spec", "topologySpreadConstraints") => Some("topologyKey"),
-        ("spec", "resourceClaims") => Some("name"),
         ("spec", "ports") => Some("port"),
-        ("", "secrets") => Some("name"),
         ("metadata", "ownerReferences") => Some("uid"),
-        ("status", "conditions") => Some("type"),
-        ("status", "podIPs" | "hostIPs") => Some("ip"),
-        ("status", "addresses") => Some("type"),
+        ("status", "conditions" | "addresses") => Some("type"),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::resources::Resource;
+use super::{defaults, resources::Resource};
 use crate::sim::store::{Key, Refusal};
 
 const NEGATIVE: &str = "must be greater than or equal to 0";
@@ -101,7 +101,7 @@ pub(crate) fn object(resource: &Resource, new: &Value, old: Option<&Value>) -> R
             "deployments" | "replicasets" | "statefulsets" | "daemonsets" => {
                 workload(resource, new, old, &mut causes);
             }
-            "pods" => pod(new, old, &mut causes),
+            "pods" => pod(resource, new, old, &mut causes),
             "jobs" => pod_spec(
                 &new["spec"]["template"]["spec"],
                 "spec.template.spec",
@@ -300,9 +300,15 @@ fn strategy(spec: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-fn pod(new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
+fn pod(resource: &Resource, new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     pod_spec(&new["spec"], "spec", causes);
-    let Some(old) = old else { return };
+    // A pod without defaults is compared as if it had them: the write fills them in.
+    let (mut old, mut new) = match old {
+        Some(old) if old["spec"] != new["spec"] => (old.clone(), new.clone()),
+        Some(_) | None => return,
+    };
+    defaults::fill(resource, &mut old, false);
+    defaults::fill(resource, &mut new, false);
     // Of a pod's spec only images, tolerations and two deadlines may change.
     let frozen = |pod: &Value| {
         let mut spec = pod["spec"].clone();
@@ -323,7 +329,7 @@ fn pod(new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
         }
         spec
     };
-    if frozen(new) != frozen(old) {
+    if frozen(&new) != frozen(&old) {
         causes.push(Cause::forbidden(
             "spec",
             "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
