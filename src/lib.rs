@@ -2,5 +2,6 @@
 
 pub mod analysis;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod sim;

@@ -1,0 +1,1 @@
+//! Tests of the whole layer, with fake tables.
