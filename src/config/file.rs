@@ -65,7 +65,7 @@ pub(super) struct Keys {
     /// Name of the Service that both sides stand behind; default: discovered
     service: Option<LabelName>,
     /// What moves traffic, with its options; default: detected from the objects that name the Service
-    #[schemars(with = "serde_json::Value")]
+    #[schemars(with = "Option<serde_json::Value>")]
     router: Option<IgnoredAny>,
     /// Steps of the release, rising in weight; default: 10, 25, 50, 75, 100
     #[schemars(length(min = 1))]
@@ -83,7 +83,7 @@ pub(super) struct Keys {
     /// Time between the last request to a side and the removal of its pods; default: 30s
     drain: Option<Span>,
     /// What must hold at every step
-    #[schemars(with = "serde_json::Value")]
+    #[schemars(with = "Option<serde_json::Value>")]
     checks: Option<Vec<IgnoredAny>>,
     /// What happens when a step ends without enough evidence; default: hold
     on_unknown: Option<OnTrouble>,

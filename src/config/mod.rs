@@ -11,6 +11,7 @@ mod load;
 mod name;
 mod node;
 mod overrides;
+mod raw;
 mod read;
 mod schema;
 mod settings;
@@ -18,6 +19,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod word;
 
 pub use duration::{LONGEST, parse_duration};
 pub use error::ConfigError;

@@ -6,19 +6,16 @@
 //! Numbers and booleans keep their text, so that a name such as `1.10` or `012` stays what was
 //! written when it is wanted as text.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
-};
 use serde_json::Number;
 use serde_saphyr::{
     DuplicateKeyPolicy, Error as YamlError, Location, MessageFormatter, Spanned,
     UserMessageFormatter,
 };
 
-use super::error::{ConfigError, excerpt};
+use super::{
+    error::{ConfigError, excerpt},
+    raw::Raw,
+};
 
 /// Largest file that is read, in bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -164,6 +161,7 @@ fn explain(name: &str, text: &str, error: &YamlError) -> ConfigError {
             fail("the file is too large or too deeply nested")
         }
         YamlError::RecursiveReferencesRequireWeakTypes { .. } => fail("an alias contains itself"),
+        YamlError::UnknownAnchor { .. } => fail("the alias refers to no anchor above it"),
         other => {
             let what = UserMessageFormatter.format_message(other);
             fail(&format!("not valid YAML: {what}")).with_hint(yaml_hint(text, at))
@@ -190,18 +188,6 @@ fn position(at: Location) -> Position {
         line: (at.line() as usize).max(1),
         column: (at.column() as usize).max(1),
     }
-}
-
-// === the shape that the YAML library fills ===
-
-/// A node before its text is looked up.
-enum Raw {
-    Null,
-    Bool(bool),
-    Number(Number),
-    Text(String),
-    List(Vec<Spanned<Self>>),
-    Map(Vec<(Spanned<Self>, Spanned<Self>)>),
 }
 
 fn settle(raw: Spanned<Raw>, text: &str) -> Result<Node, (Position, String)> {
@@ -255,66 +241,4 @@ fn written(defined: Location, text: &str) -> Option<String> {
     let slice = text.get(start..end)?.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_');
     (!slice.is_empty() && slice.chars().all(plain)).then(|| slice.to_owned())
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Number(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Raw, E> {
-        Number::from_f64(value)
-            .map(Raw::Number)
-            .ok_or_else(|| E::custom("not a finite number"))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Raw::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            map.push(entry);
-        }
-        Ok(Raw::Map(map))
-    }
 }

@@ -31,13 +31,10 @@ pub fn schema<R: Keyed, C: Keyed>() -> Value {
 }
 
 /// Puts a schema under a key and keeps the key's description.
-fn put(root: &mut Schema, key: &str, schema: Value) {
-    if let Some(Value::Object(slot)) = root.pointer_mut(&format!("/properties/{key}"))
-        && let Value::Object(schema) = schema
-    {
-        for (word, value) in schema {
-            slot.entry(word).or_insert(value);
-        }
+fn put(root: &mut Schema, key: &str, mut schema: Value) {
+    if let Some(slot) = root.pointer_mut(&format!("/properties/{key}")) {
+        schema["description"] = slot["description"].take();
+        *slot = schema;
     }
 }
 

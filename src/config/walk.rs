@@ -6,7 +6,7 @@ use std::slice;
 
 use serde::{
     Deserializer, de,
-    de::{DeserializeSeed, IntoDeserializer, Visitor},
+    de::{DeserializeSeed, Visitor},
     forward_to_deserialize_any,
 };
 use serde_json::Number;
@@ -14,6 +14,7 @@ use serde_json::Number;
 use super::{
     node::{Entry, Node, Value},
     read::{At, Fault, Path, is_ambiguous},
+    word::{Variant, Word},
 };
 
 impl<'de> Deserializer<'de> for At<'_> {
@@ -90,9 +91,13 @@ impl<'de> Deserializer<'de> for At<'_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         self.tracked(|at| match &at.node.value {
-            Value::Text(text) | Value::Bool(_, text) | Value::Number(_, text) => {
-                visitor.visit_enum(text.as_str().into_deserializer())
-            }
+            Value::Text(text) | Value::Bool(_, text) | Value::Number(_, text) => visitor
+                .visit_enum(Word {
+                    word: text,
+                    at: at.node.at,
+                    path: at.path,
+                    failures: at.failures,
+                }),
             Value::Map(entries) if entries.len() == 1 => visitor.visit_enum(Variant {
                 owner: at,
                 entry: &entries[0],
@@ -101,13 +106,27 @@ impl<'de> Deserializer<'de> for At<'_> {
         })
     }
 
+    /// A list is no struct: serde would take its items as the fields in order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if let Value::List(_) = &self.node.value {
+            let unexpected = de::Unexpected::Seq;
+            return self.tracked(|_| Err(de::Error::invalid_type(unexpected, &"a map")));
+        }
+        self.deserialize_any(visitor)
+    }
+
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct
+        seq tuple tuple_struct map
     }
 }
 
@@ -144,7 +163,9 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
             path: Path::Item(&self.owner.path, index),
             failures: self.owner.failures,
         };
-        seed.deserialize(item).map(Some)
+        seed.deserialize(item)
+            .map(Some)
+            .map_err(|fault| item.fail(fault))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -170,13 +191,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
         let Some(entry) = self.value else {
             return Ok(None);
         };
-        self.owner.failures.forget();
-        seed.deserialize(entry.key.as_str().into_deserializer())
-            .map(Some)
-            .map_err(|fault| {
-                let path = &self.owner.path;
-                self.owner.failures.record(entry.at, path, fault)
-            })
+        seed.deserialize(Word::of(entry, &self.owner)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
@@ -184,70 +199,15 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
             .value
             .take()
             .ok_or_else(|| Fault::Other("a value without a key".to_owned()))?;
-        seed.deserialize(At {
+        let value = At {
             node: &entry.node,
             path: Path::Key(&self.owner.path, &entry.key),
             failures: self.owner.failures,
-        })
+        };
+        seed.deserialize(value).map_err(|fault| value.fail(fault))
     }
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.rest.len())
-    }
-}
-
-/// A variant of an enum written as a map with one key.
-struct Variant<'a> {
-    owner: At<'a>,
-    entry: &'a Entry,
-}
-
-impl<'a> Variant<'a> {
-    fn at(&'a self) -> At<'a> {
-        At {
-            node: &self.entry.node,
-            path: Path::Key(&self.owner.path, &self.entry.key),
-            failures: self.owner.failures,
-        }
-    }
-}
-
-impl<'de> de::EnumAccess<'de> for Variant<'_> {
-    type Error = Fault;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
-        let name = self.entry.key.as_str().into_deserializer();
-        match seed.deserialize(name) {
-            Ok(value) => Ok((value, self)),
-            Err(fault) => {
-                let owner = self.owner;
-                Err(owner.failures.record(self.entry.at, &owner.path, fault))
-            }
-        }
-    }
-}
-
-impl<'de> de::VariantAccess<'de> for Variant<'_> {
-    type Error = Fault;
-
-    fn unit_variant(self) -> Result<(), Fault> {
-        de::Deserialize::deserialize(self.at())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
-        seed.deserialize(self.at())
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.at().deserialize_any(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.at().deserialize_any(visitor)
     }
 }

@@ -1,1 +1,0 @@
-//! Tests of the whole layer, with fake tables.
