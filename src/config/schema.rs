@@ -26,7 +26,7 @@ pub fn schema<R: Keyed, C: Keyed>() -> Value {
     let definitions = generator.take_definitions(true);
     root.insert("$defs".to_owned(), Value::Object(definitions));
     let mut value = root.to_value();
-    strip_null(&mut value);
+    polish(&mut value);
     value
 }
 
@@ -78,10 +78,12 @@ fn requires_options(options: &Schema, generator: &SchemaGenerator) -> bool {
     is_required(options.as_value()) || target.is_some_and(is_required)
 }
 
-/// Takes `null` out of optional keys: a key without a value is an error.
-fn strip_null(value: &mut Value) {
+/// Takes `null` out of optional keys, since a key without a value is an error, and describes the
+/// key of a variant like the variant.
+fn polish(value: &mut Value) {
     match value {
         Value::Object(map) => {
+            describe_variant(map);
             if let Some(Value::Array(types)) = map.get_mut("type") {
                 types.retain(|kind| kind != "null");
                 if let [only] = types.as_slice() {
@@ -103,9 +105,20 @@ fn strip_null(value: &mut Value) {
                     }
                 }
             }
-            map.values_mut().for_each(strip_null);
+            map.values_mut().for_each(polish);
         }
-        Value::Array(items) => items.iter_mut().for_each(strip_null),
+        Value::Array(items) => items.iter_mut().for_each(polish),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn describe_variant(map: &mut Map<String, Value>) {
+    let about = map.get("description").cloned();
+    if let (Some(about), Some(Value::Object(properties))) = (about, map.get_mut("properties"))
+        && properties.len() == 1
+        && let Some(Value::Object(only)) = properties.values_mut().next()
+        && !only.contains_key("$ref")
+    {
+        only.entry("description").or_insert(about);
     }
 }

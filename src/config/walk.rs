@@ -93,7 +93,7 @@ impl<'de> Deserializer<'de> for At<'_> {
         self.tracked(|at| match &at.node.value {
             Value::Text(text) | Value::Bool(_, text) | Value::Number(_, text) => visitor
                 .visit_enum(Word {
-                    word: text,
+                    text,
                     at: at.node.at,
                     path: at.path,
                     failures: at.failures,

@@ -16,7 +16,7 @@ use super::{
 /// A key, or a variant without content.
 #[derive(Clone, Copy)]
 pub(super) struct Word<'a> {
-    pub(super) word: &'a str,
+    pub(super) text: &'a str,
     pub(super) at: Position,
     pub(super) path: Path<'a>,
     pub(super) failures: &'a Failures,
@@ -32,7 +32,7 @@ impl<'a> Word<'a> {
     /// Returns the key of an entry of `owner`.
     pub(super) fn of(entry: &'a Entry, owner: &At<'a>) -> Self {
         Word {
-            word: &entry.key,
+            text: &entry.key,
             at: entry.at,
             path: owner.path,
             failures: owner.failures,
@@ -58,7 +58,7 @@ impl<'de> Deserializer<'de> for Word<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.failures.forget();
         visitor
-            .visit_str(self.word)
+            .visit_str(self.text)
             .map_err(|fault| self.failures.record(self.at, &self.path, fault))
     }
 
@@ -122,7 +122,7 @@ impl Word<'_> {
     fn bare(&self) -> Fault {
         let fault = Fault::Other(format!(
             "'{0}' needs options: write {0}: {{ … }}",
-            self.word
+            self.text
         ));
         self.failures.record(self.at, &self.path, fault)
     }

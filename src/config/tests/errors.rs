@@ -243,6 +243,12 @@ fn a_value_of_the_wrong_form_is_refused_where_it_stands() {
             "app: a\nchecks:\n- latency: { quantile: 95 }\n",
             "canary.yaml:3:12: checks[0].latency: quantile is not between 0 and 1",
         ),
+    ]);
+}
+
+#[test]
+fn a_load_that_cannot_be_sent_is_refused_where_it_stands() {
+    assert_errors(&[
         (
             "app: a\nload: { rate: fast, requests: [{ path: / }] }\n",
             "canary.yaml:2:15: load.rate: 'fast' is not a rate: write requests per second, minute or hour, such as 10/s or 300/m",

@@ -4,9 +4,10 @@ mod errors;
 mod precedence;
 mod random;
 mod schema;
+mod variables;
 mod yaml;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -110,15 +111,14 @@ impl Keyed for Check {
         key: &str,
         from: &mut dyn erased_serde::Deserializer<'_>,
     ) -> Result<Self, erased_serde::Error> {
-        let options = match key {
-            "pods" => json!(Pods::deserialize(from)?),
-            _ => {
-                let latency = Latency::deserialize(from)?;
-                if !(0.0..=1.0).contains(&latency.quantile) {
-                    return Err(serde::de::Error::custom("quantile is not between 0 and 1"));
-                }
-                json!(latency)
+        let options = if key == "pods" {
+            json!(Pods::deserialize(from)?)
+        } else {
+            let latency = Latency::deserialize(from)?;
+            if !(0.0..=1.0).contains(&latency.quantile) {
+                return Err(serde::de::Error::custom("quantile is not between 0 and 1"));
             }
+            json!(latency)
         };
         Ok(Self(check(key, options)))
     }
@@ -165,7 +165,7 @@ pub(super) fn assert_errors(cases: &[(&str, &str)]) {
             Err(error) => Cow::Owned(error.to_string()),
         };
         if actual != *expected {
-            wrong.push_str(&format!("{text}\n  is   {actual}\n  not  {expected}\n"));
+            writeln!(wrong, "{text}\n  is   {actual}\n  not  {expected}").unwrap();
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use super::{FULL, parse};
+use super::{super::StepSpec, FULL, parse};
+use crate::domain::weight::Percent;
 
 proptest! {
     #[test]
@@ -32,6 +35,48 @@ proptest! {
             lines[line] = format!("{key}: {value}");
         }
         assert_one_line(&lines.join("\n"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn steps_and_names_survive_the_way_through_the_file(
+        names in ("[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", "[a-z0-9]{1,3}(\\.[a-z0-9]{1,3}){0,2}"),
+        steps in proptest::collection::btree_map(
+            1u32..=100,
+            (proptest::option::of(0u64..86_400), any::<bool>(), 0u64..86_400),
+            1..6,
+        ),
+    ) {
+        prop_assume!(names.0 != "null" && names.1 != "null");
+        let mut text = format!("namespace: {}\napp: {}\nsteps:\n", names.0, names.1);
+        let mut expected = Vec::new();
+        for (weight, (hold, approve, more)) in steps {
+            let deadline = hold.map(|hold| hold + more);
+            expected.push(StepSpec {
+                hold: hold.map(Duration::from_secs),
+                approve,
+                deadline: deadline.map(Duration::from_secs),
+                ..StepSpec::at(Percent::whole(weight))
+            });
+            text.push_str("- { weight: ");
+            text.push_str(&weight.to_string());
+            for (key, value) in [("hold", hold), ("deadline", deadline)] {
+                if let Some(seconds) = value {
+                    text.extend([", ", key, ": ", &seconds.to_string(), "s"]);
+                }
+            }
+            text.extend([", approve: ", &approve.to_string(), " }\n"]);
+        }
+        match parse(&text) {
+            Ok(file) => {
+                prop_assert_eq!(file.overrides.namespace, Some(names.0));
+                prop_assert_eq!(file.app, names.1);
+                prop_assert_eq!(file.overrides.steps, Some(expected));
+            }
+            // A name such as 9e999 is a number too large to be one.
+            Err(error) => prop_assert!(error.to_string().ends_with("is not a finite number")),
+        }
     }
 }
 

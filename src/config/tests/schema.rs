@@ -16,12 +16,12 @@ fn follow<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
 }
 
 /// Every object schema below `value`, with a name for messages.
-fn objects<'a>(root: &'a Value, value: &'a Value, name: String, to: &mut Vec<(String, &'a Value)>) {
+fn objects<'a>(root: &'a Value, value: &'a Value, name: &str, to: &mut Vec<(String, &'a Value)>) {
     let value = follow(root, value);
     if let Some(properties) = value.get("properties").and_then(Value::as_object) {
-        to.push((name.clone(), value));
+        to.push((name.to_owned(), value));
         for (key, below) in properties {
-            objects(root, below, format!("{name}.{key}"), to);
+            objects(root, below, &format!("{name}.{key}"), to);
         }
     }
     for word in ["anyOf", "oneOf", "allOf"] {
@@ -31,11 +31,11 @@ fn objects<'a>(root: &'a Value, value: &'a Value, name: String, to: &mut Vec<(St
             .into_iter()
             .flatten()
         {
-            objects(root, form, name.clone(), to);
+            objects(root, form, name, to);
         }
     }
     if let Some(items) = value.get("items") {
-        objects(root, items, format!("{name}[]"), to);
+        objects(root, items, &format!("{name}[]"), to);
     }
 }
 
@@ -46,7 +46,7 @@ fn used(value: &Value, name: &str, to: &mut BTreeSet<String>) {
             for (key, below) in map {
                 let path = format!("{name}.{key}");
                 to.insert(path.clone());
-                if !path.ends_with(".body") {
+                if key != "body" {
                     used(below, &path, to);
                 }
             }
@@ -64,7 +64,7 @@ fn used(value: &Value, name: &str, to: &mut BTreeSet<String>) {
 fn the_schema_has_exactly_the_keys_that_the_parser_accepts() {
     let root = whole();
     let mut found = Vec::new();
-    objects(&root, &root, String::new(), &mut found);
+    objects(&root, &root, "", &mut found);
     let in_schema: BTreeSet<_> = found
         .iter()
         .flat_map(|(name, object)| {
@@ -97,7 +97,7 @@ fn keys_that_the_parser_knows_are_all_in_the_schema() {
 fn every_object_is_closed_and_every_key_described() {
     let root = whole();
     let mut found = Vec::new();
-    objects(&root, &root, String::new(), &mut found);
+    objects(&root, &root, "", &mut found);
     for (name, object) in found {
         assert_eq!(object["additionalProperties"], Value::Bool(false), "{name}");
         for (key, value) in object["properties"].as_object().unwrap() {

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::{assert_errors, parse};
@@ -41,7 +43,7 @@ fn anchors_aliases_and_merges_work_within_bounds() {
     let mut bomb = "app: a\nload:\n  rate: 1\n  requests:\n  - path: /\n    body:\n      a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let below = format!("*a{}, ", level - 1).repeat(10);
-        bomb.push_str(&format!("      a{level}: &a{level} [{below}]\n"));
+        writeln!(bomb, "      a{level}: &a{level} [{below}]").unwrap();
     }
     let error = parse(&bomb).unwrap_err().to_string();
     assert!(
