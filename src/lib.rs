@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod clock;
 pub mod cluster;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod health;

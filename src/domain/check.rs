@@ -121,6 +121,8 @@ pub enum Sample {
     Fatal(String),
     /// A state that is bad but often passes; unhealthy when it lasts.
     Troubled(String),
+    /// A state that other waits bound, such as a pod without a node while nodes are added.
+    Pending(String),
     /// Nothing to go by.
     Missing(Unknown, String),
 }

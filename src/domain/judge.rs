@@ -54,16 +54,27 @@ impl Finding {
     }
 }
 
+/// Under which circumstances a look is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Number of steps of the plan.
+    pub steps: usize,
+    /// Whether pods are meant to come and go now: then a pod that is not ready yet is no evidence,
+    /// and the phase's own deadline decides.
+    pub moving: bool,
+}
+
 /// Judges one look at one check and remembers what the next look needs.
-///
-/// `steps` is the number of steps of the plan.
 pub fn judge(
     spec: &CheckSpec,
     memory: &mut Memory,
     readings: &[Reading],
-    steps: usize,
+    circumstances: Circumstances,
 ) -> CheckResult {
-    memory.looks = memory.looks.saturating_add(1);
+    let Circumstances { steps, moving } = circumstances;
+    if !moving {
+        memory.looks = memory.looks.saturating_add(1);
+    }
     let finding = match spec.rule {
         Rule::Condition { consecutive } => state(memory, readings, consecutive, &|_| None),
         Rule::Number {
@@ -72,7 +83,7 @@ pub fn judge(
             consecutive,
         } => state(memory, readings, consecutive, &|n| outside(n, min, max)),
         Rule::Share { min, min_requests } => share(memory, readings, min, min_requests, steps),
-        Rule::Pods { max_restarts } => pods(memory, readings, max_restarts),
+        Rule::Pods { max_restarts } => pods(memory, readings, max_restarts, moving),
     };
     CheckResult {
         name: spec.name.clone(),
@@ -149,6 +160,9 @@ fn state(
                 None => worst = worst.or(Some(*number)),
             },
             Sample::Missing(why, text) => missing = Some((*why, format!("{subject}: {text}"))),
+            Sample::Pending(text) => {
+                missing = Some((Unknown::Pending, format!("{subject}: {text}")));
+            }
             Sample::Counters { .. } | Sample::Pod { .. } => {
                 missing = Some((
                     Unknown::Query,
@@ -185,9 +199,10 @@ fn state(
 }
 
 /// Judges the pods themselves.
-fn pods(memory: &mut Memory, readings: &[Reading], max_restarts: u32) -> Finding {
+fn pods(memory: &mut Memory, readings: &[Reading], max_restarts: u32, moving: bool) -> Finding {
     let mut fatal = Vec::new();
     let mut troubled = Vec::new();
+    let mut pending = Vec::new();
     let (mut ready, mut all) = (0_usize, 0_usize);
     for Reading { subject, sample } in readings {
         match sample {
@@ -202,6 +217,7 @@ fn pods(memory: &mut Memory, readings: &[Reading], max_restarts: u32) -> Finding
             }
             Sample::Fatal(text) => fatal.push(format!("{subject}: {text}")),
             Sample::Troubled(text) => troubled.push(format!("{subject}: {text}")),
+            Sample::Pending(text) => pending.push(format!("{subject}: {text}")),
             Sample::Missing(why, text) => {
                 return Finding::unknown(*why, all, format!("{subject}: {text}"));
             }
@@ -239,6 +255,11 @@ fn pods(memory: &mut Memory, readings: &[Reading], max_restarts: u32) -> Finding
     memory.streak = 0;
     if all == 0 {
         return Finding::unknown(Unknown::NoData, 0, "no pods");
+    }
+    if moving && ready < all || !pending.is_empty() {
+        let mut texts = pending;
+        texts.push(facts);
+        return Finding::unknown(Unknown::Pending, all, texts.join("; "));
     }
     if ready == all {
         memory.good_looks = memory.good_looks.saturating_add(1);
@@ -290,7 +311,10 @@ fn share(
                 let text = format!("{subject}: {g} of {t} are not counts");
                 missing = Some((Unknown::NoData, text));
             }
-            Sample::Fatal(text) | Sample::Troubled(text) | Sample::Holds(_, text) => {
+            Sample::Fatal(text)
+            | Sample::Troubled(text)
+            | Sample::Pending(text)
+            | Sample::Holds(_, text) => {
                 missing = Some((Unknown::Query, format!("{subject}: {text}")));
             }
             Sample::Number(_) | Sample::Pod { .. } => {
@@ -401,6 +425,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    const WATCHING: Circumstances = Circumstances {
+        steps: 4,
+        moving: false,
+    };
     use crate::domain::check::Severity;
 
     fn spec(rule: Rule) -> CheckSpec {
@@ -452,7 +481,7 @@ mod tests {
             Rule::Pods { max_restarts: 3 },
         ];
         for rule in rules {
-            let result = judge(&spec(rule), &mut Memory::default(), &[], 4);
+            let result = judge(&spec(rule), &mut Memory::default(), &[], WATCHING);
             assert_eq!(result.verdict, Verdict::Unknown, "{rule:?}");
         }
     }
@@ -466,11 +495,16 @@ mod tests {
         });
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let readings = [reading("p", Sample::Number(number))];
-            let result = judge(&number_spec, &mut Memory::default(), &readings, 4);
+            let result = judge(&number_spec, &mut Memory::default(), &readings, WATCHING);
             assert_eq!(result.unknown, Some(Unknown::NoData), "{number}");
         }
         let mut memory = Memory::default();
-        let result = judge(&spec(SHARE), &mut memory, &counters(f64::NAN, 5.0), 4);
+        let result = judge(
+            &spec(SHARE),
+            &mut memory,
+            &counters(f64::NAN, 5.0),
+            WATCHING,
+        );
         assert_eq!(result.verdict, Verdict::Unknown);
         assert_eq!((memory.good, memory.total), (0.0, 0.0));
     }
@@ -483,7 +517,7 @@ mod tests {
             consecutive: 1,
         });
         let readings = [reading("p", Sample::Number(1e-05))];
-        let result = judge(&spec, &mut Memory::default(), &readings, 4);
+        let result = judge(&spec, &mut Memory::default(), &readings, WATCHING);
         assert_eq!(result.verdict, Verdict::Healthy);
     }
 
@@ -493,7 +527,8 @@ mod tests {
         let mut memory = Memory::default();
         let bad = [reading("p", Sample::Holds(false, "status 500".into()))];
         let good = [reading("p", Sample::Holds(true, "status 200".into()))];
-        let mut verdict = |readings: &[Reading]| judge(&spec, &mut memory, readings, 4).verdict;
+        let mut verdict =
+            |readings: &[Reading]| judge(&spec, &mut memory, readings, WATCHING).verdict;
         assert_eq!(verdict(&bad), Verdict::Unknown);
         assert_eq!(verdict(&bad), Verdict::Unknown);
         assert_eq!(verdict(&good), Verdict::Healthy);
@@ -507,15 +542,15 @@ mod tests {
         let spec = spec(Rule::Pods { max_restarts: 3 });
         let mut memory = Memory::default();
         assert_eq!(
-            judge(&spec, &mut memory, &[pod(true, 40)], 4).verdict,
+            judge(&spec, &mut memory, &[pod(true, 40)], WATCHING).verdict,
             Verdict::Healthy
         );
         assert_eq!(
-            judge(&spec, &mut memory, &[pod(true, 43)], 4).verdict,
+            judge(&spec, &mut memory, &[pod(true, 43)], WATCHING).verdict,
             Verdict::Healthy
         );
         assert_eq!(
-            judge(&spec, &mut memory, &[pod(true, 44)], 4).verdict,
+            judge(&spec, &mut memory, &[pod(true, 44)], WATCHING).verdict,
             Verdict::Unhealthy
         );
     }
@@ -525,15 +560,15 @@ mod tests {
         let spec = spec(Rule::Pods { max_restarts: 0 });
         let mut memory = Memory::default();
         assert_eq!(
-            judge(&spec, &mut memory, &[pod(false, 0)], 4).verdict,
+            judge(&spec, &mut memory, &[pod(false, 0)], WATCHING).verdict,
             Verdict::Unknown
         );
         assert_eq!(
-            judge(&spec, &mut memory, &[pod(true, 2)], 4).verdict,
+            judge(&spec, &mut memory, &[pod(true, 2)], WATCHING).verdict,
             Verdict::Healthy
         );
         assert_eq!(
-            judge(&spec, &mut memory, &[pod(true, 3)], 4).verdict,
+            judge(&spec, &mut memory, &[pod(true, 3)], WATCHING).verdict,
             Verdict::Unhealthy
         );
     }
@@ -543,17 +578,32 @@ mod tests {
         let spec = spec(Rule::Pods { max_restarts: 3 });
         let mut memory = Memory::default();
         let verdicts: Vec<Verdict> = (0..6)
-            .map(|look| judge(&spec, &mut memory, &[pod(look == 0, 0)], 4).verdict)
+            .map(|look| judge(&spec, &mut memory, &[pod(look == 0, 0)], WATCHING).verdict)
             .collect();
         assert_eq!(verdicts[1], Verdict::Unknown);
         assert_eq!(verdicts[5], Verdict::Unhealthy);
     }
 
     #[test]
+    fn pods_that_take_their_time_to_start_are_not_unhealthy() {
+        let spec = spec(Rule::Pods { max_restarts: 3 });
+        let mut memory = Memory::default();
+        let moving = Circumstances {
+            steps: 4,
+            moving: true,
+        };
+        for _ in 0..60 {
+            let result = judge(&spec, &mut memory, &[pod(false, 0)], moving);
+            assert_eq!(result.verdict, Verdict::Unknown);
+        }
+        assert_eq!(memory.looks, 0);
+    }
+
+    #[test]
     fn counters_that_reset_are_not_negative_rates() {
         let mut memory = Memory::default();
         for (good, total) in [(990., 1000.), (1000., 1010.), (15., 15.), (20., 20.)] {
-            judge(&spec(SHARE), &mut memory, &counters(good, total), 4);
+            judge(&spec(SHARE), &mut memory, &counters(good, total), WATCHING);
         }
         assert_eq!((memory.good, memory.total), (30.0, 30.0));
     }
@@ -561,10 +611,10 @@ mod tests {
     #[test]
     fn too_few_requests_are_unknown_however_good() {
         let mut memory = Memory::default();
-        judge(&spec(SHARE), &mut memory, &counters(0., 0.), 4);
-        let result = judge(&spec(SHARE), &mut memory, &counters(19., 19.), 4);
+        judge(&spec(SHARE), &mut memory, &counters(0., 0.), WATCHING);
+        let result = judge(&spec(SHARE), &mut memory, &counters(19., 19.), WATCHING);
         assert_eq!(result.unknown, Some(Unknown::TooFew));
-        let result = judge(&spec(SHARE), &mut memory, &counters(20., 20.), 4);
+        let result = judge(&spec(SHARE), &mut memory, &counters(20., 20.), WATCHING);
         assert_eq!(result.verdict, Verdict::Healthy);
     }
 
@@ -574,9 +624,10 @@ mod tests {
         let (mut good, mut total) = (0.0, 0.0);
         let mut verdicts = Vec::new();
         for _ in 0..12 {
-            judge(&spec(SHARE), &mut memory, &counters(good, total), 4);
+            judge(&spec(SHARE), &mut memory, &counters(good, total), WATCHING);
             (good, total) = (good + 7.0, total + 10.0);
-            verdicts.push(judge(&spec(SHARE), &mut memory, &counters(good, total), 4).verdict);
+            verdicts
+                .push(judge(&spec(SHARE), &mut memory, &counters(good, total), WATCHING).verdict);
         }
         assert!(!verdicts.contains(&Verdict::Healthy));
         assert_eq!(verdicts.last(), Some(&Verdict::Unhealthy));

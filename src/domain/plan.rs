@@ -57,11 +57,14 @@ pub struct Step {
     pub deadline: Duration,
 }
 
+/// Highest rate of a load, in requests per second: it is a probe, not a benchmark.
+pub const HIGHEST_LOAD: f64 = 200.0;
+
 /// Requests that are sent to both sides while a step is watched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
-    /// Requests per second, above 0.
+    /// Requests per second, above 0 and up to [`HIGHEST_LOAD`].
     pub rate: f64,
     /// The requests, sent in turn.
     pub requests: Vec<LoadRequest>,
@@ -75,10 +78,8 @@ pub struct LoadRequest {
     pub method: String,
     /// Path with query, beginning with `/`.
     pub path: String,
-    /// Headers.
-    pub headers: std::collections::BTreeMap<String, String>,
-    /// Body: text is sent as it is, anything else as JSON.
-    pub body: Option<serde_json::Value>,
+    /// Body and its content type; none for most methods.
+    pub body: Option<(String, String)>,
 }
 
 /// What to do when a release cannot go on by itself.

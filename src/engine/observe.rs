@@ -16,7 +16,7 @@ use crate::{
         check::{CheckSpec, Memory, Reading, Rule},
         decide::{Goal, Looks, Observation, Request, looks},
         event::{Event, EventKind},
-        judge::judge,
+        judge::{Circumstances, judge},
         release::Phase,
         verdict::CheckResult,
         workload::{Track, Workload},
@@ -142,7 +142,14 @@ impl Engine {
             Some(readings(check, probe.as_ref(), &look))
         });
         let readings = futures::future::join_all(asked).await;
-        let steps = self.saved.release.plan.steps.len();
+        let phase = self.saved.release.phase;
+        let circumstances = Circumstances {
+            steps: self.saved.release.plan.steps.len(),
+            moving: matches!(
+                phase,
+                Phase::Preparing | Phase::Shifting | Phase::PromoteShift | Phase::PromoteScale
+            ),
+        };
         let memories = &mut self.saved.release.checks;
         let judged = readings.into_iter().map(|(check, readings)| {
             let name = match track {
@@ -150,7 +157,7 @@ impl Engine {
                 Track::Stable => format!("{STABLE}{}", check.name),
             };
             let memory: &mut Memory = memories.entry(name).or_default();
-            judge(check, memory, &readings, steps)
+            judge(check, memory, &readings, circumstances)
         });
         judged.collect()
     }

@@ -13,19 +13,15 @@ use std::{
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::{
     cluster::{Cluster, forward::AppRequest},
-    domain::plan::Load,
+    domain::plan::{HIGHEST_LOAD, Load},
 };
 
 /// Requests without an answer at any time, at most.
 const IN_FLIGHT: usize = 32;
-
-/// Highest rate, in requests per second: this is a probe, not a benchmark.
-pub const HIGHEST_RATE: f64 = 200.0;
 
 /// Longest time a request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,26 +82,18 @@ impl Runner {
             .requests
             .iter()
             .map(|r| {
-                let mut headers = r.headers.clone();
-                let body = match &r.body {
-                    None => Bytes::new(),
-                    Some(Value::String(text)) => Bytes::from(text.clone()),
-                    Some(json) => {
-                        let kind = "content-type".to_owned();
-                        headers.entry(kind).or_insert("application/json".to_owned());
-                        Bytes::from(json.to_string())
-                    }
-                };
                 let method = Method::from_bytes(r.method.to_ascii_uppercase().as_bytes());
+                let (body, kind) = r.body.clone().unwrap_or_default();
+                let headers = (!kind.is_empty()).then(|| ("content-type".to_owned(), kind));
                 Arc::new(AppRequest {
                     method: method.unwrap_or(Method::GET),
                     path: r.path.clone(),
-                    headers,
-                    body,
+                    headers: headers.into_iter().collect(),
+                    body: Bytes::from(body),
                 })
             })
             .collect();
-        let pause = Duration::from_secs_f64(1.0 / load.rate.clamp(0.001, HIGHEST_RATE));
+        let pause = Duration::from_secs_f64(1.0 / load.rate.clamp(0.001, HIGHEST_LOAD));
         let task = tokio::spawn(send(cluster.clone(), shared.clone(), requests, pause));
         Self { shared, task }
     }

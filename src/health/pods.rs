@@ -154,7 +154,7 @@ fn samples(pod: &Pod) -> Vec<Sample> {
         }
     }
     if let Some(why) = &pod.unschedulable {
-        samples.push(Sample::Troubled(format!("unschedulable: {why}")));
+        samples.push(Sample::Pending(format!("unschedulable: {why}")));
     }
     samples
 }

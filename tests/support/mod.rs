@@ -70,10 +70,7 @@ impl Bench {
             intent,
             who: "tester@host".into(),
             holder: "holder-1".into(),
-            sink: Box::new(move |event| {
-                eprintln!("{} {}", event.at, event.kind.sentence());
-                events.lock().unwrap().push(event.clone())
-            }),
+            sink: Box::new(move |event| events.lock().unwrap().push(event.clone())),
             journal: true,
         }
     }

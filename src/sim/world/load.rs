@@ -6,7 +6,10 @@
 use serde_json::{Value, json};
 
 use super::object;
-use crate::sim::store::{Key, Refusal, Store};
+use crate::sim::{
+    api::complete,
+    store::{Key, Refusal, Store},
+};
 
 /// What the API server knows about a kind.
 pub(super) struct Kind {
@@ -97,55 +100,24 @@ pub(super) fn put(store: &Store, objects: Vec<Value>) -> Result<(), Refusal> {
         if controlled && let Some(members) = object.as_object_mut() {
             members.remove("status");
         }
-        defaults(&name, &mut object);
+        complete(store, &group, &known.resource, &mut object);
         let namespace = match object::namespace(&object) {
             _ if known.cluster => "",
             "" => "default",
             given => given,
         };
         let key = Key::new(&group, &known.resource, namespace, object::name(&object));
+        if key.resource == "namespaces" {
+            if object["status"].is_null() {
+                object["status"] = json!({"phase": "Active"});
+            }
+            if store.get(&key).is_some() {
+                continue;
+            }
+        }
         store.create(key, object, false)?;
     }
     Ok(())
-}
-
-/// Fills in what the API server would.
-fn defaults(kind: &str, object: &mut Value) {
-    let mut fill = |pointer: &str, value: Value| {
-        let (parent, field) = pointer.rsplit_once('/').unwrap_or(("", pointer));
-        if let Some(parent) = object.pointer_mut(parent).and_then(Value::as_object_mut)
-            && !parent.contains_key(field)
-        {
-            parent.insert(field.to_owned(), value);
-        }
-    };
-    match kind {
-        "Deployment" => {
-            fill("/spec/replicas", json!(1));
-            fill(
-                "/spec/strategy",
-                json!({
-                    "type": "RollingUpdate",
-                    "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"},
-                }),
-            );
-            fill("/spec/progressDeadlineSeconds", json!(600));
-            fill("/spec/revisionHistoryLimit", json!(10));
-        }
-        "Service" => {
-            fill("/spec/type", json!("ClusterIP"));
-            for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
-                if port["protocol"].is_null() {
-                    port["protocol"] = json!("TCP");
-                }
-                if port["targetPort"].is_null() {
-                    port["targetPort"] = port["port"].clone();
-                }
-            }
-        }
-        "Namespace" => fill("/status", json!({"phase": "Active"})),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,234 @@
+//! The file `canary.yaml`.
+//!
+//! Owns: its keys and what can be judged from the file alone. Must not: read it from disk, or
+//! fill in defaults that flags or the environment could still change.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{
+    Keyed, Overrides,
+    duration::{Pause, Span},
+    error::ConfigError,
+    load::Load,
+    name::{LabelName, ObjectName},
+    node::{self, Node},
+    read::{At, Failures, Path, read_keyed},
+    settings::{DEFAULT_HOLD, default_deadline},
+    step::{StepSpec, check_rising, default_steps},
+};
+use crate::domain::plan::{Cleanup, OnTrouble, PlanError, Strategy};
+
+/// The whole file, read and valid by itself. `R` is the table of routers, `C` that of checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct File<R, C> {
+    /// What errors call the file.
+    pub name: String,
+    /// The app.
+    pub app: String,
+    /// What the environment and flags can override.
+    pub overrides: Overrides,
+    /// The router with its options; `None`: to be detected.
+    pub router: Option<R>,
+    /// The checks, with those of [`Keyed::defaults`] in front.
+    pub checks: Vec<C>,
+    /// Deadline of steps that have none of their own.
+    pub deadline: Option<Duration>,
+    /// Time that pods may take to become ready.
+    pub ready_timeout: Option<Duration>,
+    /// Time that stable may take to roll out the promoted version.
+    pub promote_timeout: Option<Duration>,
+    /// Time between the last request to a side and the removal of its pods.
+    pub drain: Option<Duration>,
+    /// What becomes of the canary's pods at the end.
+    pub cleanup: Option<Cleanup>,
+    /// Whether the last step promotes by itself.
+    pub auto: Option<bool>,
+    /// Requests to send during the release.
+    pub load: Option<Load>,
+}
+
+/// A canary release by canaryctl: everything a team wants in Git. Only `app` is needed
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Keys {
+    /// Name of the app
+    app: ObjectName,
+    /// Namespace; default: that of the kubeconfig's context
+    namespace: Option<LabelName>,
+    /// Name of the stable Deployment; default: discovered from the app's name
+    stable: Option<ObjectName>,
+    /// Name of the canary Deployment; default: discovered from the app's name
+    canary: Option<ObjectName>,
+    /// Name of the Service that both sides stand behind; default: discovered
+    service: Option<LabelName>,
+    /// What moves traffic, with its options; default: detected from the objects that name the Service
+    #[schemars(with = "Option<serde_json::Value>")]
+    router: Option<IgnoredAny>,
+    /// Steps of the release, rising in weight; default: 10, 25, 50, 75, 100
+    #[schemars(length(min = 1))]
+    steps: Option<Vec<StepSpec>>,
+    /// Time at each step that has no hold of its own; default: 5m
+    hold: Option<Span>,
+    /// Time until missing evidence ends a step; default: three times its hold, at least 10m more
+    deadline: Option<Span>,
+    /// Time between two looks at the checks; default: 10s
+    interval: Option<Pause>,
+    /// Time that pods may take to become ready; default: 5m
+    ready_timeout: Option<Pause>,
+    /// Time that stable may take to roll out the promoted version; default: 10m
+    promote_timeout: Option<Pause>,
+    /// Time between the last request to a side and the removal of its pods; default: 30s
+    drain: Option<Span>,
+    /// What must hold at every step
+    #[schemars(with = "Option<serde_json::Value>")]
+    checks: Option<Vec<IgnoredAny>>,
+    /// What happens when a step ends without enough evidence; default: hold
+    on_unknown: Option<OnTrouble>,
+    /// What happens when a check is unhealthy; default: rollback
+    on_failure: Option<OnTrouble>,
+    /// What happens when the process is told to end; default: rollback
+    on_interrupt: Option<OnTrouble>,
+    /// How the canary's version becomes the stable one
+    promote: Option<PromoteOptions>,
+    /// Requests that are sent to the canary during the release; default: none
+    load: Option<Load>,
+}
+
+/// How the canary's version becomes the stable one
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PromoteOptions {
+    /// How the version gets into stable; default: template
+    pub strategy: Option<Strategy>,
+    /// What becomes of the canary's pods at the end; default: scale-down
+    pub canary: Option<Cleanup>,
+    /// Whether the last step promotes by itself; default: true
+    pub auto: Option<bool>,
+}
+
+impl<R: Keyed, C: Keyed> File<R, C> {
+    /// Returns the file with the content `text`; `name` is what errors call it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let tree = node::parse(name, text)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let failures = Failures::default();
+        let top = At {
+            node: &tree,
+            path: Path::Top,
+            failures: &failures,
+        };
+        let explain = |fault| {
+            let failure = failures.take(tree.at, &fault);
+            let error = ConfigError::in_file(name, text, failure.at, failure.what);
+            match failure.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        };
+        let keys = Keys::deserialize(top).map_err(explain)?;
+        let judge = |(at, what): (&Node, String)| ConfigError::in_file(name, text, at.at, what);
+        keys.check(&tree).map_err(judge)?;
+        let read_router = |node| {
+            read_keyed(At {
+                node,
+                path: Path::Key(&Path::Top, "router"),
+                failures: &failures,
+            })
+        };
+        let router = keys.router.and_then(|_| tree.get("router"));
+        let router = router.map(read_router).transpose().map_err(explain)?;
+        let mut checks = Vec::new();
+        for index in 0..keys.checks.as_ref().map_or(0, Vec::len) {
+            let list = tree.get("checks");
+            let Some(node) = list.and_then(|list| list.item(index)) else {
+                break;
+            };
+            checks.push(
+                read_keyed(At {
+                    node,
+                    path: Path::Item(&Path::Key(&Path::Top, "checks"), index),
+                    failures: &failures,
+                })
+                .map_err(explain)?,
+            );
+        }
+        let mut all = C::defaults(&checks);
+        all.append(&mut checks);
+        Ok(keys.into_file(name, router, all))
+    }
+}
+
+impl Keys {
+    /// Returns the node that contradicts another, and how.
+    fn check<'a>(&self, tree: &'a Node) -> Result<(), (&'a Node, String)> {
+        let list = tree.get("steps");
+        let step_node = |index: usize| list.and_then(|list| list.item(index));
+        if let Some(steps) = &self.steps
+            && let Err((index, error)) = check_rising(steps)
+        {
+            let node = step_node(index).or(list).unwrap_or(tree);
+            let place = match error {
+                PlanError::Empty => "steps".to_owned(),
+                PlanError::NotRising(..) | PlanError::Zero | PlanError::Deadline { .. } => {
+                    format!("steps[{index}]")
+                }
+            };
+            return Err((node, format!("{place}: {error}")));
+        }
+        let steps = self.steps.clone().unwrap_or_else(default_steps);
+        for (index, step) in steps.iter().enumerate() {
+            let hold = step
+                .hold
+                .or(self.hold.map(|span| span.0))
+                .unwrap_or(DEFAULT_HOLD);
+            let own = step.deadline.or(self.deadline.map(|span| span.0));
+            let deadline = own.unwrap_or_else(|| default_deadline(hold));
+            if hold > deadline {
+                let node = step_node(index)
+                    .and_then(|node| node.get("deadline"))
+                    .or(tree.get("deadline"))
+                    .unwrap_or(tree);
+                let error = PlanError::Deadline {
+                    weight: step.weight,
+                    hold,
+                    deadline,
+                };
+                return Err((node, error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn into_file<R, C>(self, name: &str, router: Option<R>, checks: Vec<C>) -> File<R, C> {
+        let promote = self.promote.unwrap_or_default();
+        File {
+            name: name.to_owned(),
+            app: self.app.0,
+            overrides: Overrides {
+                namespace: self.namespace.map(|name| name.0),
+                stable: self.stable.map(|name| name.0),
+                canary: self.canary.map(|name| name.0),
+                service: self.service.map(|name| name.0),
+                steps: self.steps,
+                hold: self.hold.map(|span| span.0),
+                interval: self.interval.map(|pause| pause.0),
+                on_unknown: self.on_unknown,
+                on_failure: self.on_failure,
+                on_interrupt: self.on_interrupt,
+                promote: promote.strategy,
+            },
+            router,
+            checks,
+            deadline: self.deadline.map(|span| span.0),
+            ready_timeout: self.ready_timeout.map(|pause| pause.0),
+            promote_timeout: self.promote_timeout.map(|pause| pause.0),
+            drain: self.drain.map(|span| span.0),
+            cleanup: promote.canary,
+            auto: promote.auto,
+            load: self.load,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A YAML document as a tree with positions.
+//!
+//! Owns: reading the text with the strict rules (one document, no duplicate keys, `true` and
+//! `false` only, bounded size). Must not: know any key.
+//!
+//! Numbers and booleans keep their text, so that a name such as `1.10` or `012` stays what was
+//! written when it is wanted as text.
+
+use serde_json::Number;
+use serde_saphyr::{
+    DuplicateKeyPolicy, Error as YamlError, Location, MessageFormatter, Spanned,
+    UserMessageFormatter,
+};
+
+use super::{
+    error::{ConfigError, excerpt},
+    raw::Raw,
+};
+
+/// Largest file that is read, in bytes.
+const LARGEST: usize = 1024 * 1024;
+/// Deepest nesting of lists and maps.
+const DEEPEST: usize = 64;
+/// Most nodes, repeated ones counted each time.
+const MOST_NODES: usize = 50_000;
+
+/// A place in a file; line and column count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+/// One value of the document.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) at: Position,
+    pub(super) value: Value,
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) at: Position,
+    pub(super) key: String,
+    pub(super) node: Node,
+}
+
+/// What a node is; plain scalars with another meaning than text keep their text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Bool(bool, String),
+    Number(Number, String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+impl Node {
+    /// Returns the value under `key` of a map.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(entries) => entries
+                .iter()
+                .find(|entry| entry.key == key)
+                .map(|entry| &entry.node),
+            Value::Null | Value::Bool(..) | Value::Number(..) | Value::Text(_) | Value::List(_) => {
+                None
+            }
+        }
+    }
+
+    /// Returns the item at `index` of a list.
+    pub(super) fn item(&self, index: usize) -> Option<&Self> {
+        match &self.value {
+            Value::List(items) => items.get(index),
+            Value::Null | Value::Bool(..) | Value::Number(..) | Value::Text(_) | Value::Map(_) => {
+                None
+            }
+        }
+    }
+}
+
+/// Returns the tree of the one document in `text`; `name` is what errors call the file.
+pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let start = Position { line: 1, column: 1 };
+    if text.len() > LARGEST {
+        return Err(ConfigError::in_file(
+            name,
+            text,
+            start,
+            "the file is larger than 1 MiB",
+        ));
+    }
+    let empty = || {
+        ConfigError::in_file(name, text, start, "the file is empty")
+            .with_hint("the least it needs is a line such as 'app: shop'")
+    };
+    if text.lines().all(is_blank) {
+        return Err(empty());
+    }
+    let tree = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options())
+        .map_err(|error| explain(name, text, &error))?;
+    if matches!(tree.value, Raw::Null) {
+        return Err(empty());
+    }
+    settle(tree, text).map_err(|(at, what)| ConfigError::in_file(name, text, at, what))
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: DEEPEST,
+            flow_nesting_limit: DEEPEST,
+            max_nodes: MOST_NODES,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MOST_NODES,
+        },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    }
+}
+
+fn is_blank(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#') || line == "---"
+}
+
+/// Returns the error of the YAML library as ours.
+fn explain(name: &str, text: &str, error: &YamlError) -> ConfigError {
+    let place = error.location().filter(|at| *at != Location::UNKNOWN);
+    let at = place.map_or(Position { line: 1, column: 1 }, position);
+    let fail = |what: &str| ConfigError::in_file(name, text, at, what);
+    let mut inner = error.without_snippet();
+    while let YamlError::AliasError { error, .. } = inner {
+        inner = error.without_snippet();
+    }
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the errors of a foreign crate; the others speak for themselves"
+    )]
+    match inner {
+        YamlError::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().map_or_else(String::new, excerpt);
+            fail(&format!("duplicate key '{key}'")).with_hint("keep one of the two")
+        }
+        YamlError::MultipleDocuments { .. } => fail("a second document begins here")
+            .with_hint("write one file for each app and name it with -f"),
+        YamlError::NonFiniteFloat { value, .. } => {
+            fail(&format!("'{}' is not a finite number", excerpt(value)))
+        }
+        YamlError::Budget { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => {
+            fail("the file is too large or too deeply nested")
+        }
+        YamlError::RecursiveReferencesRequireWeakTypes { .. } => fail("an alias contains itself"),
+        YamlError::UnknownAnchor { .. } => fail("the alias refers to no anchor above it"),
+        other => {
+            let what = UserMessageFormatter.format_message(other);
+            fail(&format!("not valid YAML: {what}")).with_hint(yaml_hint(text, at))
+        }
+    }
+}
+
+fn yaml_hint(text: &str, at: Position) -> &'static str {
+    let line = text.lines().nth(at.line.saturating_sub(1)).unwrap_or("");
+    let indent = line.chars().take_while(|c| c.is_whitespace());
+    if indent.into_iter().any(|c| c == '\t') {
+        "indent with spaces; YAML does not allow tabs there"
+    } else {
+        "look at the indentation, the quotes and the brackets of this line and the one before"
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "lines and columns of a file of at most 1 MiB"
+)]
+fn position(at: Location) -> Position {
+    Position {
+        line: (at.line() as usize).max(1),
+        column: (at.column() as usize).max(1),
+    }
+}
+
+fn settle(raw: Spanned<Raw>, text: &str) -> Result<Node, (Position, String)> {
+    let at = position(raw.referenced);
+    let written = written(raw.defined, text);
+    let value = match raw.value {
+        Raw::Null => Value::Null,
+        Raw::Bool(value) => Value::Bool(value, written.unwrap_or_else(|| value.to_string())),
+        Raw::Number(number) => {
+            let text = written.unwrap_or_else(|| number.to_string());
+            Value::Number(number, text)
+        }
+        Raw::Text(text) => Value::Text(text),
+        Raw::List(items) => Value::List(
+            items
+                .into_iter()
+                .map(|item| settle(item, text))
+                .collect::<Result<_, _>>()?,
+        ),
+        Raw::Map(entries) => Value::Map(
+            entries
+                .into_iter()
+                .map(|(key, value)| {
+                    let key = settle(key, text)?;
+                    Ok(Entry {
+                        at: key.at,
+                        key: key_text(key)?,
+                        node: settle(value, text)?,
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+        ),
+    };
+    Ok(Node { at, value })
+}
+
+fn key_text(key: Node) -> Result<String, (Position, String)> {
+    match key.value {
+        Value::Text(text) | Value::Bool(_, text) | Value::Number(_, text) => Ok(text),
+        Value::Null | Value::List(_) | Value::Map(_) => {
+            Err((key.at, "a key must be a word".to_owned()))
+        }
+    }
+}
+
+/// Returns a plain scalar as it stands in the file.
+fn written(defined: Location, text: &str) -> Option<String> {
+    let span = defined.span();
+    let start = usize::try_from(span.byte_offset()?).ok()?;
+    let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
+    let slice = text.get(start..end)?.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_');
+    (!slice.is_empty() && slice.chars().all(plain)).then(|| slice.to_owned())
+}

@@ -1,0 +1,241 @@
+//! What a run goes by, resolved from every source.
+//!
+//! Owns: the defaults, and the order flags > environment > file > discovery (what stays `None` is
+//! to be discovered). Must not: discover anything.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Keyed,
+    error::ConfigError,
+    file::File,
+    load::Load,
+    name::{parse_label_name, parse_object_name},
+    overrides::Overrides,
+    step::{StepSpec, default_steps},
+};
+use crate::domain::{
+    check::CheckSpec,
+    plan::{self, Cleanup, OnTrouble, Plan, Promotion, Step, Strategy},
+};
+
+/// Time at a step when none is given.
+pub(super) const DEFAULT_HOLD: Duration = Duration::from_secs(5 * 60);
+/// Time between two looks when none is given.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+/// Time for pods to become ready when none is given.
+const DEFAULT_READY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// Time for stable to roll out when none is given.
+const DEFAULT_PROMOTE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Time for the last requests when none is given.
+const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+/// Least time that a step's default deadline leaves after its hold.
+const GRACE: Duration = Duration::from_secs(10 * 60);
+
+/// What a run goes by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings<R, C> {
+    /// The app.
+    pub app: String,
+    /// Its namespace; `None`: that of the kubeconfig's context.
+    pub namespace: Option<String>,
+    /// Name of the stable Deployment; `None`: to be discovered.
+    pub stable: Option<String>,
+    /// Name of the canary Deployment; `None`: to be discovered.
+    pub canary: Option<String>,
+    /// Name of the Service that both sides stand behind; `None`: to be discovered.
+    pub service: Option<String>,
+    /// The router with its options; `None`: to be detected.
+    pub router: Option<R>,
+    /// The steps, each with its hold and deadline.
+    pub steps: Vec<Step>,
+    /// The checks, those by default in front.
+    pub checks: Vec<C>,
+    /// Time between two looks at the checks.
+    pub interval: Duration,
+    /// What happens when a step ends without enough evidence.
+    pub on_unknown: OnTrouble,
+    /// What happens when a check is unhealthy.
+    pub on_failure: OnTrouble,
+    /// What happens when the process is told to end.
+    pub on_interrupt: OnTrouble,
+    /// How the canary's version becomes the stable one.
+    pub promote: Promotion,
+    /// Time between the last request to a side and the removal of its pods.
+    pub drain: Duration,
+    /// Time that pods may take to become ready.
+    pub ready_timeout: Duration,
+    /// Time that stable may take to roll out the promoted version.
+    pub promote_timeout: Duration,
+    /// Requests to send during the release.
+    pub load: Option<Load>,
+}
+
+impl<R, C: Keyed> Settings<R, C> {
+    /// Returns the settings of one run: flags win over the environment, the environment over the
+    /// file. It is an error when no source names the app, when the command line and the file name
+    /// different ones, or when a name cannot be one in Kubernetes.
+    pub fn resolve(
+        app_from_command_line: Option<&str>,
+        flags: Overrides,
+        env: Overrides,
+        file: Option<File<R, C>>,
+    ) -> Result<Self, ConfigError> {
+        let app = app(app_from_command_line, file.as_ref())?;
+        let mut stronger = flags.overlay(env);
+        if let Some(file) = &file {
+            stronger = stronger.overlay(file.overrides.clone());
+        }
+        let wanted = stronger;
+        check_names(&wanted)?;
+        let deadline = file.as_ref().and_then(|file| file.deadline);
+        let hold = wanted.hold.unwrap_or(DEFAULT_HOLD);
+        let steps = wanted.steps.unwrap_or_else(default_steps);
+        let from_file = |get: fn(&File<R, C>) -> Option<Duration>| file.as_ref().and_then(get);
+        Ok(Self {
+            app,
+            namespace: wanted.namespace,
+            stable: wanted.stable,
+            canary: wanted.canary,
+            service: wanted.service,
+            steps: steps
+                .iter()
+                .map(|step| complete(step, hold, deadline))
+                .collect(),
+            interval: wanted.interval.unwrap_or(DEFAULT_INTERVAL),
+            on_unknown: wanted.on_unknown.unwrap_or(OnTrouble::Hold),
+            on_failure: wanted.on_failure.unwrap_or(OnTrouble::Rollback),
+            on_interrupt: wanted.on_interrupt.unwrap_or(OnTrouble::Rollback),
+            promote: Promotion {
+                strategy: wanted.promote.unwrap_or(Strategy::Template),
+                canary: file
+                    .as_ref()
+                    .and_then(|file| file.cleanup)
+                    .unwrap_or(Cleanup::ScaleDown),
+                auto: file.as_ref().and_then(|file| file.auto).unwrap_or(true),
+            },
+            drain: from_file(|file| file.drain).unwrap_or(DEFAULT_DRAIN),
+            ready_timeout: from_file(|file| file.ready_timeout).unwrap_or(DEFAULT_READY_TIMEOUT),
+            promote_timeout: from_file(|file| file.promote_timeout)
+                .unwrap_or(DEFAULT_PROMOTE_TIMEOUT),
+            load: file.as_ref().and_then(|file| file.load.clone()),
+            router: None,
+            checks: Vec::new(),
+        }
+        .with_tables(file))
+    }
+
+    fn with_tables(self, file: Option<File<R, C>>) -> Self {
+        let (router, checks) = match file {
+            Some(file) => (file.router, file.checks),
+            None => (None, C::defaults(&[])),
+        };
+        Self {
+            router,
+            checks,
+            ..self
+        }
+    }
+}
+
+impl<R, C> Settings<R, C> {
+    /// Returns the plan with `checks`, which the caller made from [`Settings::checks`]; an error
+    /// when the steps contradict each other or two checks have one name.
+    pub fn plan(&self, checks: Vec<CheckSpec>) -> Result<Plan, ConfigError> {
+        let mut names = BTreeSet::new();
+        for check in &checks {
+            if !names.insert(check.name.as_str()) {
+                let what = format!("two checks are called '{}'", check.name);
+                return Err(ConfigError::new(what).with_hint("give one of them another name"));
+            }
+        }
+        let plan = Plan {
+            steps: self.steps.clone(),
+            checks,
+            load: self.load.as_ref().map(planned),
+            interval: self.interval,
+            on_unknown: self.on_unknown,
+            on_failure: self.on_failure,
+            on_interrupt: self.on_interrupt,
+            promote: self.promote,
+            drain: self.drain,
+            ready_timeout: self.ready_timeout,
+            promote_timeout: self.promote_timeout,
+        };
+        plan.validate().map_err(|error| {
+            ConfigError::new(error.to_string())
+                .with_hint("look at the steps, hold and deadline in flags, environment and file")
+        })?;
+        Ok(plan)
+    }
+}
+
+/// Returns a load as the plan holds it.
+fn planned(load: &Load) -> plan::Load {
+    let request = |request: &super::load::LoadRequest| plan::LoadRequest {
+        method: request.method.clone(),
+        path: request.path.clone(),
+        body: request
+            .payload()
+            .map(|(body, kind)| (body, kind.to_owned())),
+    };
+    plan::Load {
+        rate: load.rate,
+        requests: load.requests.iter().map(request).collect(),
+    }
+}
+
+/// Returns the deadline of a step that has none: three times its hold, at least ten minutes more.
+pub(super) fn default_deadline(hold: Duration) -> Duration {
+    hold.saturating_mul(3).max(hold.saturating_add(GRACE))
+}
+
+fn complete(step: &StepSpec, hold: Duration, deadline: Option<Duration>) -> Step {
+    let hold = step.hold.unwrap_or(hold);
+    Step {
+        weight: step.weight,
+        hold,
+        approve: step.approve,
+        deadline: step
+            .deadline
+            .or(deadline)
+            .unwrap_or_else(|| default_deadline(hold)),
+    }
+}
+
+fn app<R, C>(given: Option<&str>, file: Option<&File<R, C>>) -> Result<String, ConfigError> {
+    match (given, file) {
+        (Some(given), Some(file)) if given != file.app => Err(ConfigError::new(format!(
+            "the command line names the app '{given}' but {} is for '{}'",
+            file.name, file.app
+        ))
+        .with_hint("leave one out, or pass the right file with -f")),
+        (Some(given), _) => {
+            parse_object_name(given).map_err(|what| ConfigError::new(format!("app: {what}")))
+        }
+        (None, Some(file)) => Ok(file.app.clone()),
+        (None, None) => Err(ConfigError::new("no app is named")
+            .with_hint("name it on the command line, or in a file passed with -f")),
+    }
+}
+
+fn check_names(wanted: &Overrides) -> Result<(), ConfigError> {
+    let check = |key: &str, name: &Option<String>, parse: fn(&str) -> Result<String, String>| {
+        name.as_deref().map_or(Ok(()), |name| {
+            parse(name)
+                .map(drop)
+                .map_err(|what| ConfigError::new(format!("{key}: {what}")))
+        })
+    };
+    check("namespace", &wanted.namespace, parse_label_name)?;
+    check("stable", &wanted.stable, parse_object_name)?;
+    check("canary", &wanted.canary, parse_object_name)?;
+    check("service", &wanted.service, parse_label_name)?;
+    match (&wanted.stable, &wanted.canary) {
+        (Some(stable), Some(canary)) if stable == canary => Err(ConfigError::new(format!(
+            "stable and canary are both '{stable}'"
+        ))
+        .with_hint("they must be two Deployments")),
+        _ => Ok(()),
+    }
+}
