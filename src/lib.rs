@@ -1,6 +1,7 @@
 //! Canary releases on Kubernetes from outside the cluster: see ARCHITECTURE.md for the map.
 
 pub mod analysis;
+pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;

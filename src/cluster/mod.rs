@@ -44,6 +44,7 @@ pub struct Cluster {
     namespace: String,
     clock: Clock,
     request_timeout: Duration,
+    dry: bool,
 }
 
 impl Cluster {
@@ -54,6 +55,7 @@ impl Cluster {
             namespace: namespace.into(),
             clock,
             request_timeout: REQUEST_TIMEOUT,
+            dry: false,
         }
     }
 
@@ -63,6 +65,17 @@ impl Cluster {
             request_timeout,
             ..self
         }
+    }
+
+    /// Returns the same connection, whose writes the API server checks but does not keep.
+    #[must_use]
+    pub fn dry(self) -> Self {
+        Self { dry: true, ..self }
+    }
+
+    /// Returns whether writes are only checked.
+    pub fn is_dry(&self) -> bool {
+        self.dry
     }
 
     /// Returns the same connection for another namespace.

@@ -158,7 +158,7 @@ impl Cluster {
     }
 
     /// Sets the number of replicas of a Deployment, unless it changed since `seen`.
-    pub async fn scale(&self, seen: &Live, replicas: u32, dry: bool) -> Result<(), ClusterError> {
+    pub async fn scale(&self, seen: &Live, replicas: u32) -> Result<(), ClusterError> {
         let name = seen.name();
         let api = self.api::<Deployment>();
         // The scale subresource shares the Deployment's resource version. Status updates move it all
@@ -168,7 +168,7 @@ impl Cluster {
             {"op": "replace", "path": "/spec/replicas", "value": replicas},
         ]);
         let patch = json_patch(patch);
-        let params = self.patch_params(dry);
+        let params = self.patch_params();
         let what = self.named("Deployment", &name);
         self.write("scale", &what, || api.patch_scale(&name, &params, &patch))
             .await
@@ -180,26 +180,20 @@ impl Cluster {
         &self,
         seen: &Live,
         images: &BTreeMap<String, String>,
-        dry: bool,
     ) -> Result<(), ClusterError> {
         let operations = super::template::image_patch(seen.template(), images);
-        self.patch_deployment("set the image of", seen, operations, dry)
+        self.patch_deployment("set the image of", seen, operations)
             .await
     }
 
     /// Replaces the pod template of a Deployment.
-    pub async fn set_template(
-        &self,
-        seen: &Live,
-        template: &Value,
-        dry: bool,
-    ) -> Result<(), ClusterError> {
+    pub async fn set_template(&self, seen: &Live, template: &Value) -> Result<(), ClusterError> {
         let operations = vec![
             json!({"op": "test", "path": "/metadata/uid", "value": seen.object["metadata"]["uid"]}),
             json!({"op": "test", "path": "/spec/template", "value": seen.template()}),
             json!({"op": "replace", "path": "/spec/template", "value": template}),
         ];
-        self.patch_deployment("update", seen, operations, dry).await
+        self.patch_deployment("update", seen, operations).await
     }
 
     /// Sets or removes labels of the Deployment itself (not of its pods).
@@ -208,12 +202,11 @@ impl Cluster {
         action: &'static str,
         seen: &Live,
         operations: Vec<Value>,
-        dry: bool,
     ) -> Result<(), ClusterError> {
         let name = seen.name();
         let api = self.raw_deployments();
         let patch = json_patch(Value::Array(operations));
-        let params = self.patch_params(dry);
+        let params = self.patch_params();
         let what = self.named("Deployment", &name);
         self.write(action, &what, || api.patch(&name, &params, &patch))
             .await
@@ -221,14 +214,14 @@ impl Cluster {
     }
 
     /// Creates a Deployment.
-    pub async fn create_deployment(&self, object: &Value, dry: bool) -> Result<(), ClusterError> {
+    pub async fn create_deployment(&self, object: &Value) -> Result<(), ClusterError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let what = self.named("Deployment", name);
         let object: DynamicObject = serde_json::from_value(object.clone())
             .map_err(|e| ClusterError::garbled("create", &what, e.to_string()))?;
         let api = self.raw_deployments();
         let params = PostParams {
-            dry_run: dry,
+            dry_run: self.is_dry(),
             field_manager: Some(FIELD_MANAGER.to_owned()),
         };
         self.write("create", &what, || api.create(&params, &object))
@@ -237,11 +230,11 @@ impl Cluster {
     }
 
     /// Deletes a Deployment with its pods; being gone already is fine.
-    pub async fn delete_deployment(&self, seen: &Live, dry: bool) -> Result<(), ClusterError> {
+    pub async fn delete_deployment(&self, seen: &Live) -> Result<(), ClusterError> {
         let name = seen.name();
         let api = self.raw_deployments();
         let params = DeleteParams {
-            dry_run: dry,
+            dry_run: self.is_dry(),
             ..DeleteParams::background()
         };
         let what = self.named("Deployment", &name);
@@ -261,9 +254,9 @@ impl Cluster {
     }
 
     /// Returns the parameters of our patches.
-    pub fn patch_params(&self, dry: bool) -> PatchParams {
+    pub fn patch_params(&self) -> PatchParams {
         PatchParams {
-            dry_run: dry,
+            dry_run: self.is_dry(),
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         }

@@ -46,7 +46,7 @@ impl Engine {
                     release
                         .tracks
                         .canary_of(&stable.object, &release.canary, &release.images);
-                self.cluster.create_deployment(&object, false).await?;
+                self.cluster.create_deployment(&object).await?;
                 vec![format!(
                     "create Deployment {} from {}",
                     release.canary, release.stable
@@ -54,9 +54,7 @@ impl Engine {
             }
             Action::SetImages => {
                 let canary = live(Track::Canary)?;
-                self.cluster
-                    .set_images(canary, &release.images, false)
-                    .await?;
+                self.cluster.set_images(canary, &release.images).await?;
                 let images: Vec<&str> = release.images.values().map(String::as_str).collect();
                 vec![format!(
                     "set image of {} to {}",
@@ -75,7 +73,7 @@ impl Engine {
             }
             Action::Scale(track, replicas) => {
                 let side = live(*track)?;
-                self.cluster.scale(side, *replicas, false).await?;
+                self.cluster.scale(side, *replicas).await?;
                 let (name, now) = (side.name(), side.replicas());
                 vec![format!("scale {name} from {now} to {replicas}")]
             }
@@ -90,12 +88,12 @@ impl Engine {
             Action::RestoreStable => {
                 let stable = live(Track::Stable)?;
                 let template = self.recorded_template().await?;
-                self.cluster.set_template(stable, &template, false).await?;
+                self.cluster.set_template(stable, &template).await?;
                 vec![format!("give {} its old template back", release.stable)]
             }
             Action::DeleteCanary => {
                 let canary = live(Track::Canary)?;
-                self.cluster.delete_deployment(canary, false).await?;
+                self.cluster.delete_deployment(canary).await?;
                 vec![format!("delete Deployment {}", release.canary)]
             }
             Action::Unpin => {
@@ -116,12 +114,10 @@ impl Engine {
         match release.plan.promote.strategy {
             Strategy::Template => {
                 let template = release.tracks.carry(canary.template(), Track::Canary);
-                self.cluster.set_template(stable, &template, false).await?;
+                self.cluster.set_template(stable, &template).await?;
             }
             Strategy::Image | Strategy::Swap | Strategy::None => {
-                self.cluster
-                    .set_images(stable, &canary.images(), false)
-                    .await?;
+                self.cluster.set_images(stable, &canary.images()).await?;
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ use crate::{
         weight::Percent,
     },
     health::{HealthError, Probe, load::Runner},
-    journal::{HEARTBEAT, Journal, JournalError, Saved},
+    journal::{HEARTBEAT, Journal, JournalError, Saved, approve},
     traffic::{Router, TrafficError},
 };
 
@@ -140,7 +140,8 @@ impl Engine {
         let wake = self.cluster.wake(&self.labels);
         let mut trouble_since: Option<Timestamp> = None;
         loop {
-            let request = *drive.requests.borrow_and_update();
+            let asked = *drive.requests.borrow_and_update();
+            let request = self.with_approval(asked).await;
             match self.round(&drive, request).await {
                 Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
@@ -176,6 +177,18 @@ impl Engine {
     pub fn tell(&mut self, kind: EventKind) {
         let at = self.cluster.clock().now();
         (self.sink)(&Event { at, kind });
+    }
+
+    /// Returns what is asked of the run, or an approval where one was given to the waiting step.
+    async fn with_approval(&self, asked: Option<Request>) -> Option<Request> {
+        let release = &self.saved.release;
+        if asked.is_some() || release.phase != Phase::Approving || self.journal.is_none() {
+            return asked;
+        }
+        let step = release.step + 1;
+        let given = approve::granted(&self.cluster, &release.app, &release.id, step).await;
+        // Without an answer nothing is approved; the next round asks again.
+        given.ok().flatten().map(|_| Request::Approve)
     }
 
     async fn round(

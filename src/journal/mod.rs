@@ -4,6 +4,8 @@
 //! record is saved before each change it announces; a save that fails because somebody else saved
 //! first means that another driver has the run.
 
+pub mod approve;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;

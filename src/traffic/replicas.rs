@@ -162,7 +162,7 @@ impl Router for ByPods {
             if let Some(hpa) = hpa.filter(|_| replicas > 0) {
                 self.pin(hpa, replicas).await?;
             }
-            self.cluster.scale(live, replicas, false).await?;
+            self.cluster.scale(live, replicas).await?;
             done.push(format!(
                 "scale {name} from {} to {replicas}",
                 live.replicas()
@@ -235,7 +235,7 @@ impl ByPods {
             "spec": spec,
         }));
         let api = self.cluster.api::<HorizontalPodAutoscaler>();
-        let params = self.cluster.patch_params(false);
+        let params = self.cluster.patch_params();
         let what = self.cluster.named("HorizontalPodAutoscaler", &name);
         let outcome = self
             .cluster

@@ -1,0 +1,474 @@
+//! Arguments.
+//!
+//! Owns: flags, their help, their types. Must not: do anything with them.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{
+        StepSpec, parse_duration, parse_object_name, parse_on_trouble, parse_steps, parse_strategy,
+    },
+    domain::{
+        plan::{OnTrouble, Strategy},
+        weight::WeightChange,
+    },
+    engine::start::ImageOrder,
+};
+
+/// Canary releases on Kubernetes, one careful step at a time
+///
+/// Moves traffic from the stable version of an app to its canary, watches it, and promotes or rolls
+/// back. Works on plain Deployments, from outside the cluster; installs nothing.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_long_help = "Exit codes:\n  \
+        0    done as asked\n  \
+        1    unexpected, environment or API failure\n  \
+        2    usage, configuration or preflight refused\n  \
+        3    canary unhealthy, rollback verified\n  \
+        4    another run holds the release, drift, or superseded revision\n  \
+        5    not finished, split still live: waits for a person, a window, or evidence\n  \
+        6    a rollback or promotion could not be completed or verified: page somebody\n  \
+        130  interrupted, 143 terminated, after the on-interrupt policy was carried out\n\n\
+        Try it without a cluster:\n  \
+        canaryctl auto payment-api --sandbox"
+)]
+pub struct Cli {
+    /// Flags of all verbs.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Global {
+    /// Namespace of the app
+    #[arg(short, long, global = true, value_name = "NAME", value_parser = crate::config::parse_label_name)]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Path of the kubeconfig
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Configuration of the release (canary.yaml)
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Form of the answer
+    #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Output::Human)]
+    pub output: Output,
+    /// Say only the answer
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say every look and every wait
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Longest time one request to the API server may take
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, default_value = "15s", hide_default_value = false)]
+    pub timeout: Duration,
+    /// Colour the output
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    pub color: When,
+    /// Run on a simulated cluster: a scenario, or a folder of objects
+    #[arg(long, global = true, value_name = "SCENARIO|DIR", num_args = 0..=1, require_equals = true, default_missing_value = "healthy")]
+    pub sandbox: Option<String>,
+    /// Run simulated time this many times faster than the clock
+    #[arg(long, global = true, value_name = "N", default_value_t = 20.0, value_parser = parse_speed)]
+    pub speed: f64,
+}
+
+/// Form of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Human,
+    /// One JSON document, or one object per line for what takes time.
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Also in pipes.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show a release, or all releases of the namespace
+    Status(StatusArgs),
+    /// Move the canary to a share of the traffic
+    Set(SetArgs),
+    /// Watch stable and canary side by side
+    Monitor(MonitorArgs),
+    /// Take the canary out of the traffic, from any state
+    Rollback(RollbackArgs),
+    /// Make the canary's version the stable one
+    Promote(PromoteArgs),
+    /// Run the whole release, or the rest of one
+    Auto(AutoArgs),
+    /// Let a step that waits for approval go on
+    Approve(ApproveArgs),
+    /// Look for what would break a release
+    Check(CheckArgs),
+    /// Show who released what, when and why
+    History(HistoryArgs),
+    /// Serve a simulated cluster for kubectl and this tool
+    Sandbox(SandboxArgs),
+    /// Print completions, man page or JSON Schema
+    Generate(GenerateArgs),
+}
+
+/// Which app, and what its objects are called.
+#[derive(Debug, Clone, Args)]
+pub struct AppArgs {
+    /// The app
+    #[arg(value_name = "APP", value_parser = parse_object_name)]
+    pub app: Option<String>,
+    /// Names.
+    #[command(flatten)]
+    pub names: NameArgs,
+}
+
+/// What is to happen at each step.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Plan")]
+pub struct PlanArgs {
+    /// Steps, such as 5,25,50,100 or 10:5m,50:30m:approve
+    #[arg(long, value_name = "LIST", value_parser = Steps::parse)]
+    pub steps: Option<Steps>,
+    /// Time at each step
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub hold: Option<Duration>,
+    /// Time between two looks at the checks
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub interval: Option<Duration>,
+    /// Without enough evidence: hold or rollback
+    #[arg(long, value_name = "WHAT", value_parser = parse_on_trouble)]
+    pub on_unknown: Option<OnTrouble>,
+    /// When a check is unhealthy: rollback or hold
+    #[arg(long, value_name = "WHAT", value_parser = parse_on_trouble)]
+    pub on_failure: Option<OnTrouble>,
+    /// When told to end: rollback or hold
+    #[arg(long, value_name = "WHAT", value_parser = parse_on_trouble)]
+    pub on_interrupt: Option<OnTrouble>,
+    /// How to promote: template, image, swap or none
+    #[arg(long, value_name = "HOW", value_parser = parse_strategy)]
+    pub strategy: Option<Strategy>,
+}
+
+/// Steps as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steps(pub Vec<StepSpec>);
+
+impl Steps {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_steps(text).map(Self)
+    }
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl status payment-api -n shop\n  canaryctl status -A -o json"
+)]
+pub struct StatusArgs {
+    /// The app; without one, all releases.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Ask no pods: only what the API server knows
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// Arguments of `set`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl set payment-api 25\n  canaryctl set payment-api +10\n  canaryctl set payment-api 0.5% --dry-run",
+    allow_negative_numbers = true
+)]
+pub struct SetArgs {
+    /// The app
+    #[arg(value_name = "APP", value_parser = parse_object_name)]
+    pub app: String,
+    /// Share of the traffic: 25, 25%, 0.5%, +10, -5
+    #[arg(value_name = "WEIGHT", allow_hyphen_values = true)]
+    pub weight: WeightChange,
+    /// Names.
+    #[command(flatten)]
+    pub names: NameArgs,
+    /// Ask the API server, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Keep no journal
+    #[arg(long)]
+    pub no_journal: bool,
+}
+
+/// Names of an app's objects.
+#[derive(Debug, Clone, Args)]
+pub struct NameArgs {
+    /// Name of the stable Deployment
+    #[arg(long, value_name = "NAME", value_parser = parse_object_name)]
+    pub stable: Option<String>,
+    /// Name of the canary Deployment
+    #[arg(long, value_name = "NAME", value_parser = parse_object_name)]
+    pub canary: Option<String>,
+    /// Name of the Service of both
+    #[arg(long, value_name = "NAME", value_parser = crate::config::parse_label_name)]
+    pub service: Option<String>,
+    /// Name of the router, instead of the detected one
+    #[arg(long, value_name = "NAME")]
+    pub router: Option<String>,
+}
+
+/// Arguments of `monitor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl monitor payment-api --interval 5s\n  canaryctl monitor payment-api --until promoted -o json"
+)]
+pub struct MonitorArgs {
+    /// The app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    pub interval: Duration,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Stop when the release is there
+    #[arg(long, value_name = "STATE", value_enum)]
+    pub until: Option<MonitorUntil>,
+    /// Append every look to this file (.csv or .jsonl)
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+}
+
+/// States `monitor` can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MonitorUntil {
+    /// The run waits for a person, or ended.
+    Paused,
+    /// The release is promoted.
+    Promoted,
+    /// The release is rolled back.
+    RolledBack,
+    /// The run has ended, however.
+    Ended,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl rollback payment-api\n  canaryctl rollback payment-api --now"
+)]
+pub struct RollbackArgs {
+    /// The app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Only move the traffic, first thing; leave the cleaning up
+    #[arg(long)]
+    pub now: bool,
+    /// Delete the canary Deployment at the end
+    #[arg(long)]
+    pub delete: bool,
+    /// Ask the API server, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `promote`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl promote payment-api\n  canaryctl promote payment-api --strategy image"
+)]
+pub struct PromoteArgs {
+    /// The app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// The plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Promote even if the checks do not say healthy
+    #[arg(long)]
+    pub force: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Ask the API server, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `auto`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl auto payment-api --image registry.example/payment-api:2.0.0\n  canaryctl auto payment-api --steps 5,25,50,100 --hold 5m\n  canaryctl auto payment-api --once          (from cron)\n  canaryctl auto payment-api --sandbox=errors-at-25"
+)]
+pub struct AutoArgs {
+    /// The app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// The plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Image to release; repeat it for several containers
+    #[arg(long, value_name = "[CONTAINER=]IMAGE", value_parser = parse_image)]
+    pub image: Vec<ImageOrder>,
+    /// Stop there with success: paused, promoted or step=N
+    #[arg(long, value_name = "STATE", value_parser = parse_until)]
+    pub until: Option<Until>,
+    /// One evaluation and at most one change, for cron
+    #[arg(long)]
+    pub once: bool,
+    /// Begin again: an unfinished run, or a version that was rolled back
+    #[arg(long)]
+    pub restart: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Ask the API server, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// How far `auto` goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// To the first approval.
+    Paused,
+    /// To the end.
+    Promoted,
+    /// Until a step has proven itself.
+    Step(usize),
+}
+
+/// Arguments of `approve`.
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// The app.
+    #[command(flatten)]
+    pub app: AppArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exits with 2 when something would break the release.")]
+pub struct CheckArgs {
+    /// The app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// The plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// The app.
+    #[command(flatten)]
+    pub app: AppArgs,
+}
+
+/// Arguments of `sandbox`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl sandbox errors-at-25 &\n  KUBECONFIG=canaryctl-sandbox.json kubectl get deployments\n  KUBECONFIG=canaryctl-sandbox.json canaryctl status payment-api"
+)]
+pub struct SandboxArgs {
+    /// Scenario, or folder of objects
+    #[arg(value_name = "SCENARIO|DIR", default_value = "healthy")]
+    pub scenario: String,
+    /// List the scenarios
+    #[arg(long)]
+    pub list: bool,
+    /// Port on loopback; any free one unless given
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
+    /// Where to write the kubeconfig
+    #[arg(long, value_name = "FILE", default_value = "canaryctl-sandbox.json")]
+    pub write_kubeconfig: PathBuf,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// What to print.
+    #[command(subcommand)]
+    pub what: Generate,
+}
+
+/// What `generate` prints.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// Completion script of a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Man page
+    Man,
+    /// JSON Schema of the configuration file
+    Schema,
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not a number"))?;
+    if speed.is_finite() && (0.1..=1000.0).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err("it must be between 0.1 and 1000".to_owned())
+    }
+}
+
+fn parse_image(text: &str) -> Result<ImageOrder, String> {
+    let (container, image) = match text.split_once('=') {
+        Some((container, image)) => (Some(container.to_owned()), image),
+        None => (None, text),
+    };
+    let bad = |c: char| c.is_whitespace() || c.is_control();
+    if image.is_empty() || image.contains(bad) || image.starts_with(':') {
+        return Err(format!("'{text}' is not [CONTAINER=]IMAGE"));
+    }
+    Ok(ImageOrder {
+        container,
+        image: image.to_owned(),
+    })
+}
+
+fn parse_until(text: &str) -> Result<Until, String> {
+    match text {
+        "paused" => Ok(Until::Paused),
+        "promoted" => Ok(Until::Promoted),
+        other => other
+            .strip_prefix("step=")
+            .and_then(|n| n.parse().ok())
+            .filter(|n| *n > 0)
+            .map(Until::Step)
+            .ok_or_else(|| format!("'{text}' is none of paused, promoted, step=N")),
+    }
+}

@@ -1,0 +1,46 @@
+//! `check`: what would break a release. Reads only.
+
+use crate::{
+    domain::view::{CheckView, DOCUMENT, Severity},
+    preflight::{self, Subject},
+    report,
+};
+
+use super::{
+    Context,
+    args::CheckArgs,
+    error::CliError,
+    exit::Code,
+    session::work,
+    ui::Terminal,
+};
+
+pub(super) async fn run(
+    context: &Context,
+    args: &CheckArgs,
+    terminal: &mut Terminal,
+) -> Result<Code, CliError> {
+    let app = args.app.app.as_deref();
+    let work = work(context, app, &args.app.names, &args.plan, terminal).await?;
+    let subject = Subject {
+        app: &work.settings.app,
+        names: &work.names,
+        router: &work.router,
+        plan: &work.plan,
+        create: work.survey.deployment(&work.names.canary).is_none(),
+    };
+    let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;
+    let broken = findings.iter().any(|f| f.severity == Severity::Error);
+    let view = CheckView {
+        version: DOCUMENT,
+        app: work.settings.app.clone(),
+        namespace: work.session.cluster.namespace().to_owned(),
+        findings,
+    };
+    if terminal.is_json() {
+        terminal.document(&view);
+    } else {
+        terminal.answer(&report::findings::findings(&view, terminal.style()));
+    }
+    Ok(if broken { Code::Refused } else { Code::Done })
+}

@@ -1,0 +1,338 @@
+//! Driving a run from the command line: events to the terminal, signals to the run.
+//!
+//! Owns: what a person sees while a run goes, and what Ctrl-C does. Must not: decide.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    clock::Clock,
+    domain::{
+        decide::{Goal, Request},
+        event::{Event, EventKind},
+        plan::OnTrouble,
+        release::{Outcome, Phase},
+    },
+    engine::{
+        Drive, End, Engine,
+        start::{Begun, Intent, begin},
+    },
+    report::{closing::Invocation, human::Narrator, json, progress::Progress},
+};
+
+use super::{
+    Context,
+    error::CliError,
+    exit::Code,
+    session::Work,
+    signal::{Signal, Signals},
+    ui::{Ask, Terminal},
+};
+
+/// How a verb wants its run driven.
+pub(super) struct Ride {
+    /// What the verb asks for.
+    pub(super) intent: Intent,
+    /// How far to go.
+    pub(super) goal: Goal,
+    /// A single tick.
+    pub(super) once: bool,
+    /// A request that holds from the start.
+    pub(super) request: Option<Request>,
+    /// Only say what would be done.
+    pub(super) dry: bool,
+    /// Keep a journal.
+    pub(super) journal: bool,
+}
+
+/// Begins or resumes, drives to the end of the sitting, and returns the exit code.
+pub(super) async fn ride(
+    context: &Context,
+    work: &Work,
+    ride: Ride,
+    terminal: &mut Terminal,
+    signals: Signals,
+) -> Result<Code, CliError> {
+    let (sender, events) = mpsc::unbounded_channel();
+    let sink = Box::new(move |event: &Event| drop(sender.send(event.clone())));
+    let mut order = work.order(context, ride.intent, sink);
+    order.journal = ride.journal && !ride.dry;
+    let cluster = if ride.dry {
+        work.session.cluster.clone().dry()
+    } else {
+        work.session.cluster.clone()
+    };
+    let mut screen = Screen::new(context, work, terminal, ride.dry);
+    let begun = begin(&cluster, order).await?;
+    let mut engine = match begun {
+        Begun::Run(engine) => engine,
+        Begun::Nothing(text) => {
+            screen.nothing(&text);
+            return Ok(Code::Done);
+        }
+    };
+    screen.plan(&engine);
+    let (requests, received) = watch::channel(ride.request);
+    let drive = Drive {
+        goal: ride.goal,
+        once: ride.once || ride.dry,
+        requests: received,
+    };
+    let outcome = steer(&mut engine, drive, requests, &mut screen, events, signals).await;
+    match outcome {
+        Ok((end, interrupted)) => {
+            screen.end(&end, ride.once);
+            Ok(Code::of(&end, interrupted.map(Signal::code)))
+        }
+        Err(Stopped::Twice(signal)) => {
+            let finish = screen.invocation.command("rollback");
+            screen.terminal.hide_live();
+            screen.terminal.warn(&format!(
+                "stopped at once; the split may be live. Finish it with `{finish}`"
+            ));
+            Ok(signal.code())
+        }
+        Err(Stopped::Error(error)) => {
+            let phase = engine.release().phase;
+            let retreat = phase.is_retreat() || phase >= Phase::PromoteTemplate;
+            let finish = screen.invocation.command("rollback");
+            Err(if retreat && !ride.dry {
+                error.in_retreat(finish)
+            } else {
+                error
+            })
+        }
+    }
+}
+
+enum Stopped {
+    Twice(Signal),
+    Error(CliError),
+}
+
+async fn steer(
+    engine: &mut Engine,
+    drive: Drive,
+    requests: watch::Sender<Option<Request>>,
+    screen: &mut Screen<'_>,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    mut signals: Signals,
+) -> Result<(End, Option<Signal>), Stopped> {
+    signals.catch();
+    let on_interrupt = engine.release().plan.on_interrupt;
+    let mut first: Option<Signal> = None;
+    let mut question: Option<Question> = None;
+    let run = engine.run(drive);
+    tokio::pin!(run);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => screen.event(&event),
+            outcome = &mut run => break outcome,
+            signal = signals.next() => {
+                if first.is_some() {
+                    return Err(Stopped::Twice(signal));
+                }
+                first = Some(signal);
+                match screen.interrupted(signal, on_interrupt) {
+                    Interrupted::Request(request) => drop(requests.send_replace(Some(request))),
+                    Interrupted::Asked(mut ask) => {
+                        // The run goes on while the person thinks.
+                        question = Some(tokio::task::spawn_blocking(move || {
+                            let answer = ask(QUESTION);
+                            (ask, answer)
+                        }));
+                    }
+                }
+            }
+            answer = answered(&mut question) => {
+                question = None;
+                match screen.decision(answer) {
+                    Some(request) => drop(requests.send_replace(Some(request))),
+                    None => first = None,
+                }
+            }
+            () = Clock::System.sleep(Terminal::frame()), if screen.terminal.is_live() => screen.frame(),
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        screen.event(&event);
+    }
+    match outcome {
+        Ok(end) => Ok((end, first)),
+        Err(error) => Err(Stopped::Error(error.into())),
+    }
+}
+
+/// What a person is asked at Ctrl-C.
+const QUESTION: &str = "interrupted: [r]oll back, [h]old the split and leave, [c]ontinue?";
+
+/// A question that waits for its answer.
+type Question = JoinHandle<(Ask, Option<String>)>;
+
+/// What a signal leads to.
+enum Interrupted {
+    /// A request to the run.
+    Request(Request),
+    /// A question to a person.
+    Asked(Ask),
+}
+
+/// Returns the answer to the question; waits for ever when none was asked.
+async fn answered(question: &mut Option<Question>) -> (Option<Ask>, Option<String>) {
+    match question {
+        Some(question) => match question.await {
+            Ok((ask, answer)) => (Some(ask), answer),
+            Err(_) => (None, None),
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// What is shown of a run.
+struct Screen<'t> {
+    terminal: &'t mut Terminal,
+    narrator: Narrator,
+    progress: Progress,
+    clock: Clock,
+    invocation: Invocation,
+    dry: bool,
+}
+
+impl<'t> Screen<'t> {
+    fn new(context: &Context, work: &Work, terminal: &'t mut Terminal, dry: bool) -> Self {
+        let invocation = work.invocation(context);
+        if !terminal.is_json() {
+            let place = format!(
+                "cluster {}, namespace {}",
+                work.session.cluster_name,
+                work.session.cluster.namespace()
+            );
+            terminal.say(&place);
+            for how in &work.names.found_by {
+                terminal.say(&format!("found {how}"));
+            }
+        }
+        let style = terminal.err_style();
+        let progress = Progress::new(&invocation.app, &invocation.namespace, &[], &[]);
+        Self {
+            narrator: Narrator::new(style, invocation.clone()),
+            progress,
+            clock: work.session.cluster.clock().clone(),
+            invocation,
+            terminal,
+            dry,
+        }
+    }
+
+    /// Takes in the plan of the run.
+    fn plan(&mut self, engine: &Engine) {
+        let release = engine.release();
+        let steps: Vec<_> = release.plan.steps.iter().map(|s| s.weight).collect();
+        let holds: Vec<Duration> = release.plan.steps.iter().map(|s| s.hold).collect();
+        self.progress = Progress::new(&release.app, &release.namespace, &steps, &holds);
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.progress.update(event);
+        if self.terminal.is_json() {
+            match json::event(event) {
+                Ok(line) => self.terminal.answer(&line),
+                Err(error) => self
+                    .terminal
+                    .warn(&format!("an event cannot be written: {error}")),
+            }
+            return;
+        }
+        if self.dry {
+            if let EventKind::Acting { what } = &event.kind {
+                self.terminal
+                    .answer(&format!("would {what} (accepted by the API server)"));
+            }
+            return;
+        }
+        let noise = match &event.kind {
+            EventKind::Checked { .. } | EventKind::Waiting { .. } | EventKind::Acting { .. } => {
+                self.terminal.is_live() && !self.terminal.is_verbose()
+            }
+            EventKind::Ended { .. } => true,
+            EventKind::Started { .. }
+            | EventKind::Resumed { .. }
+            | EventKind::Entered { .. }
+            | EventKind::Reached { .. }
+            | EventKind::Drift { .. }
+            | EventKind::RollingBack { .. }
+            | EventKind::Warning { .. } => false,
+        };
+        let line = self.narrator.line(event);
+        if let EventKind::Ended { .. } = &event.kind {
+            if let Some(line) = line {
+                self.terminal.answer(&line);
+            }
+            return;
+        }
+        if let Some(line) = line.filter(|_| !noise) {
+            self.terminal.say(&line);
+        }
+    }
+
+    fn frame(&mut self) {
+        let style = self.terminal.err_style();
+        let lines = self.progress.lines(self.clock.now(), &style);
+        self.terminal.live(&lines);
+    }
+
+    fn nothing(&mut self, text: &str) {
+        if self.terminal.is_json() {
+            let document = serde_json::json!({"version": 1, "outcome": "nothing", "text": text});
+            self.terminal.document(&document);
+        } else {
+            self.terminal.answer(text);
+        }
+    }
+
+    fn end(&mut self, end: &End, once: bool) {
+        self.terminal.hide_live();
+        if once
+            && end.outcome == Outcome::AtWeight
+            && !self.terminal.is_json()
+            && !end.text.is_empty()
+        {
+            self.terminal.answer(&format!("waits for {}", end.text));
+        }
+    }
+
+    /// Returns what a signal asks of the run; on a terminal a person is asked.
+    fn interrupted(&mut self, signal: Signal, policy: OnTrouble) -> Interrupted {
+        let ask = match signal {
+            Signal::Interrupt => self.terminal.take_ask(QUESTION),
+            Signal::Terminate | Signal::HangUp => None,
+        };
+        let Some(ask) = ask else {
+            let what = match policy {
+                OnTrouble::Rollback => "rolling back",
+                OnTrouble::Hold => "leaving the split as it is",
+            };
+            self.terminal
+                .warn(&format!("told to end: {what}; again to leave at once"));
+            return Interrupted::Request(Request::Interrupt);
+        };
+        Interrupted::Asked(ask)
+    }
+
+    /// Returns what a person's answer asks of the run; nothing when it is to go on.
+    fn decision(&mut self, (ask, answer): (Option<Ask>, Option<String>)) -> Option<Request> {
+        if let Some(ask) = ask {
+            self.terminal.give_ask(ask);
+        }
+        match answer.as_deref() {
+            Some("c" | "continue") => None,
+            Some("h" | "hold") => Some(Request::Hold),
+            Some(_) | None => Some(Request::Rollback),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The environment: every variable that is read, and nothing else.
+//!
+//! Owns: reading it once, at the start. Must not: be read anywhere else.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+/// Variables that tell where a CI job can be looked at, the first that is set wins.
+const JOB_URLS: [&str; 4] = [
+    "CI_JOB_URL",
+    "BUILD_URL",
+    "CIRCLE_BUILD_URL",
+    "BUILDKITE_BUILD_URL",
+];
+
+/// A copy of the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Returns the environment of the process; variables that are not text are left out.
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self { variables }
+    }
+
+    /// Returns an environment of the given variables.
+    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            variables: variables.into_iter().collect(),
+        }
+    }
+
+    /// Returns a variable; an empty one counts as not set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Returns the names of all variables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
+    /// Returns whether this is a CI job.
+    pub fn is_ci(&self) -> bool {
+        self.get("CI").is_some_and(|ci| ci != "false")
+    }
+
+    /// Returns who runs the command: the CI job's URL, or user and host.
+    pub fn who(&self) -> String {
+        let github = || {
+            let server = self.get("GITHUB_SERVER_URL")?;
+            let repository = self.get("GITHUB_REPOSITORY")?;
+            let run = self.get("GITHUB_RUN_ID")?;
+            Some(format!("{server}/{repository}/actions/runs/{run}"))
+        };
+        let job = || JOB_URLS.iter().find_map(|name| self.get(name));
+        github()
+            .or_else(|| job().map(str::to_owned))
+            .unwrap_or_else(|| {
+                let user = self.get("USER").or_else(|| self.get("LOGNAME"));
+                let host = self.get("HOSTNAME").map(str::to_owned).or_else(host_name);
+                let host = host.unwrap_or_else(|| "unknown host".to_owned());
+                format!("{}@{host}", user.unwrap_or("somebody"))
+            })
+    }
+}
+
+/// Returns the arguments of the process.
+pub(super) fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+/// Returns a name for this process that no other has.
+pub(super) fn process_id(now: jiff::Timestamp) -> String {
+    format!("{}-{}", std::process::id(), now.as_nanosecond())
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}

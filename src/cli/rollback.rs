@@ -1,0 +1,49 @@
+//! `rollback`: out of the traffic, from any state, without configuration.
+
+use crate::{
+    domain::{
+        decide::{Goal, Request},
+        plan::Cleanup,
+    },
+    engine::start::Intent,
+};
+
+use super::{
+    Context,
+    args::{PlanArgs, RollbackArgs},
+    drive::{Ride, ride},
+    error::CliError,
+    exit::Code,
+    session::work,
+    signal::Signals,
+    ui::Terminal,
+};
+
+pub(super) async fn run(
+    context: &Context,
+    args: &RollbackArgs,
+    terminal: &mut Terminal,
+    signals: Signals,
+) -> Result<Code, CliError> {
+    let app = args.app.app.as_deref();
+    let mut work = work(
+        context,
+        app,
+        &args.app.names,
+        &PlanArgs::default(),
+        terminal,
+    )
+    .await?;
+    if args.delete {
+        work.plan.promote.canary = Cleanup::Delete;
+    }
+    let order = Ride {
+        intent: Intent::Rollback,
+        goal: if args.now { Goal::Weight } else { Goal::End },
+        once: false,
+        request: Some(Request::Rollback),
+        dry: args.dry_run,
+        journal: true,
+    };
+    ride(context, &work, order, terminal, signals).await
+}

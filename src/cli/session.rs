@@ -1,0 +1,336 @@
+//! From flags to a cluster: a real one, or the simulator.
+//!
+//! Owns: settings, the connection, names, router. Must not: run a verb.
+
+use std::path::Path;
+
+use crate::{
+    clock::Clock,
+    cluster::{
+        Cluster,
+        connect::{self, Target},
+        discover::{self, Names},
+        objects::Survey,
+    },
+    config::{File, Overrides, Settings, unknown_variables},
+    domain::{check::CheckSpec, plan::Plan, release::RouterSpec},
+    engine::{
+        Sink,
+        start::{Intent, Order},
+    },
+    report::closing::Invocation,
+    sim::{
+        SimCluster,
+        scenario::{Scenario, parse_objects},
+    },
+    traffic,
+};
+
+use super::{
+    Context,
+    args::{NameArgs, PlanArgs},
+    env,
+    error::CliError,
+    tables::{CheckEntry, RouterEntry},
+    ui::Terminal,
+};
+
+/// Configuration of the simulated payment API.
+const SANDBOX_CONFIG: &str = include_str!("../../examples/payment-api/canary.yaml");
+
+/// Names under which a configuration is looked for in a folder of objects.
+const CONFIG_NAME: &str = "canary.yaml";
+
+/// Settings of one command.
+pub(super) type AppSettings = Settings<RouterEntry, CheckEntry>;
+
+/// An open cluster.
+pub(super) struct Session {
+    /// The connection, in the namespace in force.
+    pub(super) cluster: Cluster,
+    /// Name of the cluster, for people.
+    pub(super) cluster_name: String,
+    /// The simulator, which ends with the session.
+    pub(super) sim: Option<SimCluster>,
+}
+
+/// What a verb works on: settings, cluster, objects.
+pub(super) struct Work {
+    /// The settings.
+    pub(super) settings: AppSettings,
+    /// The cluster.
+    pub(super) session: Session,
+    /// Deployments, Services, autoscalers.
+    pub(super) survey: Survey,
+    /// Names of the app's objects.
+    pub(super) names: Names,
+    /// The router.
+    pub(super) router: RouterSpec,
+    /// The plan.
+    pub(super) plan: Plan,
+}
+
+/// Reads the settings for `app`.
+pub(super) fn settings(
+    context: &Context,
+    app: Option<&str>,
+    names: &NameArgs,
+    plan: &PlanArgs,
+    terminal: &mut Terminal,
+) -> Result<AppSettings, CliError> {
+    for unknown in unknown_variables(context.environment.names()) {
+        terminal.warn(&unknown);
+    }
+    let file = file(context)?;
+    let environment =
+        Overrides::from_env(&|name| context.environment.get(name).map(str::to_owned))?;
+    let plan = plan.clone();
+    let flags = Overrides {
+        namespace: context.global.namespace.clone(),
+        stable: names.stable.clone(),
+        canary: names.canary.clone(),
+        service: names.service.clone(),
+        steps: plan.steps.map(|steps| steps.0),
+        hold: plan.hold,
+        interval: plan.interval,
+        on_unknown: plan.on_unknown,
+        on_failure: plan.on_failure,
+        on_interrupt: plan.on_interrupt,
+        promote: plan.strategy,
+    };
+    let mut settings = AppSettings::resolve(app, flags, environment, file)?;
+    if let Some(name) = &names.router {
+        settings.router = Some(RouterEntry(named_router(name)?));
+    }
+    Ok(settings)
+}
+
+fn named_router(name: &str) -> Result<RouterSpec, CliError> {
+    if traffic::provider(name).is_none() {
+        let known: Vec<&str> = traffic::PROVIDERS.iter().map(|p| p.name()).collect();
+        let text = format!("no router '{name}'; there are: {}", known.join(", "));
+        return Err(CliError::usage(
+            text,
+            "leave --router out to have it detected",
+        ));
+    }
+    Ok(RouterSpec {
+        name: name.to_owned(),
+        options: serde_json::Value::Null,
+    })
+}
+
+fn file(context: &Context) -> Result<Option<File<RouterEntry, CheckEntry>>, CliError> {
+    let named = context.global.file.as_deref();
+    let named = named.or_else(|| context.environment.get("CANARYCTL_CONFIG").map(Path::new));
+    if let Some(path) = named {
+        return read(path).map(Some);
+    }
+    let Some(sandbox) = &context.global.sandbox else {
+        return Ok(None);
+    };
+    let folder = Path::new(sandbox);
+    if folder.is_dir() {
+        let path = folder.join(CONFIG_NAME);
+        return path.is_file().then(|| read(&path)).transpose();
+    }
+    Ok(Some(File::parse(
+        "the sandbox's canary.yaml",
+        SANDBOX_CONFIG,
+    )?))
+}
+
+fn read(path: &Path) -> Result<File<RouterEntry, CheckEntry>, CliError> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CliError::usage(format!("{name}: {error}"), "check the path given with -f")
+    })?;
+    Ok(File::parse(&name, &text)?)
+}
+
+/// Opens the cluster.
+pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<Session, CliError> {
+    if let Some(sandbox) = &context.global.sandbox {
+        let sim = simulate(context, sandbox)?;
+        let namespace = namespace.unwrap_or("default");
+        let clock = sim.world().store().clock().clone();
+        return Ok(Session {
+            cluster: Cluster::new(sim.client(namespace), namespace, clock),
+            cluster_name: format!("sandbox {sandbox}"),
+            sim: Some(sim),
+        });
+    }
+    let target = Target {
+        kubeconfig: context.global.kubeconfig.clone(),
+        context: context.global.context.clone(),
+        namespace: namespace.map(str::to_owned),
+    };
+    let connection = connect::connect(&target, &Clock::System).await?;
+    let cluster = Cluster::new(connection.client, connection.namespace, Clock::System);
+    Ok(Session {
+        cluster: cluster.with_request_timeout(context.global.timeout),
+        cluster_name: connection.cluster,
+        sim: None,
+    })
+}
+
+/// Starts a simulated cluster: a built-in scenario, or a folder of objects.
+pub(super) fn simulate(context: &Context, sandbox: &str) -> Result<SimCluster, CliError> {
+    let epoch = match context.environment.get("CANARYCTL_NOW") {
+        Some(text) => text.parse().map_err(|_| {
+            CliError::usage(
+                format!("CANARYCTL_NOW: '{text}' is not a time"),
+                "write 2026-01-05T09:00:00Z",
+            )
+        })?,
+        None => Clock::System.now(),
+    };
+    let clock = Clock::simulated(epoch, context.global.speed);
+    let folder = Path::new(sandbox);
+    let unknown = |error: &dyn std::fmt::Display| {
+        CliError::usage(
+            format!("sandbox: {error}"),
+            "`canaryctl sandbox --list` shows the scenarios; a folder must exist",
+        )
+    };
+    if !folder.is_dir() {
+        let scenario = Scenario::builtin(sandbox).map_err(|e| unknown(&e))?;
+        return Ok(SimCluster::start(scenario, None, clock)?);
+    }
+    let (scenario, objects) = from_folder(folder)?;
+    Ok(SimCluster::start(scenario, Some(objects), clock)?)
+}
+
+fn from_folder(folder: &Path) -> Result<(Scenario, Vec<serde_json::Value>), CliError> {
+    let trouble = |path: &Path, error: &dyn std::fmt::Display| {
+        CliError::usage(
+            format!("{}: {error}", path.display()),
+            "a sandbox folder holds YAML objects and an optional scenario.yaml",
+        )
+    };
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .map_err(|e| trouble(folder, &e))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+        })
+        .collect();
+    paths.sort();
+    let mut scenario = Scenario::builtin("healthy").map_err(|e| trouble(folder, &e))?;
+    let mut objects = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).map_err(|e| trouble(&path, &e))?;
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        if name == CONFIG_NAME {
+            continue;
+        }
+        if name == "scenario.yaml" {
+            scenario = Scenario::parse(&text).map_err(|e| trouble(&path, &e))?;
+            continue;
+        }
+        objects.extend(parse_objects(&text).map_err(|e| trouble(&path, &e))?);
+    }
+    Ok((scenario, objects))
+}
+
+/// Opens the cluster and finds the app's objects.
+pub(super) async fn work(
+    context: &Context,
+    app: Option<&str>,
+    names: &NameArgs,
+    plan: &PlanArgs,
+    terminal: &mut Terminal,
+) -> Result<Work, CliError> {
+    let settings = settings(context, app, names, plan, terminal)?;
+    let checks: Vec<CheckSpec> = settings.checks.iter().map(|c| c.0.clone()).collect();
+    let plan = settings.plan(checks)?;
+    let session = open(context, settings.namespace.as_deref()).await?;
+    let survey = session.cluster.survey().await?;
+    let mut names = discover::names(
+        &survey,
+        session.cluster.namespace(),
+        &settings.app,
+        settings.stable.as_deref(),
+        settings.canary.as_deref(),
+        settings.service.as_deref(),
+    )?;
+    let router = match &settings.router {
+        Some(router) => router.0.clone(),
+        None => detect(&survey, &mut names)?,
+    };
+    Ok(Work {
+        settings,
+        session,
+        survey,
+        names,
+        router,
+        plan,
+    })
+}
+
+/// Finds the router that fits; two that fit are an error, none is as well.
+fn detect(survey: &Survey, names: &mut Names) -> Result<RouterSpec, CliError> {
+    let target = traffic::Target {
+        stable: names.stable.clone(),
+        canary: names.canary.clone(),
+        service: names.service.clone(),
+        total: 0,
+    };
+    let fitting: Vec<(&str, String)> = traffic::PROVIDERS
+        .iter()
+        .filter_map(|p| Some((p.name(), p.detect(survey, &target)?)))
+        .collect();
+    match fitting.as_slice() {
+        [(name, why)] => {
+            names.found_by.push(format!("router {name}: {why}"));
+            Ok(RouterSpec {
+                name: (*name).to_owned(),
+                options: serde_json::Value::Null,
+            })
+        }
+        [] => Err(CliError::usage(
+            format!(
+                "no router fits: no Service selects the pods of both {} and {}",
+                names.stable, names.canary
+            ),
+            "name the router with --router, or in the configuration file",
+        )),
+        several => {
+            let several: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+            Err(CliError::usage(
+                format!("several routers fit: {}", several.join(", ")),
+                "say which with --router",
+            ))
+        }
+    }
+}
+
+impl Work {
+    /// Returns the order to the engine.
+    pub(super) fn order(&self, context: &Context, intent: Intent, sink: Sink) -> Order {
+        Order {
+            app: self.settings.app.clone(),
+            names: self.names.clone(),
+            router: self.router.clone(),
+            plan: self.plan.clone(),
+            intent,
+            who: context.environment.who(),
+            holder: env::process_id(self.session.cluster.clock().now()),
+            sink,
+            journal: true,
+        }
+    }
+
+    /// Returns how hints should call the tool.
+    pub(super) fn invocation(&self, context: &Context) -> Invocation {
+        Invocation {
+            app: self.settings.app.clone(),
+            namespace: self.session.cluster.namespace().to_owned(),
+            invoked_as: context.invoked_as.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `status`: one release, or all of them. Reads only.
+
+use crate::{
+    cluster::Cluster,
+    domain::{
+        release::Release,
+        view::{DOCUMENT, ReleaseLine, StatusView},
+    },
+    engine::start::{Begun, Intent, begin},
+    journal, report,
+};
+
+use super::{
+    Context,
+    args::{AppArgs, PlanArgs, StatusArgs},
+    error::CliError,
+    exit::Code,
+    session::{Work, open, work},
+    ui::Terminal,
+};
+
+pub(super) async fn run(
+    context: &Context,
+    args: &StatusArgs,
+    terminal: &mut Terminal,
+) -> Result<Code, CliError> {
+    if args.app.app.is_none() && context.global.file.is_none() {
+        return all(context, args.all_namespaces, terminal).await;
+    }
+    if args.all_namespaces {
+        let hint = "leave out the app, or -A";
+        return Err(CliError::usage("-A shows all releases, not one app", hint));
+    }
+    let work = prepare(context, &args.app, terminal).await?;
+    let view = look(context, &work, !args.quick).await?;
+    if terminal.is_json() {
+        terminal.document(&view);
+    } else {
+        let now = work.session.cluster.clock().now();
+        terminal.answer(&report::status::status(&view, now, terminal.style()));
+    }
+    Ok(Code::Done)
+}
+
+/// Opens what a look at one app needs.
+pub(super) async fn prepare(
+    context: &Context,
+    app: &AppArgs,
+    terminal: &mut Terminal,
+) -> Result<Work, CliError> {
+    let plan = PlanArgs::default();
+    work(context, app.app.as_deref(), &app.names, &plan, terminal).await
+}
+
+/// Looks at a release without changing anything.
+pub(super) async fn look(
+    context: &Context,
+    work: &Work,
+    checks: bool,
+) -> Result<StatusView, CliError> {
+    let order = work.order(context, Intent::Look, Box::new(|_| {}));
+    match begin(&work.session.cluster, order).await? {
+        Begun::Run(mut engine) => Ok(engine.view(work.names.found_by.clone(), checks).await?),
+        Begun::Nothing(text) => Err(CliError::new(Code::Failed, text)),
+    }
+}
+
+async fn all(
+    context: &Context,
+    everywhere: bool,
+    terminal: &mut Terminal,
+) -> Result<Code, CliError> {
+    let namespace = context.global.namespace.as_deref();
+    let session = open(context, namespace).await?;
+    let lines = lines(&session.cluster, everywhere).await?;
+    if terminal.is_json() {
+        let document = serde_json::json!({"version": DOCUMENT, "releases": lines});
+        terminal.document(&document);
+    } else if lines.is_empty() {
+        let place = if everywhere {
+            "in any namespace".to_owned()
+        } else {
+            format!("in namespace {}", session.cluster.namespace())
+        };
+        terminal.answer(&format!("no releases {place}"));
+        terminal.say("start one with `canaryctl auto APP --image IMAGE`");
+    } else {
+        let now = session.cluster.clock().now();
+        let table = report::table::releases(&lines, everywhere, now, terminal.style());
+        terminal.answer(&table);
+    }
+    Ok(Code::Done)
+}
+
+async fn lines(cluster: &Cluster, everywhere: bool) -> Result<Vec<ReleaseLine>, CliError> {
+    let saved = journal::all(cluster, everywhere).await?;
+    let line = |release: &Release| ReleaseLine {
+        namespace: release.namespace.clone(),
+        app: release.app.clone(),
+        phase: release.phase,
+        outcome: release.ending.filter(|_| release.is_over()),
+        step: release.step + 1,
+        steps: release.plan.steps.len(),
+        target: release.target,
+        since: release.since,
+        holder: release.holder.as_ref().map(|h| h.who.clone()),
+    };
+    Ok(saved.iter().map(|saved| line(&saved.release)).collect())
+}

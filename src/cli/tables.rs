@@ -1,0 +1,76 @@
+//! Routers and probes as configuration sees them.
+//!
+//! Owns: handing the tables of `traffic` and `health` to `config`, which names neither. Must not:
+//! name a router or a probe itself.
+
+use schemars::{Schema, SchemaGenerator};
+
+use crate::{
+    config::Keyed,
+    domain::{check::CheckSpec, release::RouterSpec},
+    health, traffic,
+};
+
+/// A router with its options, as the file gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouterEntry(pub RouterSpec);
+
+/// A check, as the file gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckEntry(pub CheckSpec);
+
+impl Keyed for RouterEntry {
+    fn parse(
+        key: &str,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Self, erased_serde::Error> {
+        let provider = traffic::provider(key).ok_or_else(|| unknown("router", key))?;
+        let options = provider.options(from)?;
+        Ok(Self(RouterSpec {
+            name: key.to_owned(),
+            options,
+        }))
+    }
+
+    fn keys() -> Vec<(&'static str, &'static str)> {
+        let entry = |p: &&dyn traffic::Provider| (p.name(), p.about());
+        traffic::PROVIDERS.iter().map(entry).collect()
+    }
+
+    fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
+        traffic::provider(key).map_or_else(Schema::default, |p| p.schema(generator))
+    }
+}
+
+impl Keyed for CheckEntry {
+    fn parse(
+        key: &str,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Self, erased_serde::Error> {
+        let kind = health::probe(key).ok_or_else(|| unknown("check", key))?;
+        kind.check(from).map(Self)
+    }
+
+    fn keys() -> Vec<(&'static str, &'static str)> {
+        let entry = |p: &&dyn health::ProbeKind| (p.name(), p.about());
+        health::PROBES.iter().map(entry).collect()
+    }
+
+    fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
+        health::probe(key).map_or_else(Schema::default, |p| p.schema(generator))
+    }
+
+    fn defaults(given: &[Self]) -> Vec<Self> {
+        let default = health::pods::default_check();
+        let replaced = given.iter().any(|check| check.0.probe == default.probe);
+        if replaced {
+            Vec::new()
+        } else {
+            vec![Self(default)]
+        }
+    }
+}
+
+fn unknown(what: &str, key: &str) -> erased_serde::Error {
+    serde::de::Error::custom(format!("no {what} '{key}'"))
+}

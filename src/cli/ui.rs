@@ -1,0 +1,344 @@
+//! The terminal: the only place that prints.
+//!
+//! Owns: the streams, their style, the live display, questions. The answer goes to stdout,
+//! everything else to stderr.
+
+use std::{
+    io::{IsTerminal as _, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::{
+    args::{Global, Output, When},
+    env::Environment,
+    error::CliError,
+    exit::Code,
+};
+use crate::report::{
+    json,
+    style::{Style, Tone},
+    text,
+};
+
+/// Width of a stream that is no terminal.
+const PLAIN_WIDTH: usize = 100;
+
+/// Asks a question and returns the answer.
+pub type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
+
+/// The streams of a command and how to write to them.
+pub struct Terminal {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    ask: Option<Ask>,
+    out_tty: bool,
+    err_tty: bool,
+    columns: usize,
+    unicode: bool,
+    color: (bool, bool),
+    output: Output,
+    quiet: bool,
+    verbose: bool,
+    live_allowed: bool,
+    bar: Option<ProgressBar>,
+    broken_pipe: bool,
+}
+
+impl Terminal {
+    /// Returns the streams of the process.
+    pub fn of_process(environment: &Environment) -> Self {
+        let (out_tty, err_tty) = (
+            std::io::stdout().is_terminal(),
+            std::io::stderr().is_terminal(),
+        );
+        let size = console_width().filter(|_| out_tty || err_tty);
+        let columns = environment
+            .get("COLUMNS")
+            .and_then(|columns| columns.parse().ok())
+            .or(size)
+            .unwrap_or(PLAIN_WIDTH);
+        let ask: Option<Ask> = (std::io::stdin().is_terminal() && err_tty).then(|| {
+            let ask: Ask = Box::new(|_| {
+                let mut line = String::new();
+                std::io::stdin().read_line(&mut line).ok()?;
+                Some(line.trim().to_owned())
+            });
+            ask
+        });
+        Self {
+            live_allowed: err_tty && !environment.is_ci(),
+            ..Self::of(
+                Box::new(std::io::stdout()),
+                Box::new(std::io::stderr()),
+                (out_tty, err_tty),
+                columns,
+                ask,
+            )
+        }
+    }
+
+    /// Returns a terminal over given streams: whether stdout and stderr are terminals, and their
+    /// width.
+    pub fn of(
+        out: Box<dyn Write + Send>,
+        err: Box<dyn Write + Send>,
+        (out_tty, err_tty): (bool, bool),
+        columns: usize,
+        ask: Option<Ask>,
+    ) -> Self {
+        Self {
+            out,
+            err,
+            ask,
+            out_tty,
+            err_tty,
+            columns,
+            unicode: true,
+            color: (false, false),
+            output: Output::Human,
+            quiet: false,
+            verbose: false,
+            live_allowed: false,
+            bar: None,
+            broken_pipe: false,
+        }
+    }
+
+    /// Takes in the flags and variables that say how to print.
+    pub(super) fn configure(
+        &mut self,
+        global: &Global,
+        environment: &Environment,
+    ) -> Result<(), CliError> {
+        self.output = global.output;
+        self.quiet = global.quiet;
+        self.verbose = global.verbose > 0;
+        let dumb = environment.get("TERM") == Some("dumb");
+        let wanted = |tty: bool| match global.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => tty && !dumb && environment.get("NO_COLOR").is_none(),
+        };
+        self.color = (wanted(self.out_tty), wanted(self.err_tty));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| environment.get(name));
+        let locale = locale.map(str::to_ascii_uppercase);
+        self.unicode = locale.is_none_or(|l| l.contains("UTF") || l == "C.UTF-8");
+        self.live_allowed &= !dumb && !global.quiet && global.output == Output::Human;
+        Ok(())
+    }
+
+    /// Returns whether answers are JSON.
+    pub fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Returns whether every look and wait is wanted.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Returns whether somebody can be asked.
+    pub fn can_ask(&self) -> bool {
+        self.ask.is_some()
+    }
+
+    /// Returns whether stdout is a terminal that can be redrawn.
+    pub fn can_redraw(&self) -> bool {
+        self.out_tty && self.live_allowed
+    }
+
+    /// Returns the style of stdout.
+    pub fn style(&self) -> Style {
+        Style {
+            color: self.color.0,
+            unicode: self.unicode,
+            width: self.columns,
+        }
+    }
+
+    /// Returns the style of stderr.
+    pub fn err_style(&self) -> Style {
+        Style {
+            color: self.color.1,
+            ..self.style()
+        }
+    }
+
+    /// Prints an answer for people.
+    pub fn answer(&mut self, answer: &str) {
+        self.hide_live();
+        let end = if answer.ends_with('\n') { "" } else { "\n" };
+        let outcome = write!(self.out, "{answer}{end}").and_then(|()| self.out.flush());
+        self.broken_pipe |= outcome.is_err();
+    }
+
+    /// Prints an answer as a JSON document.
+    pub fn document(&mut self, document: &impl Serialize) {
+        match json::pretty(document) {
+            Ok(text) => self.answer(&text),
+            Err(error) => self.note(&format!("the answer cannot be written as JSON: {error}")),
+        }
+    }
+
+    /// Clears the screen and prints an answer at its top.
+    pub fn redraw(&mut self, answer: &str) {
+        self.answer(&format!("\x1b[H\x1b[2J{answer}"));
+    }
+
+    /// Prints what goes on, unless only the answer is wanted.
+    pub fn say(&mut self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => self.note(text),
+        }
+    }
+
+    /// Prints a warning.
+    pub fn warn(&mut self, warning: &str) {
+        let label = self.err_style().paint(Tone::Unknown, "warning:");
+        let warning = text::sanitize(warning).into_owned();
+        match &self.bar {
+            Some(bar) => bar.println(format!("{label} {warning}")),
+            None => self.note(&format!("{label} {warning}")),
+        }
+    }
+
+    /// Shows the live display; does nothing where there can be none.
+    pub fn live(&mut self, lines: &[String]) {
+        if !self.live_allowed {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(
+                ProgressStyle::with_template("{msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar
+        });
+        bar.set_message(lines.join("\n"));
+        bar.tick();
+    }
+
+    /// Returns whether there can be a live display.
+    pub fn is_live(&self) -> bool {
+        self.live_allowed
+    }
+
+    /// Takes the live display away.
+    pub fn hide_live(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Asks a question and waits for the answer; `None` when nobody can be asked.
+    pub fn ask(&mut self, question: &str) -> Option<String> {
+        let mut ask = self.take_ask(question)?;
+        let answer = ask(question);
+        self.ask = Some(ask);
+        answer
+    }
+
+    /// Prints a question and returns what reads the answer, so that somebody else can wait for it.
+    pub fn take_ask(&mut self, question: &str) -> Option<Ask> {
+        self.hide_live();
+        let ask = self.ask.take()?;
+        let outcome = write!(self.err, "{question} ").and_then(|()| self.err.flush());
+        self.broken_pipe |= outcome.is_err();
+        Some(ask)
+    }
+
+    /// Gives back what [`Terminal::take_ask`] returned.
+    pub fn give_ask(&mut self, ask: Ask) {
+        self.ask = Some(ask);
+    }
+
+    /// Prints why the command was not understood, or help, and returns the exit code.
+    pub(super) fn usage(&mut self, error: &clap::Error) -> Code {
+        let rendered = error.render();
+        let help = !error.use_stderr();
+        let styled = if help { self.out_tty } else { self.err_tty };
+        let text = if styled {
+            rendered.ansi().to_string()
+        } else {
+            rendered.to_string()
+        };
+        if help {
+            self.answer(&text);
+            return self.finish(Code::Done);
+        }
+        self.note(text.trim_end());
+        Code::Refused
+    }
+
+    /// Prints why the command failed, and returns the exit code.
+    pub(super) fn fail(&mut self, error: &CliError) -> Code {
+        self.hide_live();
+        let style = self.err_style();
+        let said = |text: &str| text::sanitize(text).into_owned();
+        self.note(&format!(
+            "{} {}",
+            style.paint(Tone::Bad, "error:"),
+            said(&error.text)
+        ));
+        if let Some(snippet) = &error.snippet {
+            let lines: Vec<String> = snippet
+                .lines()
+                .map(|line| format!("  {}", said(line)))
+                .collect();
+            self.note(&lines.join("\n"));
+        }
+        for hint in &error.hints {
+            self.note(&format!(
+                "{} {}",
+                style.paint(Tone::Bold, "hint:"),
+                said(hint)
+            ));
+        }
+        error.code
+    }
+
+    /// Ends the output; a reader that has gone away is no error.
+    pub(super) fn finish(&mut self, code: Code) -> Code {
+        self.hide_live();
+        self.broken_pipe |= self.out.flush().is_err();
+        code
+    }
+
+    fn note(&mut self, text: &str) {
+        // Nobody can be told that stderr is gone.
+        drop(writeln!(self.err, "{text}").and_then(|()| self.err.flush()));
+    }
+
+    /// Returns how often the live display is worth redrawing.
+    pub const fn frame() -> Duration {
+        Duration::from_millis(100)
+    }
+}
+
+/// Says why not even a terminal could be set up.
+#[expect(clippy::print_stderr, reason = "there is no terminal yet")]
+pub(super) fn last_words(text: &str) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::from(Code::Failed.number())
+}
+
+fn console_width() -> Option<usize> {
+    let (_, columns) = indicatif_size()?;
+    Some(usize::from(columns))
+}
+
+/// Returns rows and columns of the terminal.
+fn indicatif_size() -> Option<(u16, u16)> {
+    console::Term::stderr().size_checked()
+}
