@@ -93,13 +93,12 @@ pub fn names(
     service: Option<&str>,
 ) -> Result<Names, DiscoverError> {
     let mut found_by = Vec::new();
-    let (stable, canary) = match (stable, canary) {
-        (Some(stable), Some(canary)) => (stable.to_owned(), canary.to_owned()),
-        (None, _) | (_, None) => {
-            let (stable, canary, how) = conventional(survey, namespace, app, stable, canary)?;
-            found_by.push(how);
-            (stable, canary)
-        }
+    let (stable, canary) = if let (Some(stable), Some(canary)) = (stable, canary) {
+        (stable.to_owned(), canary.to_owned())
+    } else {
+        let (stable, canary, how) = conventional(survey, namespace, app, stable, canary)?;
+        found_by.push(how);
+        (stable, canary)
     };
     if survey.deployment(&stable).is_none() {
         return Err(DiscoverError::Missing {

@@ -146,6 +146,10 @@ impl fmt::Display for ClusterError {
 
 impl std::error::Error for ClusterError {}
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the client's error grows with its features; what is not told apart is transport"
+)]
 fn classify(error: &kube::Error) -> (Reason, String, Option<Duration>) {
     match error {
         kube::Error::Api(status) => {
@@ -192,10 +196,10 @@ fn detail_of(reason: Reason, status: &kube::core::Status) -> String {
     if !status.message.is_empty() {
         return status.message.clone();
     }
-    match reason {
-        Reason::Forbidden => "the identity lacks the right".to_owned(),
-        _ => format!("the server answered {} {}", status.code, status.reason),
+    if reason == Reason::Forbidden {
+        return "the identity lacks the right".to_owned();
     }
+    format!("the server answered {} {}", status.code, status.reason)
 }
 
 /// Returns the message of the innermost cause, which names the real trouble.

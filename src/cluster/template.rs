@@ -3,7 +3,10 @@
 //! Owns: track labels, digests, images, and carrying a template from one side to the other. Must
 //! not: talk to the cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -92,7 +95,11 @@ impl Tracks {
         let mut hasher = Sha256::new();
         canonical(&neutral, &mut |bytes| hasher.update(bytes));
         let digest = hasher.finalize();
-        digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+        digest.iter().take(8).fold(String::new(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// Returns the template of one side as the other side would have it.

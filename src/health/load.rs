@@ -147,10 +147,9 @@ async fn send(
     requests: Vec<Arc<AppRequest>>,
     pause: Duration,
 ) {
-    let mut turn = requests.iter().cycle();
     // Requests end with the load: dropping the set aborts what is unanswered.
     let mut flying = tokio::task::JoinSet::new();
-    while let Some(request) = turn.next() {
+    for request in requests.iter().cycle() {
         cluster.clock().sleep(pause).await;
         while flying.try_join_next().is_some() {}
         let Some(to) = shared.next() else {

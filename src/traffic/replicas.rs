@@ -92,12 +92,13 @@ impl Provider for Replicas {
         target: &Target,
         options: &Value,
     ) -> Result<Box<dyn Router>, TrafficError> {
-        let options: Options = match options {
-            Value::Null => Options::default(),
-            given => serde_json::from_value(given.clone()).map_err(|e| TrafficError::Options {
+        let options: Options = if options.is_null() {
+            Options::default()
+        } else {
+            serde_json::from_value(options.clone()).map_err(|e| TrafficError::Options {
                 router: "replicas",
                 reason: e.to_string(),
-            })?,
+            })?
         };
         let known = cluster.autoscalers().await?.unwrap_or_default();
         let ours = |hpa: &&HorizontalPodAutoscaler| {
