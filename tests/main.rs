@@ -1,4 +1,6 @@
 //! Everything that needs no cluster, in one binary.
 
 mod engine;
+mod examples;
+mod layering;
 mod support;

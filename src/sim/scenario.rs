@@ -12,8 +12,15 @@ mod units;
 
 pub use units::{Ratio, Span};
 
-/// The objects of the payment API, as YAML documents.
-const PAYMENT_API: &str = include_str!("scenarios/payment-api.objects.yaml");
+/// The objects of the payment API, as YAML documents: those of the example, so that what it shows
+/// is what runs.
+const PAYMENT_API: &str = concat!(
+    include_str!("../../examples/payment-api/base.yaml"),
+    "---\n",
+    include_str!("../../examples/payment-api/deployments.yaml"),
+    "---\n",
+    include_str!("../../examples/payment-api/services.yaml"),
+);
 
 /// Names, one-line descriptions and texts of the built-in scenarios, in one place.
 macro_rules! builtins {

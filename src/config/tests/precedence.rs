@@ -1,13 +1,12 @@
 use std::time::Duration;
 
-use super::{
-    super::{Overrides, Settings},
-    Check, FULL, Router, TestFile, check, parse,
-    variables::env,
-};
-use crate::domain::{
-    plan::{Cleanup, OnTrouble, Promotion, Strategy},
-    weight::Percent,
+use super::{Check, FULL, Router, TestFile, check, parse, variables::env};
+use crate::{
+    config::{Overrides, Settings},
+    domain::{
+        plan::{Cleanup, OnTrouble, Promotion, Strategy},
+        weight::Percent,
+    },
 };
 use serde_json::json;
 

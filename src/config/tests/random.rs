@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{super::StepSpec, FULL, parse};
-use crate::domain::weight::Percent;
+use super::{FULL, parse};
+use crate::{config::StepSpec, domain::weight::Percent};
 
 proptest! {
     #[test]

@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{super::schema, Check, FULL, Router, parse};
+use super::{Check, FULL, Router, parse};
+use crate::config::schema;
 
 fn whole() -> Value {
     schema::<Router, Check>()

@@ -1,4 +1,4 @@
-use super::super::{
+use crate::config::{
     Overrides, RESERVED, VARIABLES, parse_steps, parse_strategy, unknown_variables,
 };
 

@@ -1,0 +1,47 @@
+# Shortcuts; `just` lists them. CI itself is .ci/run and needs no just.
+
+_default:
+    @just --list --unsorted
+
+# Everything CI does
+ci *steps:
+    .ci/run {{ steps }}
+
+# Format, lint
+fmt:
+    cargo fmt
+
+lint:
+    cargo clippy --all-targets --locked -- -D warnings
+
+# Tests; just test decide runs those with "decide" in their name
+test *filter:
+    cargo test {{ filter }}
+
+# Take over what generated files and snapshots are now
+accept:
+    INSTA_UPDATE=always cargo test
+
+# The example on a simulated cluster: just sandbox errors-at-25
+sandbox scenario="healthy":
+    cargo run --release -- auto payment-api --sandbox={{ scenario }}
+
+# Time the simulator, the decisions and the start of the binary
+bench:
+    cargo bench
+
+# Documentation of the code, in a browser
+doc:
+    cargo doc --no-deps --open
+
+# Licences, banned crates, sources, and known vulnerabilities (needs the network)
+deny:
+    cargo deny check
+
+# The oldest Rust that is promised to work
+msrv:
+    cargo +1.90 check --all-targets --locked
+
+# The suite against a real API server
+live:
+    tests/live/run

@@ -1,0 +1,149 @@
+//! Every example is read, and the one of the payment API is released.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use canaryctl::{
+    config::{ConfigError, File, Keyed, Overrides, Settings},
+    domain::{check::CheckSpec, plan::Plan, release::Outcome, release::RouterSpec},
+    health,
+    sim::scenario::parse_objects,
+    traffic,
+};
+use schemars::{Schema, SchemaGenerator};
+
+use crate::support::{APP, Bench, NAMESPACE, auto};
+
+#[test]
+fn every_configuration_makes_a_plan() {
+    let mut count = 0;
+    for path in yaml_files() {
+        if is_configuration(&path) {
+            plan(&settings(&path));
+            count += 1;
+        }
+    }
+    assert!(count > 0, "no canary.yaml was found");
+}
+
+#[test]
+fn everything_else_is_kubernetes_objects() {
+    for path in yaml_files() {
+        if !is_configuration(&path) {
+            let objects = parse_objects(&fs::read_to_string(&path).unwrap());
+            let objects = objects.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(!objects.is_empty(), "{} has no objects", path.display());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_payment_api_is_released_by_its_file() {
+    let settings = settings(&examples().join("payment-api/canary.yaml"));
+    assert_eq!(settings.app, APP);
+    assert_eq!(settings.namespace.as_deref(), Some(NAMESPACE));
+    assert_eq!(settings.router.as_ref().unwrap().0.name, "replicas");
+    let bench = Bench::new("healthy");
+    let end = bench.drive(auto(), plan(&settings)).await.unwrap();
+    let story = bench.story().join("\n");
+    assert_eq!(end.outcome, Outcome::Promoted, "{}\n{story}", end.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_payment_api_is_rolled_back_by_its_file() {
+    let settings = settings(&examples().join("payment-api/canary.yaml"));
+    let bench = Bench::new("errors-at-25");
+    let end = bench.drive(auto(), plan(&settings)).await.unwrap();
+    let story = bench.story().join("\n");
+    assert_eq!(end.outcome, Outcome::RolledBack, "{}\n{story}", end.text);
+    assert!(story.contains("success rate"), "{story}");
+}
+
+// === Reading them ===
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+fn yaml_files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![examples()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "yaml") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn is_configuration(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "canary.yaml")
+}
+
+fn settings(path: &Path) -> Settings<Router, Check> {
+    let text = fs::read_to_string(path).unwrap();
+    let read = |text: &str| -> Result<Settings<Router, Check>, ConfigError> {
+        let file = File::parse(&path.display().to_string(), text)?;
+        Settings::resolve(None, Overrides::default(), Overrides::default(), Some(file))
+    };
+    read(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn plan(settings: &Settings<Router, Check>) -> Plan {
+    let checks = settings.checks.iter().map(|check| check.0.clone());
+    settings.plan(checks.collect()).unwrap()
+}
+
+// === The tables as configuration sees them ===
+
+/// A router of the table.
+struct Router(RouterSpec);
+
+/// A check of the table.
+struct Check(CheckSpec);
+
+impl Keyed for Router {
+    fn parse(
+        key: &str,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Self, erased_serde::Error> {
+        let options = traffic::provider(key).unwrap().options(from)?;
+        let name = key.to_owned();
+        Ok(Self(RouterSpec { name, options }))
+    }
+
+    fn keys() -> Vec<(&'static str, &'static str)> {
+        let entry = |p: &&dyn traffic::Provider| (p.name(), p.about());
+        traffic::PROVIDERS.iter().map(entry).collect()
+    }
+
+    fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
+        traffic::provider(key).unwrap().schema(generator)
+    }
+}
+
+impl Keyed for Check {
+    fn parse(
+        key: &str,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Self, erased_serde::Error> {
+        health::probe(key).unwrap().check(from).map(Self)
+    }
+
+    fn keys() -> Vec<(&'static str, &'static str)> {
+        let entry = |p: &&dyn health::ProbeKind| (p.name(), p.about());
+        health::PROBES.iter().map(entry).collect()
+    }
+
+    fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
+        health::probe(key).unwrap().schema(generator)
+    }
+}
