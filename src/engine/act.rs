@@ -75,6 +75,7 @@ impl Engine {
             }
             Action::Scale(track, replicas) => {
                 let side = live(*track)?;
+                self.router.pin(&side.name(), *replicas).await?;
                 self.cluster.scale(side, *replicas, false).await?;
                 let (name, now) = (side.name(), side.replicas());
                 vec![format!("scale {name} from {now} to {replicas}")]
@@ -120,7 +121,7 @@ impl Engine {
             }
             Strategy::Image | Strategy::Swap | Strategy::None => {
                 self.cluster
-                    .set_images(stable, &canary.images(), false)
+                    .set_images(stable, &release.canary_images, false)
                     .await?;
             }
         }

@@ -205,7 +205,7 @@ impl ProbeKind for Http {
     ) -> Result<CheckSpec, erased_serde::Error> {
         let options: Options = erased_serde::deserialize(from)?;
         let rule = rule(&options).map_err(erased_serde::Error::custom)?;
-        compile(&options).map_err(erased_serde::Error::custom)?;
+        drop(compile(&options).map_err(erased_serde::Error::custom)?);
         let name = options.name.clone().unwrap_or_else(|| options.path.clone());
         Ok(CheckSpec {
             name,
