@@ -1,5 +1,6 @@
 //! Everything that needs no cluster, in one binary.
 
+mod crash;
 mod decide;
-mod engine;
+mod releases;
 mod support;
