@@ -1,6 +1,8 @@
 //! Everything that needs no cluster, in one binary.
 
-mod engine;
+mod crash;
+mod decide;
 mod examples;
 mod layering;
+mod releases;
 mod support;
