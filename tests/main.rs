@@ -3,4 +3,5 @@
 mod engine;
 mod examples;
 mod layering;
+mod rights;
 mod support;
