@@ -1,4 +1,5 @@
 //! Everything that needs no cluster, in one binary.
 
 mod engine;
+mod preflight;
 mod support;
