@@ -4,5 +4,7 @@ mod crash;
 mod decide;
 mod examples;
 mod layering;
+mod preflight;
 mod releases;
+mod rights;
 mod support;

@@ -26,7 +26,7 @@ use crate::{
 
 /// Annotation on a pinned autoscaler: what it was before, so that even a rollback without a journal
 /// can restore it.
-const PINNED: &str = "canaryctl.dev/pinned";
+pub const PINNED: &str = "canaryctl.dev/pinned";
 
 /// The router by numbers of pods.
 pub struct Replicas;
