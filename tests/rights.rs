@@ -10,7 +10,7 @@ use std::{
 use canaryctl::{
     cluster::Cluster,
     domain::release::Outcome,
-    engine::start::{Begun, Intent, begin},
+    engine::start::{Begun, Intent},
     sim::{
         fault::{Attempt, Fault, Plan},
         scenario::parse_objects,
@@ -29,8 +29,9 @@ async fn looking_needs_only_the_role_to_look() {
     let (cluster, used) = watched(&bench);
     let mut plan = plan(&[10, 100], 60);
     plan.checks = payment_checks();
-    let order = bench.order(Intent::Look, plan).await;
-    let Begun::Run(mut engine) = begin(&cluster, order).await.unwrap() else {
+    let mut sitting = bench.sitting(Intent::Look, plan);
+    sitting.cluster = cluster;
+    let Begun::Run(mut engine) = bench.begin(&sitting).await.unwrap() else {
         panic!("nothing to look at");
     };
     engine.view(Vec::new(), true).await.unwrap();
@@ -43,7 +44,9 @@ async fn a_release_needs_only_the_roles_to_look_and_to_release() {
     let (cluster, used) = watched(&bench);
     let mut plan = plan(&[10, 100], 60);
     plan.checks = payment_checks();
-    let end = bench.drive_with(cluster, auto(), plan).await.unwrap();
+    let mut sitting = bench.sitting(auto(), plan);
+    sitting.cluster = cluster;
+    let end = bench.run(sitting).await.unwrap();
     assert_eq!(end.outcome, Outcome::Promoted, "{}", end.text);
     assert_within(&used, &["canaryctl-look", "canaryctl-release"]);
 }
@@ -53,10 +56,9 @@ async fn a_release_needs_only_the_roles_to_look_and_to_release() {
 async fn the_role_to_release_has_no_right_that_is_not_used() {
     let bench = Bench::new("hpa-fights");
     let (cluster, used) = watched(&bench);
-    let end = bench
-        .drive_with(cluster, auto(), plan(&[10, 100], 60))
-        .await;
-    end.unwrap();
+    let mut sitting = bench.sitting(auto(), plan(&[10, 100], 60));
+    sitting.cluster = cluster;
+    bench.run(sitting).await.unwrap();
     let used = used.lock().unwrap();
     let unused: Vec<_> = role("canaryctl-release")
         .into_iter()
