@@ -1,5 +1,6 @@
 //! Everything that needs no cluster, in one binary.
 
+mod documents;
 mod engine;
 mod examples;
 mod layering;
