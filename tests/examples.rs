@@ -45,7 +45,7 @@ async fn the_payment_api_is_released_by_its_file() {
     assert_eq!(settings.router.as_ref().unwrap().0.name, "replicas");
     let bench = Bench::new("healthy");
     let end = bench.drive(auto(), plan(&settings)).await.unwrap();
-    let story = bench.story().join("\n");
+    let story = bench.told();
     assert_eq!(end.outcome, Outcome::Promoted, "{}\n{story}", end.text);
 }
 
@@ -54,7 +54,7 @@ async fn the_payment_api_is_rolled_back_by_its_file() {
     let settings = settings(&examples().join("payment-api/canary.yaml"));
     let bench = Bench::new("errors-at-25");
     let end = bench.drive(auto(), plan(&settings)).await.unwrap();
-    let story = bench.story().join("\n");
+    let story = bench.told();
     assert_eq!(end.outcome, Outcome::RolledBack, "{}\n{story}", end.text);
     assert!(story.contains("success rate"), "{story}");
 }

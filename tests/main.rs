@@ -1,8 +1,12 @@
 //! Everything that needs no cluster, in one binary.
 
+mod crash;
+mod decide;
 mod documents;
 mod engine;
 mod examples;
 mod layering;
+mod preflight;
+mod releases;
 mod rights;
 mod support;

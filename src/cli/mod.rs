@@ -6,6 +6,7 @@
 mod approve;
 mod args;
 mod auto;
+mod check;
 mod drive;
 mod env;
 mod error;
@@ -83,7 +84,7 @@ pub async fn run(
         Verb::Promote(args) => promote::run(&context, &args, &mut terminal, signals).await,
         Verb::Auto(args) => auto::run(&context, &args, &mut terminal, signals).await,
         Verb::Approve(args) => approve::run(&context, &args, &mut terminal).await,
-        Verb::Check(_) => Ok(Code::Refused),
+        Verb::Check(args) => check::run(&context, &args, &mut terminal).await,
         Verb::History(args) => history::run(&context, &args, &mut terminal).await,
         Verb::Sandbox(args) => sandbox::run(&context, &args, &mut terminal, signals).await,
         Verb::Generate(args) => generate::run(&args, &mut terminal),

@@ -327,11 +327,31 @@ fn facts(
         images: live.images(),
         revision: tracks.digest(live.template(), track),
         replica_set,
+        scaled_by: manager_of(&live.object, &["f:spec", "f:replicas"]),
+        template_by: manager_of(&live.object, &["f:spec", "f:template"]),
         stalled,
         refused,
         pods,
         name,
     }
+}
+
+/// Returns who wrote a field last, by `managedFields`; `None` when it was this tool.
+fn manager_of(object: &Value, field: &[&str]) -> Option<String> {
+    let entries = object["metadata"]["managedFields"].as_array()?;
+    let owns = |entry: &&Value| {
+        let mut at = Some(&entry["fieldsV1"]);
+        for step in field {
+            at = at.and_then(|v| v.get(step));
+        }
+        at.is_some()
+    };
+    let last = entries
+        .iter()
+        .filter(owns)
+        .max_by_key(|entry| entry["time"].as_str().unwrap_or_default())?;
+    let manager = last["manager"].as_str()?;
+    (manager != FIELD_MANAGER).then(|| manager.to_owned())
 }
 
 /// Returns the ReplicaSet of the Deployment's latest revision.

@@ -22,6 +22,9 @@ use super::{
 /// Times that somebody else's change of the split is put right before the run gives up.
 pub const REASSERTIONS: u32 = 3;
 
+/// Intervals within which the first look at a step must have come.
+const FIRST_LOOK: u32 = 3;
+
 /// Transitions within one call; more would mean a cycle, and ends the call with a wait.
 const TURNS: usize = 32;
 
@@ -236,13 +239,13 @@ impl Round<'_> {
     // --- requests -------------------------------------------------------------------------------
 
     fn take_request(&mut self) -> Option<Action> {
-        let retreating = self.release.phase.is_retreat()
-            || matches!(
-                self.release.phase,
-                Phase::Draining | Phase::Cleaning | Phase::Ended
-            );
+        let finishing = matches!(self.release.phase, Phase::Draining | Phase::Cleaning);
+        let retreating =
+            self.release.phase.is_retreat() || finishing || self.release.phase == Phase::Ended;
+        // A rollback beats a promotion that is not over yet.
+        let promoted = finishing && self.release.ending == Some(Outcome::Promoted);
         match self.seen.request? {
-            Request::Rollback if !retreating => {
+            Request::Rollback if !retreating || promoted => {
                 self.retreat(Cause::Operator, "an operator asked for it".to_owned());
                 None
             }
@@ -282,14 +285,14 @@ impl Round<'_> {
     fn prepare(&mut self) -> Turn {
         let Some(canary) = &self.seen.canary else {
             if self.release.create {
-                return Some(Action::CreateCanary);
+                return self.act_or_fail(Action::CreateCanary, "the canary Deployment to exist");
             }
             return self.canary_gone();
         };
         let lacks_image =
             |(name, image): (&String, &String)| canary.images.get(name) != Some(image);
         if self.release.images.iter().any(lacks_image) {
-            return Some(Action::SetImages);
+            return self.act_or_fail(Action::SetImages, "the canary to take its image");
         }
         if let Some(action) = self.superseded() {
             return Some(action);
@@ -301,7 +304,7 @@ impl Round<'_> {
             .first()
             .map_or(Percent::ZERO, |s| s.weight);
         if let Some(action) = self.scale_for(Track::Canary, weight) {
-            return Some(action);
+            return self.act_or_fail(action, "the canary to take its size");
         }
         if let Some(what) = canary.roll_out_waits_for() {
             return self.wait_or_fail(&what);
@@ -311,7 +314,7 @@ impl Round<'_> {
     }
 
     fn shift(&mut self) -> Turn {
-        if let Some(action) = self.guards() {
+        if let Some(action) = self.guards(false) {
             return action;
         }
         if self.seen.split.settled {
@@ -323,19 +326,18 @@ impl Round<'_> {
             self.enter(Phase::Holding);
             return None;
         }
-        let target = self.release.target;
-        if let Some(action) = self.scale_for(Track::Canary, target) {
-            return Some(action);
-        }
-        self.shift_or_fail()
+        self.shift_or_fail(self.release.target)
     }
 
     fn hold(&mut self) -> Turn {
-        if let Some(action) = self.guards() {
+        if let Some(action) = self.guards(false) {
             return action;
         }
         if let Some(action) = self.drift() {
             return action;
+        }
+        if self.moved {
+            return Some(Action::Look);
         }
         let Some(step) = self.release.present_step().cloned() else {
             return Some(self.pause("the plan has no steps"));
@@ -343,8 +345,10 @@ impl Round<'_> {
         let verdict = overall(self.canary_checks());
         let looked = !self.canary_checks().is_empty();
         let held = self.since() >= step.hold || self.wants_promotion();
-        let goal_step = self.seen.goal == Goal::Step(self.release.step + 1);
-        if looked && verdict == Verdict::Healthy && held {
+        let present = self.release.step + 1;
+        let goal_step = matches!(self.seen.goal, Goal::Step(wanted) if wanted <= present);
+        let healthy = looked && verdict == Verdict::Healthy;
+        if healthy && held {
             if goal_step && !self.wants_promotion() {
                 return Some(Action::Stop(Outcome::AtWeight, self.reached_text()));
             }
@@ -355,8 +359,11 @@ impl Round<'_> {
             }
             return self.after_steps();
         }
+        // The deadline ends the wait for evidence. A healthy canary waits for its hold alone, which
+        // ends by itself; and nobody gives up before the first look.
         let spent = elapsed(self.release.step_since, self.seen.now);
-        if spent >= step.deadline + self.release.gate_spent {
+        let patient = looked || self.since() >= self.release.plan.interval * FIRST_LOOK;
+        if !healthy && patient && spent >= step.deadline.saturating_add(self.release.gate_spent) {
             let text = self.unsure_text();
             return match self.release.plan.on_unknown {
                 OnTrouble::Hold => Some(self.pause(&text)),
@@ -366,7 +373,7 @@ impl Round<'_> {
                 }
             };
         }
-        let what = if verdict == Verdict::Healthy && looked {
+        let what = if healthy {
             let left = step.hold.saturating_sub(self.since());
             let left = Duration::from_secs(left.as_secs().max(1));
             format!(
@@ -381,13 +388,24 @@ impl Round<'_> {
     }
 
     fn approval(&mut self) -> Turn {
-        if let Some(action) = self.guards() {
+        if let Some(action) = self.guards(false) {
             return action;
         }
         if let Some(action) = self.drift() {
             return action;
         }
         if self.release.approved || self.wants_promotion() {
+            let checks = self.canary_checks();
+            if checks.is_empty() {
+                return Some(self.wait("the first look at the checks"));
+            }
+            if overall(checks) != Verdict::Healthy {
+                // What was proven before the gate holds no more: the step proves itself again.
+                self.release.approved = true;
+                self.release.gate_spent += self.since();
+                self.enter(Phase::Holding);
+                return None;
+            }
             self.release.gate_spent += self.since();
             self.next_step();
             return self.after_steps();
@@ -444,7 +462,7 @@ impl Round<'_> {
 
     fn promote_shift(&mut self) -> Turn {
         let forced = self.seen.request == Some(Request::Promote { force: true });
-        if !forced && let Some(action) = self.guards() {
+        if let Some(action) = self.guards(forced) {
             return action;
         }
         if self.seen.split.settled {
@@ -457,15 +475,19 @@ impl Round<'_> {
             }
             return None;
         }
-        if let Some(action) = self.scale_for(Track::Canary, Percent::FULL) {
-            return Some(action);
-        }
-        self.shift_or_fail()
+        self.shift_or_fail(Percent::FULL)
     }
 
     fn promote_template(&mut self) -> Turn {
         let stable = self.seen.stable.as_ref()?;
         if !self.stable_has_version(stable) {
+            // Stable gets what the canary runs: nothing but what was checked.
+            if self.seen.canary.is_none() {
+                return self.canary_gone();
+            }
+            if let Some(action) = self.superseded() {
+                return Some(action);
+            }
             if self.overdue(self.release.plan.promote_timeout) {
                 return self.undo(format!("{} does not take the new template", stable.name));
             }
@@ -483,6 +505,9 @@ impl Round<'_> {
             return turn;
         }
         if let Some(action) = self.scale_for(Track::Stable, Percent::FULL) {
+            if self.overdue(self.release.plan.promote_timeout) {
+                return self.wait_or_undo("stable to take its size");
+            }
             return Some(action);
         }
         let stable = self.seen.stable.as_ref()?;
@@ -497,8 +522,13 @@ impl Round<'_> {
         if let Some(turn) = self.undo_if_unhealthy() {
             return turn;
         }
-        let healthy =
-            !self.stable_checks().is_empty() && overall(self.stable_checks()) == Verdict::Healthy;
+        let stable = self.seen.stable.as_ref()?;
+        let complete = stable.roll_out_waits_for().is_none();
+        // Checks of counters say nothing of pods without traffic: then the roll-out must do.
+        let askable = self.release.plan.checks.iter();
+        let nothing_to_ask = !askable.into_iter().any(|c| c.rule.judges_state());
+        let looked = nothing_to_ask || !self.stable_checks().is_empty();
+        let healthy = looked && complete && overall(self.stable_checks()) == Verdict::Healthy;
         if healthy && self.since() >= self.release.plan.interval {
             self.release.target = Percent::ZERO;
             self.enter(Phase::PromoteReturn);
@@ -508,6 +538,9 @@ impl Round<'_> {
     }
 
     fn promote_return(&mut self) -> Turn {
+        if let Some(action) = self.stable_changed() {
+            return Some(action);
+        }
         if self.seen.split.settled {
             self.reached();
             self.release.ending = Some(Outcome::Promoted);
@@ -528,13 +561,36 @@ impl Round<'_> {
         match self.release.plan.promote.strategy {
             Strategy::Template => stable.revision == self.release.revision,
             Strategy::Image | Strategy::Swap | Strategy::None => {
-                let canary = self.seen.canary.as_ref();
-                canary.is_some_and(|c| c.images == stable.images)
+                // A sidecar that only one side has is none of the promotion's business.
+                let pairs = self.release.canary_images.iter();
+                let mut common = pairs
+                    .filter_map(|(name, image)| Some((stable.images.get(name)?, image)))
+                    .peekable();
+                common.peek().is_some() && common.all(|(is, wanted)| is == wanted)
             }
         }
     }
 
+    /// Returns the stop of a promotion whose result somebody else has replaced: what stable runs
+    /// then was never checked.
+    fn stable_changed(&self) -> Option<Action> {
+        let stable = self.seen.stable.as_ref()?;
+        if self.stable_has_version(stable) {
+            return None;
+        }
+        let text = format!(
+            "{} was changed during its promotion (now {}){}",
+            stable.name,
+            images_text(stable),
+            by(stable.template_by.as_deref())
+        );
+        Some(Action::Stop(Outcome::Conflict, text))
+    }
+
     fn undo_if_unhealthy(&mut self) -> Option<Turn> {
+        if let Some(action) = self.stable_changed() {
+            return Some(Some(action));
+        }
         if overall(self.stable_checks()) == Verdict::Unhealthy {
             let text = unhealthy_text(self.stable_checks());
             return Some(self.undo(format!("stable with the new version: {text}")));
@@ -599,9 +655,10 @@ impl Round<'_> {
         let mended = stable.revision == self.release.origin.stable_revision;
         let waits = stable.roll_out_waits_for();
         if mended && waits.is_none() {
-            if self.release.ending == Some(Outcome::Incomplete) {
+            if self.release.ending == Some(Outcome::Incomplete) && self.seen.canary.is_some() {
                 self.end();
             } else {
+                self.release.ending = Some(Outcome::RolledBack);
                 self.release.target = Percent::ZERO;
                 self.enter(Phase::RollingBack);
             }
@@ -706,7 +763,9 @@ impl Round<'_> {
     // --- guards ---------------------------------------------------------------------------------
 
     /// Returns what stops the way up: a sick canary, a changed version, a missing Deployment.
-    fn guards(&mut self) -> Option<Turn> {
+    ///
+    /// A promotion by `force` passes a sick canary, but never another version than the pinned one.
+    fn guards(&mut self, forced: bool) -> Option<Turn> {
         if self.seen.canary.is_none() {
             return Some(self.canary_gone());
         }
@@ -716,13 +775,14 @@ impl Round<'_> {
         let stable = self.seen.stable.as_ref()?;
         if stable.revision != self.release.origin.stable_revision {
             let text = format!(
-                "{} was changed during the release (now {})",
+                "{} was changed during the release (now {}){}",
                 stable.name,
-                images_text(stable)
+                images_text(stable),
+                by(stable.template_by.as_deref())
             );
             return Some(Some(Action::Stop(Outcome::Conflict, text)));
         }
-        if overall(self.canary_checks()) == Verdict::Unhealthy {
+        if !forced && overall(self.canary_checks()) == Verdict::Unhealthy {
             let text = unhealthy_text(self.canary_checks());
             return Some(self.fail(text));
         }
@@ -741,9 +801,10 @@ impl Round<'_> {
             return None;
         }
         let text = format!(
-            "{} got another version during the release ({}): what was checked is not what runs",
+            "{} got another version during the release ({}){}: what was checked is not what runs",
             canary.name,
-            images_text(canary)
+            images_text(canary),
+            by(canary.template_by.as_deref())
         );
         Some(Action::Stop(Outcome::Conflict, text))
     }
@@ -754,8 +815,25 @@ impl Round<'_> {
             return None;
         }
         let reasserted = self.release.reasserted < REASSERTIONS;
+        let sides = [self.seen.stable.as_ref(), self.seen.canary.as_ref()];
+        let scaled: Vec<String> = sides
+            .into_iter()
+            .flatten()
+            .filter_map(|side| {
+                Some(format!(
+                    "{} scaled by {}",
+                    side.name,
+                    side.scaled_by.as_ref()?
+                ))
+            })
+            .collect();
+        let who = if scaled.is_empty() {
+            "somebody else changed the split".to_owned()
+        } else {
+            format!("somebody else changed the split, {}", scaled.join(", "))
+        };
         let text = format!(
-            "somebody else changed the split: it is {} ({}), wanted {}",
+            "{who}: it is {} ({}), wanted {}",
             split.set, split.detail, split.wanted
         );
         self.emit(EventKind::Drift {
@@ -767,6 +845,9 @@ impl Round<'_> {
             return Some(Some(Action::Stop(Outcome::Conflict, text)));
         }
         self.release.reasserted += 1;
+        if self.release.phase == Phase::Approving {
+            self.release.gate_spent += self.since();
+        }
         self.enter(Phase::Shifting);
         Some(None)
     }
@@ -789,7 +870,16 @@ impl Round<'_> {
         (side.replicas < need).then_some(Action::Scale(track, need))
     }
 
-    fn shift_or_fail(&mut self) -> Turn {
+    /// Returns an action that should be over in a moment, or gives up when it never takes effect.
+    fn act_or_fail(&mut self, action: Action, what: &str) -> Turn {
+        if self.overdue(self.release.plan.ready_timeout) {
+            let limit = humantime::format_duration(self.release.plan.ready_timeout);
+            return self.fail(format!("still waiting after {limit} for {what}"));
+        }
+        Some(action)
+    }
+
+    fn shift_or_fail(&mut self, weight: Percent) -> Turn {
         if self.overdue(self.release.plan.ready_timeout) {
             let limit = humantime::format_duration(self.release.plan.ready_timeout);
             let text = format!(
@@ -799,7 +889,10 @@ impl Round<'_> {
             );
             return self.fail(text);
         }
-        Some(Action::Shift(self.release.target))
+        if let Some(action) = self.scale_for(Track::Canary, weight) {
+            return Some(action);
+        }
+        Some(Action::Shift(weight))
     }
 
     fn wait_or_fail(&mut self, what: &str) -> Turn {
@@ -945,6 +1038,9 @@ impl Round<'_> {
             .iter()
             .filter(|r| r.verdict != Verdict::Healthy);
         let texts: Vec<&str> = unsure.map(|r| r.text.as_str()).collect();
+        if texts.is_empty() && self.release.plan.checks.is_empty() {
+            return "the plan has no checks, so nothing can prove the canary healthy".to_owned();
+        }
         if texts.is_empty() {
             return "the first look at the checks".to_owned();
         }
@@ -978,6 +1074,10 @@ impl Round<'_> {
 pub fn images_text(workload: &Workload) -> String {
     let images: Vec<&str> = workload.images.values().map(String::as_str).collect();
     images.join(", ")
+}
+
+fn by(manager: Option<&str>) -> String {
+    manager.map(|m| format!(" by {m}")).unwrap_or_default()
 }
 
 fn unhealthy_text(results: &[CheckResult]) -> String {

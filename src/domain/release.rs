@@ -87,6 +87,9 @@ pub struct Release {
     pub ended: Option<Timestamp>,
     /// Who drives the run now.
     pub holder: Option<Holder>,
+    /// How the last sitting left the run, when nobody drives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// What happened, oldest first, at most [`TRAIL_LENGTH`] entries.
     pub trail: Vec<Entry>,
 }
@@ -231,6 +234,16 @@ pub struct Holder {
     pub since: Timestamp,
     /// When it last showed that it lives.
     pub heartbeat: Timestamp,
+}
+
+/// The end of a sitting that did not end the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was a single tick, after which another is expected soon.
+    pub tick: bool,
 }
 
 /// One line of the audit trail.

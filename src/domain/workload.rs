@@ -74,6 +74,12 @@ pub struct Workload {
     /// The controller gave up waiting for the roll-out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled: Option<String>,
+    /// Field manager that set the number of replicas last, unless it was this tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaled_by: Option<String>,
+    /// Field manager that changed the pod template last, unless it was this tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_by: Option<String>,
     /// Why pods cannot be created, such as a quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

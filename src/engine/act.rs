@@ -73,6 +73,7 @@ impl Engine {
             }
             Action::Scale(track, replicas) => {
                 let side = live(*track)?;
+                self.router.pin(&side.name(), *replicas).await?;
                 self.cluster.scale(side, *replicas).await?;
                 let (name, now) = (side.name(), side.replicas());
                 vec![format!("scale {name} from {now} to {replicas}")]
@@ -117,7 +118,9 @@ impl Engine {
                 self.cluster.set_template(stable, &template).await?;
             }
             Strategy::Image | Strategy::Swap | Strategy::None => {
-                self.cluster.set_images(stable, &canary.images()).await?;
+                self.cluster
+                    .set_images(stable, &release.canary_images)
+                    .await?;
             }
         }
         Ok(())

@@ -16,11 +16,11 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::sync::watch;
 
 use crate::{
-    cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake},
+    cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake, workloads::Sides},
     domain::{
-        decide::{Action, Decision, Goal, Looks, Request, decide, elapsed},
+        decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed},
         event::{Event, EventKind},
-        release::{Cause, Entry, Outcome, Phase, Release},
+        release::{Cause, Entry, Left, Outcome, Phase, Release},
         verdict::CheckResult,
         weight::Percent,
     },
@@ -34,6 +34,9 @@ pub const API_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Shortest wait: a wait always lets time pass.
+const SHORTEST: Duration = Duration::from_millis(200);
 
 /// Longest wait while pods come and go, should the watch be lost.
 const MOVING: Duration = Duration::from_secs(5);
@@ -116,6 +119,8 @@ pub struct Engine {
     results: Results,
     load: Option<Runner>,
     waiting_for: String,
+    /// The latest change and the phase it was made in: the same one again waits a little.
+    acted: Option<(Action, Phase)>,
     audit_warned: bool,
     canary_uid: Option<String>,
     holder: String,
@@ -158,14 +163,24 @@ impl Engine {
                     let now = self.cluster.clock().now();
                     let since = *trouble_since.get_or_insert(now);
                     if elapsed(since, now) >= API_PATIENCE {
-                        return Err(error);
+                        return self.give_up(error).await;
                     }
                     self.say_waiting(&error.to_string(), since);
                     self.cluster.clock().sleep(PAUSE).await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return self.give_up(error).await,
             }
         }
+    }
+
+    /// Ends a sitting that cannot go on. Where the journal still is ours it is let go, so that the
+    /// next sitting need not wait for us to be forgotten.
+    async fn give_up(&mut self, error: EngineError) -> Result<End, EngineError> {
+        if !matches!(error, EngineError::Journal(_)) {
+            let text = error.to_string();
+            drop(self.stop(Outcome::Incomplete, text, false).await);
+        }
+        Err(error)
     }
 
     /// Returns the record as it is meant now.
@@ -210,11 +225,11 @@ impl Engine {
         self.save(acts).await?;
         for event in &events {
             (self.sink)(event);
-            self.audit(event).await;
         }
         self.steer_load(&sides, &seen);
-        match action {
+        let next = match action {
             Action::Wait { until, what } => {
+                self.acted = None;
                 self.say_waiting(&what, self.saved.release.since);
                 Ok(Next::Wait {
                     until,
@@ -222,19 +237,39 @@ impl Engine {
                 })
             }
             Action::Look => Ok(Next::Again),
-            Action::Stop(outcome, text) => self.stop(outcome, text).await.map(Next::End),
-            action => {
-                if self.act(&action, &sides, &seen).await? {
-                    return Ok(Next::Acted);
-                }
-                let what = seen.split.waits_for.clone().unwrap_or_default();
-                self.say_waiting(&what, self.saved.release.since);
-                Ok(Next::Wait {
-                    until: seen.now,
-                    moving: true,
-                })
-            }
+            Action::Stop(outcome, text) => self.stop(outcome, text, false).await.map(Next::End),
+            action => self.carry_out(action, &sides, &seen).await,
+        };
+        // The trail on the Deployment comes after the change: nothing delays moving traffic.
+        for event in &events {
+            self.audit(event).await;
         }
+        next
+    }
+
+    /// Acts. The same change again in the same phase had no effect yet, or not the whole: then there
+    /// is a pause before the next look, so that nothing is repeated without time passing.
+    async fn carry_out(
+        &mut self,
+        action: Action,
+        sides: &Sides,
+        seen: &Observation,
+    ) -> Result<Next, EngineError> {
+        let acted = self.act(&action, sides, seen).await?;
+        let this = Some((action, self.saved.release.phase));
+        let again = self.acted == this;
+        self.acted = this;
+        if acted && !again {
+            return Ok(Next::Acted);
+        }
+        if !acted {
+            let what = seen.split.waits_for.clone().unwrap_or_default();
+            self.say_waiting(&what, self.saved.release.since);
+        }
+        Ok(Next::Wait {
+            until: seen.now,
+            moving: true,
+        })
     }
 
     /// Saves the record when it changed, when a change to the cluster follows, or as a heartbeat.
@@ -258,9 +293,17 @@ impl Engine {
     }
 
     /// Ends the sitting: lets go of the run and says how it went.
-    async fn stop(&mut self, outcome: Outcome, text: String) -> Result<Box<End>, EngineError> {
+    async fn stop(
+        &mut self,
+        outcome: Outcome,
+        text: String,
+        tick: bool,
+    ) -> Result<Box<End>, EngineError> {
         self.load = None;
         self.saved.release.holder = None;
+        let at = self.cluster.clock().now();
+        let over = self.saved.release.is_over();
+        self.saved.release.left = (!over).then_some(Left { at, tick });
         self.save(true).await?;
         Ok(Box::new(End {
             outcome,
@@ -273,7 +316,9 @@ impl Engine {
     /// Ends a single tick: the run goes on with the next one.
     async fn rest(&mut self) -> Result<End, EngineError> {
         let text = self.waiting_for.clone();
-        self.stop(Outcome::AtWeight, text).await.map(|end| *end)
+        self.stop(Outcome::AtWeight, text, true)
+            .await
+            .map(|end| *end)
     }
 
     /// Adds an event to the trail, where it belongs there.
@@ -334,7 +379,7 @@ impl Engine {
         let now = clock.now();
         let longest = if moving { MOVING } else { HEARTBEAT };
         let asked = if moving { longest } else { elapsed(now, until) };
-        let pause = asked.min(longest);
+        let pause = asked.clamp(SHORTEST, longest);
         tokio::select! {
             biased;
             Ok(()) = requests.changed() => {}

@@ -20,15 +20,18 @@ use crate::{
         decide::elapsed,
         event::EventKind,
         plan::{OnTrouble, Plan, Step},
-        release::{Cause, FORMAT, Holder, Origin, Outcome, Phase, Release, RouterSpec},
+        release::{Cause, FORMAT, Holder, Left, Origin, Outcome, Phase, Release, RouterSpec},
         split::Split,
         weight::{Percent, WeightChange},
         workload::{Track, Tracks, Workload},
     },
     health,
-    journal::{Journal, Saved},
+    journal::{Journal, JournalError, Saved},
     traffic::{self, Scene, TrafficError},
 };
+
+/// Longest time between two ticks that counts against a wait which needs somebody to act.
+const TICK: Duration = Duration::from_secs(60);
 
 /// An image for a container, as given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,15 +97,36 @@ pub async fn begin(cluster: &Cluster, order: Order) -> Result<Begun, EngineError
     let journal = order
         .journal
         .then(|| Journal::new(cluster.clone(), &order.app));
+    let rolls_back = order.intent == Intent::Rollback;
+    let mut unusable = None;
     let known = match &journal {
         None => None,
         Some(journal) => match journal.load().await {
+            Ok(Some(saved)) if rolls_back && saved.release.version > FORMAT => {
+                unusable = Some(JournalError::Newer(saved.release.version));
+                None
+            }
             Ok(known) => known,
             // A rollback needs nothing but the objects.
-            Err(_) if order.intent == Intent::Rollback => None,
+            Err(error) if rolls_back => {
+                unusable = Some(error);
+                None
+            }
             Err(error) => return Err(error.into()),
         },
     };
+    if let Some(error) = unusable {
+        // What cannot be read is not overwritten either.
+        let begun = fresh(cluster, order, None, None).await?;
+        return Ok(match begun {
+            Begun::Run(mut engine) => {
+                let text = format!("rolling back without the journal: {error}");
+                engine.tell(EventKind::Warning { text });
+                Begun::Run(engine)
+            }
+            Begun::Nothing(text) => Begun::Nothing(text),
+        });
+    }
     let active = known.as_ref().filter(|saved| !saved.release.is_over());
     match (&order.intent, active.cloned()) {
         (Intent::Auto { restart: true, .. }, Some(active)) => {
@@ -129,7 +153,7 @@ fn refuse_alive(release: &Release, now: Timestamp, own: &str) -> Result<(), Engi
         return Ok(());
     };
     if elapsed(holder.heartbeat, now) < crate::journal::STALE {
-        return Err(crate::journal::JournalError::Held {
+        return Err(JournalError::Held {
             who: holder.who.clone(),
             since: holder.since,
         }
@@ -148,12 +172,21 @@ async fn resume(
 ) -> Result<Begun, EngineError> {
     let now = cluster.clock().now();
     let before = saved.release.holder.clone();
-    skip_dead_time(&mut saved.release, before.as_ref(), now);
     let force = order.intent == Intent::Rollback;
     if !force {
         refuse_alive(&saved.release, now, &order.holder)?;
     }
+    refuse_other_images(&saved.release, &order)?;
+    skip_dead_time(&mut saved.release, before.as_ref(), now);
+    if saved.release.ending.is_none() {
+        // Why the last sitting stopped is no reason any more: this one goes on.
+        (saved.release.cause, saved.release.reason) = (None, None);
+    }
     let intent = order.intent.clone();
+    let adopts = matches!(intent, Intent::Auto { .. } | Intent::Promote);
+    if adopts && is_by_hand(&saved.release) {
+        adopt(&mut saved.release, &order.plan, now);
+    }
     let mut engine = Engine::bind(cluster, order, journal, saved).await?;
     if let Intent::Set(change) = intent {
         let split = engine.read_split().await?;
@@ -174,16 +207,81 @@ async fn resume(
 }
 
 /// Time in which nobody drove the run counts against no wait and for no hold.
+///
+/// Between two ticks the run is looked after: holds go on, but a wait that needs us to act counts
+/// [`TICK`] at most. Who takes up a run that stopped for a person gives its waits their time anew.
 fn skip_dead_time(release: &mut Release, before: Option<&Holder>, now: Timestamp) {
-    let Some(before) = before else {
-        return;
+    let later = |at: Timestamp, dead: Duration| {
+        let dead = SignedDuration::try_from(dead).ok();
+        dead.and_then(|d| at.checked_add(d).ok())
+            .unwrap_or(at)
+            .min(now)
     };
-    let dead = SignedDuration::try_from(elapsed(before.heartbeat, now));
-    let later = |at: Timestamp| dead.as_ref().ok().and_then(|d| at.checked_add(*d).ok());
-    release.since = later(release.since).unwrap_or(release.since).min(now);
-    release.step_since = later(release.step_since)
-        .unwrap_or(release.step_since)
-        .min(now);
+    let passive = matches!(
+        release.phase,
+        Phase::Holding | Phase::Approving | Phase::Draining
+    );
+    match (before, release.left.take()) {
+        (Some(before), _) => {
+            let dead = elapsed(before.heartbeat, now);
+            release.since = later(release.since, dead);
+            release.step_since = later(release.step_since, dead);
+        }
+        (None, Some(Left { at, tick: true })) => {
+            if !passive {
+                let dead = elapsed(at, now).saturating_sub(TICK);
+                release.since = later(release.since, dead);
+            }
+        }
+        (None, Some(Left { at, tick: false })) => {
+            release.step_since = now;
+            release.gate_spent = Duration::ZERO;
+            release.since = if passive {
+                later(release.since, elapsed(at, now))
+            } else {
+                now
+            };
+        }
+        (None, None) => {}
+    }
+}
+
+/// An order for another version than the one under way is no order to go on with that one.
+fn refuse_other_images(release: &Release, order: &Order) -> Result<(), EngineError> {
+    let Intent::Auto { images, .. } = &order.intent else {
+        return Ok(());
+    };
+    let known = |asked: &ImageOrder| match &asked.container {
+        Some(container) => release.canary_images.get(container) == Some(&asked.image),
+        None => release.canary_images.values().any(|i| *i == asked.image),
+    };
+    if images.iter().all(known) {
+        return Ok(());
+    }
+    let text = format!("release {} is under way: {}", release.id, release.change());
+    Err(refused(
+        text,
+        "go on without --image, roll it back, or begin again with --restart",
+    ))
+}
+
+/// Returns whether the run was made by a weight set by hand: nothing is checked in it.
+fn is_by_hand(release: &Release) -> bool {
+    release.plan.checks.is_empty() && !release.plan.promote.auto && release.ending.is_none()
+}
+
+/// Makes a whole release of a weight set by hand: it goes on from the weight it is at.
+fn adopt(release: &mut Release, plan: &Plan, now: Timestamp) {
+    release.plan = plan.clone();
+    let reached = |step: &Step| step.weight <= release.target;
+    let at = plan.steps.iter().rposition(reached);
+    release.step = at.unwrap_or(0);
+    if at.is_none() {
+        let first = plan.steps.first().map(|step| step.weight);
+        release.target = first.unwrap_or(release.target);
+    }
+    release.phase = Phase::Shifting;
+    (release.since, release.step_since) = (now, now);
 }
 
 // === beginning ===
@@ -421,6 +519,7 @@ fn draft(
         started: now,
         ended: None,
         holder: None,
+        left: None,
         trail: Vec::new(),
     })
 }
@@ -555,6 +654,7 @@ impl Engine {
             results: Results::default(),
             load: None,
             waiting_for: String::new(),
+            acted: None,
             audit_warned: false,
             canary_uid: None,
             holder: order.holder,

@@ -246,6 +246,7 @@ impl Journal {
         let mut attempt = 1;
         loop {
             let map = self.object(saved)?;
+            let meant = map.data.as_ref().and_then(|d| d.get(RELEASE)).cloned();
             let what = self.what();
             let outcome = if saved.version.is_some() {
                 let put = || api.replace(&name, &params, &map);
@@ -270,14 +271,18 @@ impl Journal {
                 self.cluster.clock().sleep(PAUSE).await;
             }
             // The answer to our own save may have been lost: then the cluster has what we meant.
-            match self.load().await? {
-                Some(there) if there.release == saved.release => {
-                    saved.version = there.version;
+            let read = || api.get(&name);
+            match self.cluster.read_opt(&what, read).await? {
+                // Compared as text: numbers need not survive reading bit by bit.
+                Some(there)
+                    if there.data.as_ref().and_then(|d| d.get(RELEASE)) == meant.as_ref() =>
+                {
+                    saved.version = there.resource_version();
                     return Ok(());
                 }
-                Some(there) if there.version == saved.version => {}
+                Some(there) if there.resource_version() == saved.version => {}
                 Some(there) => {
-                    let who = there.release.holder.map(|h| h.who);
+                    let who = parse(&there)?.release.holder.map(|h| h.who);
                     return Err(JournalError::Lost(who));
                 }
                 None => saved.version = None,

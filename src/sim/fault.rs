@@ -20,6 +20,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
 use kube::client::Body;
 use serde_json::json;
+use tokio::sync::Notify;
 use tower::{BoxError, Layer, Service};
 
 use super::Server;
@@ -117,6 +118,7 @@ struct Inner {
     decide: Box<Decide>,
     calls: AtomicU64,
     crashed: AtomicBool,
+    died: Notify,
     log: Mutex<Vec<String>>,
 }
 
@@ -139,6 +141,7 @@ impl Plan {
             decide: Box::new(decide),
             calls: AtomicU64::new(0),
             crashed: AtomicBool::new(false),
+            died: Notify::new(),
             log: Mutex::default(),
         };
         Self {
@@ -178,6 +181,17 @@ impl Plan {
         self.inner.crashed.load(Ordering::Relaxed)
     }
 
+    /// Returns once the process is dead, for whoever has to drop what it leaves behind.
+    pub async fn crash(&self) {
+        loop {
+            let died = self.inner.died.notified();
+            if self.crashed() {
+                return;
+            }
+            died.await;
+        }
+    }
+
     /// Lets a new process make calls after a crash; numbers and log go on.
     pub fn restart(&self) {
         self.inner.crashed.store(false, Ordering::Relaxed);
@@ -204,6 +218,7 @@ impl Plan {
         };
         if matches!(fault, Fault::CrashBefore | Fault::CrashAfter) {
             inner.crashed.store(true, Ordering::Relaxed);
+            inner.died.notify_waiters();
         }
         let line = format!("{number} {} {} {fault}", attempt.method, attempt.path);
         let mut log = inner.log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -119,6 +119,13 @@ pub trait Router: Send + Sync {
     /// returns them in words. Called again until [`Split::settled`].
     async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError>;
 
+    /// Keeps whatever would overrule it from changing a Deployment's number of replicas, which the
+    /// engine is about to set. Most routers have nothing to do with the numbers of pods.
+    async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {
+        let _ = (deployment, replicas);
+        Ok(())
+    }
+
     /// Lets go of what was pinned for the release; harmless when nothing is.
     async fn unpin(&self) -> Result<(), TrafficError>;
 }

@@ -26,7 +26,7 @@ use crate::{
 
 /// Annotation on a pinned autoscaler: what it was before, so that even a rollback without a journal
 /// can restore it.
-const PINNED: &str = "canaryctl.dev/pinned";
+pub const PINNED: &str = "canaryctl.dev/pinned";
 
 /// The router by numbers of pods.
 pub struct Replicas;
@@ -161,7 +161,7 @@ impl Router for ByPods {
             let name = live.name();
             let hpa = autoscalers.iter().find(|hpa| scales(hpa, &name));
             if let Some(hpa) = hpa.filter(|_| replicas > 0) {
-                self.pin(hpa, replicas).await?;
+                self.hold(hpa, replicas).await?;
             }
             self.cluster.scale(live, replicas).await?;
             done.push(format!(
@@ -170,6 +170,18 @@ impl Router for ByPods {
             ));
         }
         Ok(done)
+    }
+
+    async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {
+        // An autoscaler is still while there are no replicas.
+        if replicas == 0 {
+            return Ok(());
+        }
+        let autoscalers = self.autoscalers().await?;
+        match autoscalers.iter().find(|hpa| scales(hpa, deployment)) {
+            Some(hpa) => self.hold(hpa, replicas).await,
+            None => Ok(()),
+        }
     }
 
     async fn unpin(&self) -> Result<(), TrafficError> {
@@ -205,7 +217,7 @@ impl ByPods {
     }
 
     /// Holds an autoscaler at `replicas`, and notes on it what it was.
-    async fn pin(&self, hpa: &HorizontalPodAutoscaler, replicas: u32) -> Result<(), TrafficError> {
+    async fn hold(&self, hpa: &HorizontalPodAutoscaler, replicas: u32) -> Result<(), TrafficError> {
         let spec = hpa.spec.as_ref();
         let min = spec.and_then(|s| s.min_replicas).unwrap_or(1);
         let max = spec.map_or(1, |s| s.max_replicas);

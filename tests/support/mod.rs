@@ -1,6 +1,8 @@
-//! What the tests share: a simulated cluster in virtual time, and orders to the engine.
+//! What the tests share: a simulated cluster in virtual time, orders to the engine, and what can be
+//! read off the cluster's history afterwards.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,124 +13,425 @@ use canaryctl::{
     domain::{
         check::CheckSpec,
         decide::{Goal, Request},
-        event::Event,
+        event::{Event, EventKind},
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy},
-        release::RouterSpec,
+        release::{Outcome, Phase, Release, RouterSpec},
         weight::Percent,
     },
     engine::{
-        Drive, End, EngineError,
-        start::{Begun, Intent, Order, begin},
+        Drive, End, Engine, EngineError,
+        start::{Begun, ImageOrder, Intent, Order, begin},
     },
     health,
-    sim::{SimCluster, scenario::Scenario},
+    journal::Journal,
+    sim::{
+        SimCluster,
+        fault::{self, Fault},
+        fields::Writer,
+        scenario::Scenario,
+        store::{Door, Key},
+        world::Users,
+    },
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub const NAMESPACE: &str = "canary-release";
-pub const APP: &str = "payment-api";
+pub(crate) const NAMESPACE: &str = "canary-release";
+pub(crate) const APP: &str = "payment-api";
+pub(crate) const STABLE: &str = "payment-api-stable";
+pub(crate) const CANARY: &str = "payment-api-canary";
+
+/// Pods of both sides together in the built-in scenarios.
+pub(crate) const TOTAL: u32 = 10;
+
+/// Virtual time after which a run counts as endless.
+const ENDLESS: Duration = Duration::from_secs(12 * 3600);
 
 /// A simulated cluster and a connection to it.
-pub struct Bench {
-    pub sim: SimCluster,
-    pub clock: Clock,
-    pub events: Arc<Mutex<Vec<Event>>>,
-    pub requests: watch::Sender<Option<Request>>,
+pub(crate) struct Bench {
+    pub(crate) sim: SimCluster,
+    pub(crate) clock: Clock,
+    pub(crate) events: Arc<Mutex<Vec<Event>>>,
+    pub(crate) requests: watch::Sender<Option<Request>>,
+    /// The store's version when everything was ready.
+    pub(crate) from: u64,
+}
+
+/// One sitting of the engine.
+pub(crate) struct Sitting {
+    pub(crate) cluster: Cluster,
+    pub(crate) intent: Intent,
+    pub(crate) plan: Plan,
+    pub(crate) holder: String,
+    pub(crate) goal: Goal,
+    pub(crate) once: bool,
+    pub(crate) router: Value,
+    pub(crate) journal: bool,
 }
 
 impl Bench {
-    pub fn new(scenario: &str) -> Self {
+    pub(crate) fn new(scenario: &str) -> Self {
+        Self::with(Scenario::builtin(scenario).unwrap())
+    }
+
+    /// A built-in scenario with another text in place of some of its own.
+    pub(crate) fn edited(scenario: &str, from: &str, to: &str) -> Self {
+        let path = format!(
+            "{}/src/sim/scenarios/{scenario}.yaml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{scenario} has no {from:?}");
+        Self::with(Scenario::parse(&text.replace(from, to)).unwrap())
+    }
+
+    pub(crate) fn with(scenario: Scenario) -> Self {
         let epoch = "2026-01-05T09:00:00Z".parse().unwrap();
         let clock = Clock::simulated(epoch, 1.0);
-        let scenario = Scenario::builtin(scenario).unwrap();
         let sim = SimCluster::start(scenario, None, clock.clone()).unwrap();
+        let from = sim.world().store().version();
         Self {
             sim,
             clock,
             events: Arc::default(),
             requests: watch::Sender::new(None),
+            from,
         }
     }
 
-    pub fn cluster(&self) -> Cluster {
+    // --- driving --------------------------------------------------------------------------------
+
+    pub(crate) fn cluster(&self) -> Cluster {
         Cluster::new(self.sim.client(NAMESPACE), NAMESPACE, self.clock.clone())
     }
 
-    pub async fn order(&self, intent: Intent, plan: Plan) -> Order {
-        let survey = self.cluster().survey().await.unwrap();
-        let names = discover::names(&survey, NAMESPACE, APP, None, None, None).unwrap();
-        let events = self.events.clone();
-        Order {
-            app: APP.into(),
-            names,
-            router: RouterSpec {
-                name: "replicas".into(),
-                options: Value::Null,
-            },
-            plan,
-            intent,
-            who: "tester@host".into(),
-            holder: "holder-1".into(),
-            sink: Box::new(move |event| events.lock().unwrap().push(event.clone())),
-            journal: true,
-        }
+    /// A connection with the faults of a plan in front.
+    pub(crate) fn faulty(&self, faults: &fault::Plan) -> Cluster {
+        let client = self.sim.server().faulty_client(NAMESPACE, faults);
+        Cluster::new(client, NAMESPACE, self.clock.clone())
     }
 
-    pub async fn drive(&self, intent: Intent, plan: Plan) -> Result<End, EngineError> {
-        self.drive_with(self.cluster(), intent, plan).await
+    /// A connection on which every n-th call from the `after`-th on suffers a fault.
+    pub(crate) fn every(&self, n: u64, fault: Fault) -> (Cluster, fault::Plan) {
+        let plan = fault::Plan::new(self.clock.clone(), move |call| {
+            let hit = call.number > 12 && call.number % n == 0;
+            if hit { fault } else { Fault::None }
+        });
+        (self.faulty(&plan), plan)
     }
 
-    pub async fn drive_with(
-        &self,
-        cluster: Cluster,
-        intent: Intent,
-        plan: Plan,
-    ) -> Result<End, EngineError> {
-        let request = match intent {
-            Intent::Promote => Some(Request::Promote { force: false }),
-            Intent::Rollback => Some(Request::Rollback),
-            Intent::Auto { .. } | Intent::Set(_) | Intent::Look => None,
-        };
+    pub(crate) fn sitting(&self, intent: Intent, plan: Plan) -> Sitting {
         let goal = match intent {
             Intent::Set(_) => Goal::Weight,
             Intent::Auto { .. } | Intent::Promote | Intent::Rollback | Intent::Look => Goal::End,
         };
-        let order = self.order(intent, plan).await;
-        let mut engine = match begin(&cluster, order).await? {
+        Sitting {
+            cluster: self.cluster(),
+            intent,
+            plan,
+            holder: "holder-1".into(),
+            goal,
+            once: false,
+            router: Value::Null,
+            journal: true,
+        }
+    }
+
+    pub(crate) async fn begin(&self, sitting: &Sitting) -> Result<Begun, EngineError> {
+        // The names are found on a connection of its own: they are no part of what is tested here.
+        let survey = self.cluster().survey().await.unwrap();
+        let names = discover::names(
+            &survey,
+            NAMESPACE,
+            APP,
+            Some(STABLE),
+            Some(CANARY),
+            Some("payment-api-service"),
+        )
+        .unwrap();
+        let events = self.events.clone();
+        let order = Order {
+            app: APP.into(),
+            names,
+            router: RouterSpec {
+                name: "replicas".into(),
+                options: sitting.router.clone(),
+            },
+            plan: sitting.plan.clone(),
+            intent: sitting.intent.clone(),
+            who: format!("{}@host", sitting.holder),
+            holder: sitting.holder.clone(),
+            sink: Box::new(move |event| events.lock().unwrap().push(event.clone())),
+            journal: sitting.journal,
+        };
+        begin(&sitting.cluster, order).await
+    }
+
+    pub(crate) async fn run(&self, sitting: Sitting) -> Result<End, EngineError> {
+        let request = match sitting.intent {
+            Intent::Promote => Some(Request::Promote { force: false }),
+            Intent::Rollback => Some(Request::Rollback),
+            Intent::Auto { .. } | Intent::Set(_) | Intent::Look => None,
+        };
+        let mut engine = match self.begin(&sitting).await? {
             Begun::Run(engine) => engine,
             Begun::Nothing(text) => panic!("nothing to do: {text}"),
         };
         if request.is_some() {
             self.requests.send_replace(request);
         }
+        self.steer(&mut engine, sitting.goal, sitting.once).await
+    }
+
+    pub(crate) async fn steer(
+        &self,
+        engine: &mut Engine,
+        goal: Goal,
+        once: bool,
+    ) -> Result<End, EngineError> {
         let requests = self.requests.subscribe();
         let drive = Drive {
             goal,
-            once: false,
+            once,
             requests,
         };
-        engine.run(drive).await
+        let run = self.clock.timeout(ENDLESS, engine.run(drive)).await;
+        run.unwrap_or_else(|_| panic!("no end in sight:\n{}", self.told()))
     }
 
-    /// Returns the sentences of all events so far.
-    pub fn story(&self) -> Vec<String> {
+    pub(crate) async fn drive(&self, intent: Intent, plan: Plan) -> Result<End, EngineError> {
+        self.run(self.sitting(intent, plan)).await
+    }
+
+    /// Runs a sitting and expects how it ends.
+    pub(crate) async fn ends(&self, intent: Intent, plan: Plan, outcome: Outcome) -> End {
+        let end = self.drive(intent, plan).await;
+        let end = end.unwrap_or_else(|e| panic!("{e}\n{}", self.told()));
+        assert_eq!(end.outcome, outcome, "{}\n{}", end.text, self.told());
+        end
+    }
+
+    pub(crate) async fn wait(&self, seconds: u64) {
+        self.clock.sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// Waits, beside a run, until it has told something, and a moment longer.
+    pub(crate) async fn until(&self, happened: impl Fn(&EventKind) -> bool) {
+        loop {
+            let found = self
+                .events
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|e| happened(&e.kind));
+            if found {
+                return;
+            }
+            self.clock.sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    pub(crate) async fn until_phase(&self, wanted: Phase) {
+        self.until(|e| matches!(e, EventKind::Entered { phase, .. } if *phase == wanted))
+            .await;
+    }
+
+    pub(crate) async fn until_step(&self, wanted: usize) {
+        let held = |e: &EventKind| matches!(e, EventKind::Entered { phase: Phase::Holding, step, .. } if *step == wanted);
+        self.until(held).await;
+    }
+
+    // --- acting as somebody else ----------------------------------------------------------------
+
+    fn key(resource: &str, name: &str) -> Key {
+        let group = match resource {
+            "deployments" | "replicasets" => "apps",
+            "horizontalpodautoscalers" => "autoscaling",
+            _ => "",
+        };
+        Key::new(group, resource, NAMESPACE, name)
+    }
+
+    pub(crate) fn object(&self, resource: &str, name: &str) -> Option<Arc<Value>> {
+        self.sim.world().store().get(&Self::key(resource, name))
+    }
+
+    pub(crate) fn deployment(&self, name: &str) -> Arc<Value> {
+        self.object("deployments", name).unwrap()
+    }
+
+    pub(crate) fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let writer = Writer {
+            manager: "kubectl-edit".into(),
+            api_version: "apps/v1".into(),
+            subresource: String::new(),
+        };
+        let edit = |object: &mut Value| {
+            change(object);
+            Ok(())
+        };
+        let store = self.sim.world().store();
+        let key = Self::key(resource, name);
+        store
+            .update_as(Some(&writer), &key, Door::Main, false, edit)
+            .unwrap();
+    }
+
+    pub(crate) fn scale(&self, name: &str, replicas: u32) {
+        self.edit("deployments", name, |d| {
+            d["spec"]["replicas"] = json!(replicas);
+        });
+    }
+
+    pub(crate) fn set_image(&self, name: &str, image: &str) {
+        self.edit("deployments", name, |d| {
+            d["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        });
+    }
+
+    pub(crate) fn delete(&self, resource: &str, name: &str) {
+        let store = self.sim.world().store();
+        store.delete(&Self::key(resource, name), false).unwrap();
+    }
+
+    // --- what is and what was -------------------------------------------------------------------
+
+    pub(crate) fn replicas(&self, name: &str) -> u32 {
+        let object = self.object("deployments", name);
+        object.map_or(0, |d| count(&d["spec"]["replicas"]))
+    }
+
+    pub(crate) fn image(&self, name: &str) -> String {
+        let image = &self.deployment(name)["spec"]["template"]["spec"]["containers"][0]["image"];
+        image.as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn template(&self, name: &str) -> Value {
+        self.deployment(name)["spec"]["template"].clone()
+    }
+
+    pub(crate) async fn record(&self) -> Release {
+        let journal = Journal::new(self.cluster(), APP);
+        journal.load().await.unwrap().unwrap().release
+    }
+
+    pub(crate) fn users(&self) -> Users {
+        self.sim.world().users()
+    }
+
+    /// Asserts that users met no refusal, and no more failures than a share of their requests.
+    pub(crate) fn users_are_fine(&self, share: f64) {
+        let users = self.users();
+        assert_eq!(users.refused, 0, "requests found nobody");
+        #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+        let observed = users.total.failed as f64 / users.total.requests.max(1) as f64;
+        assert!(observed <= share, "{observed} failed of {:?}", users.total);
+    }
+
+    /// Replicas asked for of a Deployment, every number it ever had, in order.
+    pub(crate) fn sizes(&self, name: &str) -> Vec<u32> {
+        let mut sizes = Vec::new();
+        for change in self.sim.world().store().changes_after(100).unwrap() {
+            if change.key == Self::key("deployments", name) {
+                let size = count(&change.object["spec"]["replicas"]);
+                if sizes.last() != Some(&size) {
+                    sizes.push(size);
+                }
+            }
+        }
+        sizes
+    }
+
+    /// The fewest ready pods of both sides together there ever were.
+    pub(crate) fn least_ready(&self) -> usize {
+        let mut ready: BTreeMap<String, bool> = BTreeMap::new();
+        let mut least = usize::MAX;
+        for change in self.sim.world().store().changes_after(100).unwrap() {
+            if change.key.resource != "pods" {
+                continue;
+            }
+            let gone = change.kind == canaryctl::sim::store::ChangeKind::Deleted;
+            let is = !gone && is_ready(&change.object);
+            ready.insert(change.key.name, is);
+            if change.version > self.from {
+                least = least.min(ready.values().filter(|r| **r).count());
+            }
+        }
+        least
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<(Timestamp, EventKind)> {
         let events = self.events.lock().unwrap();
-        events
-            .iter()
-            .map(|e| format!("{} {}", e.at.strftime("%H:%M:%S"), e.kind.sentence()))
-            .collect()
+        events.iter().map(|e| (e.at, e.kind.clone())).collect()
+    }
+
+    /// Sentences of all events so far.
+    pub(crate) fn told(&self) -> String {
+        let events = self.events.lock().unwrap();
+        let line = |e: &Event| format!("{} {}", e.at.strftime("%H:%M:%S"), e.kind.sentence());
+        events.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether anything told contains the text.
+    pub(crate) fn was_told(&self, text: &str) -> bool {
+        self.told().contains(text)
+    }
+
+    /// Asserts that stable is what it was at the start, alone and complete.
+    pub(crate) fn is_back(&self, image: &str) {
+        assert_eq!(self.replicas(STABLE), TOTAL, "{}", self.told());
+        assert_eq!(self.replicas(CANARY), 0, "{}", self.told());
+        assert_eq!(self.image(STABLE), image);
+        assert_eq!(
+            count(&self.deployment(STABLE)["status"]["readyReplicas"]),
+            TOTAL
+        );
     }
 }
 
-pub fn auto() -> Intent {
+fn count(value: &Value) -> u32 {
+    value.as_u64().and_then(|n| n.try_into().ok()).unwrap_or(0)
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let ready = |c: &Value| c["type"] == "Ready" && c["status"] == "True";
+    pod["metadata"]["deletionTimestamp"].is_null()
+        && conditions.is_some_and(|c| c.iter().any(ready))
+}
+
+// === orders ===
+
+pub(crate) fn auto() -> Intent {
     Intent::Auto {
         images: Vec::new(),
         restart: false,
     }
 }
 
-pub fn steps(weights: &[u32], hold: u64) -> Vec<Step> {
+pub(crate) fn auto_image(image: &str) -> Intent {
+    Intent::Auto {
+        images: vec![ImageOrder {
+            container: None,
+            image: image.into(),
+        }],
+        restart: false,
+    }
+}
+
+pub(crate) fn restart() -> Intent {
+    Intent::Auto {
+        images: Vec::new(),
+        restart: true,
+    }
+}
+
+pub(crate) fn set(weight: &str) -> Intent {
+    Intent::Set(weight.parse().unwrap())
+}
+
+pub(crate) fn steps(weights: &[u32], hold: u64) -> Vec<Step> {
     let step = |weight: &u32| Step {
         weight: Percent::whole(*weight),
         hold: Duration::from_secs(hold),
@@ -138,7 +441,7 @@ pub fn steps(weights: &[u32], hold: u64) -> Vec<Step> {
     weights.iter().map(step).collect()
 }
 
-pub fn plan(weights: &[u32], hold: u64) -> Plan {
+pub(crate) fn plan(weights: &[u32], hold: u64) -> Plan {
     Plan {
         steps: steps(weights, hold),
         checks: vec![health::pods::default_check()],
@@ -158,15 +461,32 @@ pub fn plan(weights: &[u32], hold: u64) -> Plan {
     }
 }
 
+/// The same plan with the payment API's checks.
+pub(crate) fn checked(weights: &[u32], hold: u64) -> Plan {
+    Plan {
+        checks: payment_checks(),
+        ..plan(weights, hold)
+    }
+}
+
+pub(crate) fn with_strategy(plan: Plan, strategy: Strategy, canary: Cleanup) -> Plan {
+    let promote = Promotion {
+        strategy,
+        canary,
+        ..plan.promote
+    };
+    Plan { promote, ..plan }
+}
+
 /// Parses a check as a file would give it.
-pub fn check(probe: &str, options: &Value) -> CheckSpec {
+pub(crate) fn check(probe: &str, options: &Value) -> CheckSpec {
     let kind = health::probe(probe).unwrap();
-    let mut erased = <dyn erased_serde::Deserializer>::erase(options);
+    let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(options);
     kind.check(&mut erased).unwrap()
 }
 
 /// The payment API's checks: it says it is healthy, and more than 95 % of payments succeed.
-pub fn payment_checks() -> Vec<CheckSpec> {
+pub(crate) fn payment_checks() -> Vec<CheckSpec> {
     let health =
         json!({"name": "health", "path": "/health", "expect": "body.status == \"healthy\""});
     let success = json!({

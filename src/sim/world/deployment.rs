@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     object::{self, int, part_of},
-    pass::{Pass, Report},
+    pass::{CONTROLLERS, Pass, Report},
     progress,
 };
 use crate::sim::store::{Door, Key};
@@ -261,12 +261,8 @@ impl Work<'_, '_> {
         }
         if self.deployment["metadata"]["annotations"][REVISION] != text.as_str() {
             let key = object::key("apps", "deployments", self.deployment);
-            let now = self.pass.now;
-            self.pass.edit(&key, Door::Main, |deployment| {
+            self.pass.edit_as((CONTROLLERS, ""), &key, |deployment| {
                 deployment["metadata"]["annotations"][REVISION] = json!(text);
-                let name = format!("f:{REVISION}");
-                let fields = json!({"f:metadata": {"f:annotations": {".": {}, name: {}}}});
-                object::claim(deployment, "kube-controller-manager", "", &fields, now);
             });
         }
     }

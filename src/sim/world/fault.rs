@@ -13,7 +13,7 @@ use super::{
 };
 use crate::sim::{
     scenario::{Action, Fault, Scenario},
-    store::{Door, Key},
+    store::Key,
 };
 
 /// Carries out what is due; `done` counts what has been.
@@ -38,7 +38,6 @@ pub(super) fn sync(
 }
 
 fn carry_out(pass: &mut Pass<'_>, fault: &Fault, kubelet: &mut Kubelet, scalers: &mut Autoscalers) {
-    let now = pass.now;
     match &fault.action {
         Action::Scale {
             deployment,
@@ -47,22 +46,16 @@ fn carry_out(pass: &mut Pass<'_>, fault: &Fault, kubelet: &mut Kubelet, scalers:
             let Some(key) = find(pass, "apps", "deployments", deployment) else {
                 return;
             };
-            pass.edit(&key, Door::Main, |object| {
+            pass.edit_as((&fault.by, "scale"), &key, |object| {
                 object["spec"]["replicas"] = json!(replicas);
-                let fields = json!({"f:spec": {"f:replicas": {}}});
-                object::claim(object, &fault.by, "scale", &fields, now);
             });
         }
         Action::Image { deployment, image } => {
             let Some(key) = find(pass, "apps", "deployments", deployment) else {
                 return;
             };
-            pass.edit(&key, Door::Main, |object| {
-                let container = &mut object["spec"]["template"]["spec"]["containers"][0];
-                container["image"] = json!(image);
-                let name = format!("k:{{\"name\":{}}}", container["name"]);
-                let fields = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {name: {"f:image": {}}}}}}});
-                object::claim(object, &fault.by, "", &fields, now);
+            pass.edit_as((&fault.by, ""), &key, |object| {
+                object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
             });
         }
         Action::HpaWants { name, replicas } => match replicas {

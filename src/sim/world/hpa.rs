@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::{
     kubelet::{Kubelet, name_of},
     object::{self, Condition, int, set_condition},
-    pass::{Pass, Report, age, later},
+    pass::{CONTROLLERS, Pass, Report, age, later},
 };
-use crate::sim::store::{Door, Key};
+use crate::sim::store::Key;
 
 const FROM: &str = "horizontal-pod-autoscaler";
 /// Time between two rounds, and how long a high recommendation keeps the size up.
@@ -178,11 +178,8 @@ fn round(pass: &mut Pass<'_>, memory: &mut Memory, forced: Option<i64>, object: 
 }
 
 fn rescale(pass: &mut Pass<'_>, object: &Value, scaled: &Key, finding: &Finding) {
-    let now = pass.now;
-    pass.edit(scaled, Door::Main, |deployment| {
+    pass.edit_as((CONTROLLERS, "scale"), scaled, |deployment| {
         deployment["spec"]["replicas"] = json!(finding.wanted);
-        let fields = json!({"f:spec": {"f:replicas": {}}});
-        object::claim(deployment, "kube-controller-manager", "scale", &fields, now);
     });
     let way = if finding.wanted > finding.current {
         "above"

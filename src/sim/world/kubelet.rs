@@ -85,9 +85,8 @@ impl Kubelet {
                 .is_none_or(|pod| pod.stopping.is_none())
     }
 
-    /// Begins to stop a pod: it is not ready from now on and vanishes a little later.
-    ///
-    /// The store has no deletion time stamps for controllers to set, so this memory holds it.
+    /// Begins to stop a pod: it is being deleted and not ready from now on, and vanishes a little
+    /// later.
     pub(super) fn terminate(&mut self, pass: &mut Pass<'_>, object: &Value) {
         let key = object::key("", "pods", object);
         let Some(pod) = self
@@ -99,7 +98,10 @@ impl Kubelet {
             drop(pass.store.delete(&key, false));
             return;
         };
-        stop(pass, pod, object);
+        let grace = int(object, "/spec/terminationGracePeriodSeconds", 30);
+        if let Ok(marked) = pass.store.terminate(&key, grace, false) {
+            stop(pass, pod, &marked);
+        }
     }
 
     /// Cuts a node off, or brings it back.

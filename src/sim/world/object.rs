@@ -162,30 +162,6 @@ pub(super) fn fingerprint(text: &str) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// Records who wrote a field last, as the API server does for its clients.
-pub(super) fn claim(object: &mut Value, manager: &str, part: &str, fields: &Value, now: Timestamp) {
-    let entries = &mut object["metadata"]["managedFields"];
-    if !entries.is_array() {
-        *entries = json!([]);
-    }
-    let Some(entries) = entries.as_array_mut() else {
-        return;
-    };
-    entries.retain(|e| e["manager"] != manager || e["subresource"].as_str().unwrap_or("") != part);
-    let mut entry = json!({
-        "manager": manager,
-        "operation": "Update",
-        "apiVersion": "apps/v1",
-        "time": stamp(now),
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fields,
-    });
-    if !part.is_empty() {
-        entry["subresource"] = json!(part);
-    }
-    entries.push(entry);
-}
-
 /// Writes JSON with sorted keys, so that equal values give equal text.
 fn canonical(value: &Value, out: &mut String) {
     match value {

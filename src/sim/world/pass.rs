@@ -9,7 +9,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::object;
-use crate::sim::store::{Door, Key, Refusal, Store};
+use crate::sim::{
+    fields::Writer,
+    store::{Door, Key, Refusal, Store},
+};
+
+/// The field manager of every controller.
+pub(super) const CONTROLLERS: &str = "kube-controller-manager";
 
 /// One pass of the controllers over the cluster.
 pub(super) struct Pass<'a> {
@@ -86,6 +92,27 @@ impl Pass<'_> {
             change(object);
             Ok(())
         });
+        written.is_ok()
+    }
+
+    /// Edits an object as a client with this field manager does, through a subresource (`""`: none).
+    pub(super) fn edit_as(
+        &self,
+        (manager, part): (&str, &str),
+        key: &Key,
+        change: impl FnOnce(&mut Value),
+    ) -> bool {
+        let writer = Writer {
+            manager: manager.to_owned(),
+            api_version: "apps/v1".to_owned(),
+            subresource: part.to_owned(),
+        };
+        let written = self
+            .store
+            .update_as(Some(&writer), key, Door::Main, false, |object| {
+                change(object);
+                Ok(())
+            });
         written.is_ok()
     }
 

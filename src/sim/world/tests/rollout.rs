@@ -199,3 +199,27 @@ async fn min_ready_seconds_delay_availability() {
         2
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_pod_carries_its_deletion_time() {
+    let bench = Bench::builtin("healthy");
+    let from = bench.store.version();
+    bench.scale("payment-api-stable", 8);
+    bench.wait(10).await;
+    let history = bench.store.changes_after(from).unwrap();
+    let stopping: Vec<&Change> = history
+        .iter()
+        .filter(|c| c.key.resource == "pods" && c.kind != ChangeKind::Deleted)
+        .filter(|c| c.object["metadata"]["deletionTimestamp"].is_string())
+        .collect();
+    assert!(!stopping.is_empty());
+    let last = stopping.last().unwrap();
+    assert_eq!(last.object["metadata"]["deletionGracePeriodSeconds"], 30);
+    assert!(!object::holds(&last.object, "Ready"), "{}", last.object);
+    assert!(
+        history
+            .iter()
+            .any(|c| c.key == last.key && c.kind == ChangeKind::Deleted)
+    );
+    assert_eq!(bench.pods("payment-api-stable").len(), 8);
+}

@@ -1,0 +1,252 @@
+//! Kills: at any call to the API server, and between any two events. Whoever comes next ends the
+//! release as if nothing had happened.
+
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+
+use canaryctl::{
+    domain::{
+        event::EventKind,
+        release::{Outcome, Release},
+        verdict::{Verdict, overall},
+    },
+    engine::start::Begun,
+    sim::fault::{self, Fault},
+};
+use jiff::Timestamp;
+
+use crate::support::{Bench, CANARY, STABLE, TOTAL, auto, checked};
+
+const WEIGHTS: [u32; 3] = [20, 50, 100];
+
+/// When the first process dies.
+#[derive(Debug, Clone, Copy)]
+enum Kill {
+    Never,
+    /// At a call to the API server.
+    Call(u64, Fault),
+    /// As soon as so many events were told.
+    Event(usize),
+}
+
+/// Who goes on.
+#[derive(Debug, Clone, Copy)]
+enum Heir {
+    /// The same holder, at once.
+    Same,
+    /// Another one, once the first is stale.
+    Other,
+}
+
+/// Runs a future in a runtime of its own, in virtual time.
+fn virtually<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+/// Drives a release to its end in spite of a kill; returns the cluster, the record at the end and
+/// the number of calls the first process made.
+async fn survive(scenario: &str, kill: Kill, heir: Heir) -> (Bench, Release, u64) {
+    let bench = Bench::new(scenario);
+    let faults = match kill {
+        Kill::Call(number, fault) => fault::Plan::at(bench.clock.clone(), number, fault),
+        Kill::Never | Kill::Event(_) => fault::Plan::quiet(bench.clock.clone()),
+    };
+    let mut sitting = bench.sitting(auto(), checked(&WEIGHTS, 30));
+    sitting.cluster = bench.faulty(&faults);
+    let dead = async {
+        match kill {
+            Kill::Never => std::future::pending().await,
+            Kill::Call(..) => {
+                faults.crash().await;
+                // What was sent is carried out, whoever still listens.
+                bench.clock.sleep(Duration::from_millis(20)).await;
+            }
+            Kill::Event(count) => {
+                while bench.events.lock().unwrap().len() < count {
+                    bench.clock.sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        end = bench.run(sitting) => {
+            if !faults.crashed() {
+                let release = end.unwrap().release;
+                return (bench, release, faults.calls());
+            }
+        }
+        () = dead => {}
+    }
+    let mut sitting = bench.sitting(auto(), checked(&WEIGHTS, 30));
+    if let Heir::Other = heir {
+        bench.wait(95).await;
+        sitting.holder = "holder-2".into();
+    }
+    match bench.begin(&sitting).await {
+        Ok(Begun::Run(mut engine)) => {
+            let end = bench.steer(&mut engine, sitting.goal, false).await.unwrap();
+            (bench, end.release, faults.calls())
+        }
+        // It was over already: promoted, or this version was rolled back.
+        Ok(Begun::Nothing(_)) | Err(_) => {
+            let release = bench.record().await;
+            (bench, release, faults.calls())
+        }
+    }
+}
+
+/// Returns when each step was held, from the trail in the journal.
+fn held(release: &Release) -> Vec<(Timestamp, Timestamp)> {
+    let entered: Vec<(Timestamp, &str)> = release
+        .trail
+        .iter()
+        .filter(|e| e.what == "Entered" || e.what == "RollingBack")
+        .map(|e| (e.at, e.text.as_str()))
+        .collect();
+    entered
+        .windows(2)
+        .filter(|pair| pair[0].1.contains(": watching at"))
+        .map(|pair| (pair[0].0, pair[1].0))
+        .collect()
+}
+
+/// Looks at all checks of the canary, and whether they found it healthy.
+fn looks(bench: &Bench) -> Vec<(Timestamp, bool)> {
+    let look = |(at, kind): (Timestamp, EventKind)| match kind {
+        EventKind::Checked { results, .. } if results.len() == 3 => {
+            Some((at, overall(&results) == Verdict::Healthy))
+        }
+        _ => None,
+    };
+    bench.kinds().into_iter().filter_map(look).collect()
+}
+
+fn promoted_in_order(bench: &Bench, release: &Release) {
+    let story = bench.told();
+    assert_eq!(release.ending, Some(Outcome::Promoted), "{story}");
+    assert!(release.is_over(), "{story}");
+    // Up: every step, none twice, none back.
+    let sizes = bench.sizes(CANARY);
+    assert_eq!(sizes, [1, 2, 5, 10, 0], "{story}");
+    let stable = bench.sizes(STABLE);
+    assert_eq!(stable, [9, 8, 5, 0, 10], "{story}");
+    let held = held(release);
+    assert_eq!(held.len(), WEIGHTS.len(), "{:?}\n{story}", release.trail);
+    let looks = looks(bench);
+    for (from, to) in held {
+        let lasted = to.duration_since(from).as_secs();
+        assert!(lasted >= 29, "held for {lasted} s\n{story}");
+        let proven = looks
+            .iter()
+            .any(|(at, good)| *good && *at >= from && *at <= to);
+        assert!(proven, "no healthy look from {from} to {to}\n{story}");
+    }
+    assert!(
+        bench.least_ready() >= TOTAL as usize,
+        "{}\n{story}",
+        bench.least_ready()
+    );
+    bench.users_are_fine(0.02);
+    assert_eq!(bench.image(STABLE), "registry.example/payment-api:2.0.0");
+}
+
+fn rolled_back(bench: &Bench, release: &Release) {
+    let story = bench.told();
+    assert_eq!(release.ending, Some(Outcome::RolledBack), "{story}");
+    assert!(release.is_over(), "{story}");
+    bench.is_back("registry.example/payment-api:1.5.0");
+    let mut sizes = bench.sizes(CANARY);
+    let highest = sizes
+        .iter()
+        .position(|s| s == sizes.iter().max().unwrap())
+        .unwrap();
+    let down = sizes.split_off(highest);
+    assert!(
+        sizes.is_sorted() && down.is_sorted_by(|a, b| a >= b),
+        "{story}"
+    );
+    assert!(!down.contains(&10), "{story}");
+    assert!(
+        bench.least_ready() >= TOTAL as usize,
+        "{}\n{story}",
+        bench.least_ready()
+    );
+    assert_eq!(bench.users().refused, 0);
+}
+
+/// Carries out all kills on all processors.
+fn all(scenario: &str, kills: Vec<(Kill, Heir)>, check: fn(&Bench, &Release)) {
+    let left = Mutex::new(kills.into_iter());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let Some((kill, heir)) = left.lock().unwrap().next() else {
+                        return;
+                    };
+                    let outcome = std::panic::catch_unwind(|| {
+                        virtually(async {
+                            let (bench, release, _) = survive(scenario, kill, heir).await;
+                            check(&bench, &release);
+                        });
+                    });
+                    assert!(outcome.is_ok(), "{scenario}: {kill:?}, {heir:?}");
+                }
+            });
+        }
+    });
+}
+
+/// Kills at every call after it was carried out, and at every third before it was sent.
+fn calls(count: u64) -> Vec<(Kill, Heir)> {
+    let heir = |n: u64| if n % 2 == 0 { Heir::Same } else { Heir::Other };
+    let after = (0..count).map(|n| (Kill::Call(n, Fault::CrashAfter), heir(n)));
+    let before = (0..count)
+        .step_by(3)
+        .map(|n| (Kill::Call(n, Fault::CrashBefore), heir(n)));
+    after.chain(before).collect()
+}
+
+fn clean(scenario: &str, check: fn(&Bench, &Release)) -> (u64, usize) {
+    virtually(async {
+        let (bench, release, calls) = survive(scenario, Kill::Never, Heir::Same).await;
+        check(&bench, &release);
+        let events = bench.events.lock().unwrap().len();
+        (calls, events)
+    })
+}
+
+#[test]
+fn a_promotion_survives_a_kill_at_any_call() {
+    let (count, _) = clean("healthy", promoted_in_order);
+    all("healthy", calls(count), promoted_in_order);
+}
+
+#[test]
+fn a_rollback_survives_a_kill_at_any_call() {
+    let (count, _) = clean("errors-at-25", rolled_back);
+    all("errors-at-25", calls(count), rolled_back);
+}
+
+#[test]
+fn a_kill_between_any_two_events_changes_nothing() {
+    for (scenario, check) in [
+        ("healthy", promoted_in_order as fn(&Bench, &Release)),
+        ("errors-at-25", rolled_back),
+    ] {
+        let (_, events) = clean(scenario, check);
+        let heir = |n: usize| if n % 2 == 0 { Heir::Other } else { Heir::Same };
+        let kills: BTreeSet<usize> = (1..=events).collect();
+        let kills = kills
+            .into_iter()
+            .map(|n| (Kill::Event(n), heir(n)))
+            .collect();
+        all(scenario, kills, check);
+    }
+}
