@@ -3,7 +3,6 @@
 mod crash;
 mod decide;
 mod documents;
-mod engine;
 mod examples;
 mod layering;
 mod preflight;
