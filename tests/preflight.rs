@@ -48,8 +48,8 @@ impl Case {
     }
 
     /// Changes an object: JSON patch operations.
-    fn edit(mut self, kind: &str, name: &str, patch: Value) -> Self {
-        let edit = json!({"kind": kind, "name": name, "patch": patch});
+    fn edit(mut self, kind: &str, name: &str, patch: impl Into<Value>) -> Self {
+        let edit = json!({"kind": kind, "name": name, "patch": patch.into()});
         self.scenario
             .edits
             .push(serde_json::from_value(edit).unwrap());
@@ -516,6 +516,18 @@ async fn a_network_policy_of_one_side_is_a_warning() {
 // === shares ===
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_told_to_take_pods_away_for_a_share() {
+    let found = Case::new()
+        .stable("/spec/replicas", json!(8))
+        .planned(|plan| plan.steps = crate::support::steps(&[50, 100], 60))
+        .look()
+        .await;
+    let step = found.0.iter().find(|f| f.what.contains("the step 50%"));
+    let mend = &step.unwrap().mend;
+    assert!(mend.contains("--replicas=9 (10 pods in all)"), "{mend}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn steps_that_pods_cannot_do_are_warnings() {
     let case = Case::new().planned(|plan| plan.steps = crate::support::steps(&[1, 3, 100], 60));
     let found = case.look().await;
@@ -843,4 +855,16 @@ async fn a_damaged_or_newer_journal_is_an_error() {
     let newer = text.replacen("\"version\":1", "\"version\":2", 1);
     let found = Case::new().object(map(&newer)).look().await;
     found.has(Severity::Error, "the journal has format 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stable_without_pods_in_the_middle_of_a_run_is_no_error() {
+    let bench = Bench::new("healthy");
+    let plan = plan(&[100], 3600);
+    let limit = Duration::from_secs(400);
+    let driven = bench.drive(auto(), plan.clone());
+    assert!(bench.clock.timeout(limit, driven).await.is_err());
+    bench.clock.sleep(Duration::from_secs(600)).await;
+    let found = look(&bench.cluster(), &plan, &Value::Null, &BTreeMap::new()).await;
+    found.has(Severity::Note, "stable is scaled to 0 by the run");
 }

@@ -132,75 +132,28 @@ enum Word {
 
 /// Says what the answers of stable mean for a check.
 fn weigh(check: &CheckSpec, place: &str, readings: &[Reading]) -> Finding {
-    let severity = if check.severity == check::Severity::Warn {
-        Severity::Warning
-    } else {
-        Severity::Error
-    };
-    let words: Vec<(&str, Word)> = readings
-        .iter()
-        .map(|r| (r.subject.as_str(), word(check.rule, &r.sample)))
-        .collect();
-    let all = words.len();
-    let of = |pick: fn(&Word) -> Option<&str>| -> Vec<String> {
-        let picked = words.iter().filter_map(|(s, w)| Some((s, pick(w)?)));
-        picked
-            .map(|(subject, text)| format!("{subject}: {text}"))
-            .collect()
-    };
-    let empty = of(|w| {
-        if let Word::Empty(text) = w {
-            Some(text)
-        } else {
-            None
+    let asked = readings.len();
+    let (mut empty, mut broken, mut idle, mut seen) = (Vec::new(), Vec::new(), 0, None);
+    for Reading { subject, sample } in readings {
+        match word(check.rule, sample) {
+            Word::Fine(text) => seen = Some(text),
+            Word::Empty(text) => empty.push(format!("{subject}: {text}")),
+            Word::Broken(text) => broken.push(format!("{subject}: {text}")),
+            Word::Idle => idle += 1,
         }
-    });
-    let broken = of(|w| {
-        if let Word::Broken(text) = w {
-            Some(text)
-        } else {
-            None
-        }
-    });
-    let idle = words
-        .iter()
-        .filter(|(_, w)| matches!(w, Word::Idle))
-        .count();
-    let first = |texts: &[String]| texts.first().cloned().unwrap_or_default();
-    if all == 0 || !empty.is_empty() {
-        let reason = if all == 0 {
-            "nobody to ask".to_owned()
-        } else {
-            first(&empty)
-        };
-        return found(
-            severity,
-            place,
-            format!(
-                "the check gives no data on stable: {reason} ({} of {all} pods)",
-                empty.len()
-            ),
-            "without data the verdict is unknown, and unknown never advances: the release would stop at its first step",
-            "mend path, port or expression of the check; it must work on the version that runs now",
-        );
     }
-    if !broken.is_empty() {
-        return found(
-            severity,
-            place,
-            format!(
-                "stable itself breaks the check: {} ({} of {all} pods)",
-                first(&broken),
-                broken.len()
-            ),
-            format!(
-                "the limit is: {}; a version as good as stable would be rolled back, and a promotion undone",
-                limit(check.rule)
-            ),
-            "mend stable first, or choose a limit that stable keeps",
-        );
+    if asked == 0 {
+        return no_data(check, place, "nobody to ask");
     }
-    if idle == all {
+    if let Some(first) = empty.first() {
+        let text = format!("{first} ({} of {asked} answers)", empty.len());
+        return no_data(check, place, &text);
+    }
+    if let Some(first) = broken.first() {
+        let text = format!("{first} ({} of {asked} answers)", broken.len());
+        return breaks(check, place, &text);
+    }
+    if idle == asked {
         return found(
             Severity::Warning,
             place,
@@ -209,16 +162,40 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading]) -> Finding {
             "send traffic, or give the plan a `load`",
         );
     }
-    let said = words.iter().find_map(|(_, w)| match w {
-        Word::Fine(text) => Some(text.as_str()),
-        Word::Empty(_) | Word::Broken(_) | Word::Idle => None,
-    });
+    let seen = seen.unwrap_or_default();
     fine(
         place,
+        format!("the check works on stable: {seen}, {asked} asked"),
+    )
+}
+
+fn weight_of(check: &CheckSpec) -> Severity {
+    match check.severity {
+        check::Severity::Rollback | check::Severity::Hold => Severity::Error,
+        check::Severity::Warn => Severity::Warning,
+    }
+}
+
+fn no_data(check: &CheckSpec, place: &str, reason: &str) -> Finding {
+    found(
+        weight_of(check),
+        place,
+        format!("the check gives no data on stable: {reason}"),
+        "without data the verdict is unknown, and unknown never advances: the release would stop at its first step",
+        "mend path, port or expression of the check; it must work on the version that runs now",
+    )
+}
+
+fn breaks(check: &CheckSpec, place: &str, reason: &str) -> Finding {
+    found(
+        weight_of(check),
+        place,
+        format!("stable itself breaks the check: {reason}"),
         format!(
-            "the check works on stable: {}, {all} asked",
-            said.unwrap_or_default()
+            "the limit is: {}; a version as good as stable would be rolled back, and a promotion undone",
+            limit(check.rule)
         ),
+        "mend stable first, or choose a limit that stable keeps",
     )
 }
 

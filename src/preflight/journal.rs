@@ -141,8 +141,8 @@ fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Compares the version that would be released with that of the latest run.
-pub(super) fn version(record: &Option<Release>, ground: &Ground<'_>) -> Option<Finding> {
-    let release = record.as_ref()?;
+pub(super) fn version(record: Option<&Release>, ground: &Ground<'_>) -> Option<Finding> {
+    let release = record?;
     let digest = ground
         .tracks
         .digest(ground.canary_template(), Track::Canary);

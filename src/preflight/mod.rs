@@ -63,14 +63,15 @@ pub async fn findings(
     let mut all = Vec::new();
     match ground {
         Ok(Some(ground)) => {
-            all.extend(workloads::findings(&ground));
+            let running = journal.record.as_ref().is_some_and(|r| !r.is_over());
+            all.extend(workloads::findings(&ground, running));
             all.extend(services::findings(&ground));
             all.extend(shares::findings(&ground));
             all.extend(autoscaling::findings(&ground));
             all.extend(quota::findings(&ground));
             all.extend(owners::findings(&ground));
             all.extend(checks::findings(&ground).await);
-            all.extend(journal::version(&journal.record, &ground));
+            all.extend(journal::version(journal.record.as_ref(), &ground));
         }
         Ok(None) => all.push(workloads::no_stable(cluster, subject)),
         // Whoever may not look at the release still wants to know which rights are missing.

@@ -1,6 +1,6 @@
 //! Who else believes to own the objects that a release changes.
 //!
-//! Owns: recognising GitOps tools, packagers and other release tools. Must not: suspend them.
+//! Owns: recognising `GitOps` tools, packagers and other release tools. Must not: suspend them.
 
 use std::collections::BTreeMap;
 

@@ -117,7 +117,6 @@ const LOOKERS: &[Verb] = &[
     Verb::Auto,
     Verb::Check,
 ];
-const ASKED_WITH: Need = Need::Asking;
 
 /// Verb of the API, group, resource, subresource, when, what for, and the verbs that need it.
 type Row = (
@@ -143,8 +142,8 @@ const ROWS: &[Row] = &[
     ("list", "", "configmaps", "", Need::Better, "list the releases of a namespace", &[Verb::Status]),
     ("watch", "apps", "deployments", "", Need::Better, "react at once instead of at the next look", WRITERS),
     ("watch", "", "pods", "", Need::Better, "react at once instead of at the next look", WRITERS),
-    ("get", "", "pods", "portforward", ASKED_WITH, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
-    ("create", "", "pods", "portforward", ASKED_WITH, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
+    ("get", "", "pods", "portforward", Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
+    ("create", "", "pods", "portforward", Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
     ("patch", "apps", "deployments", "scale", Need::Always, "change numbers of pods", WRITERS),
     ("create", "", "configmaps", "", Need::Always, "begin a journal", WRITERS),
     ("update", "", "configmaps", "", Need::Always, "keep the journal", JOURNAL_WRITERS),
@@ -361,8 +360,14 @@ fn report(namespace: &str, missing: &[&Row]) -> Vec<Finding> {
         let verbs: Vec<&str> = row.6.iter().map(|v| v.word()).collect();
         let severity = match right.need {
             Need::Better => Severity::Warning,
-            _ if row.6.contains(&Verb::Auto) => Severity::Error,
-            _ => Severity::Warning,
+            Need::Always | Need::Asking | Need::Autoscaler | Need::Create | Need::Delete
+                if row.6.contains(&Verb::Auto) =>
+            {
+                Severity::Error
+            }
+            Need::Always | Need::Asking | Need::Autoscaler | Need::Create | Need::Delete => {
+                Severity::Warning
+            }
         };
         let effect = match right.need {
             Need::Better => "does less well without it",

@@ -3,8 +3,11 @@
 //! Owns: comparing the plan's weights with what N pods can do. Must not: speak of other routers,
 //! which divide finely.
 
+use kube::ResourceExt;
+
 use super::{count, fine, found, ground::Ground};
 use crate::{
+    cluster::workloads::Live,
     domain::{
         plan::Step,
         view::{Finding, Severity},
@@ -23,16 +26,21 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     if !ground.by_pods() {
         return Vec::new();
     }
-    let canary = ground.canary.as_ref().map_or(0, |c| c.replicas());
+    let canary = ground.canary.as_ref().map_or(0, Live::replicas);
     let place = ground.stable_place();
     let advice = |weight: Percent| {
-        let total = pods_for(weight)?;
+        let total = pods_for(weight, ground.total())?;
         let name = &ground.subject.names.stable;
-        let stable = total.saturating_sub(canary);
-        let kubectl = ground.kubectl();
-        Some(format!(
-            "{kubectl} scale deployment {name} --replicas={stable} ({total} pods in all)"
-        ))
+        let (stable, kubectl) = (total.saturating_sub(canary), ground.kubectl());
+        let command = match ground.survey.autoscaler(name) {
+            None => format!("scale deployment {name} --replicas={stable}"),
+            // An autoscaler would undo the scaling.
+            Some(hpa) => format!(
+                "patch hpa {} -p '{{\"spec\":{{\"minReplicas\":{stable}}}}}'",
+                hpa.name_any()
+            ),
+        };
+        Some(format!("{kubectl} {command} ({total} pods in all)"))
     };
     judge(&ground.subject.plan.steps, ground.total(), &place, &advice)
 }
@@ -139,9 +147,10 @@ fn row(weight: Percent, total: u32) -> String {
     format!("{weight} → {canary} of {}{said}", stable + canary)
 }
 
-/// Returns the smallest number of pods with which a weight is reached exactly.
-fn pods_for(weight: Percent) -> Option<u32> {
-    (1..=MOST_PODS).find(|total| reachable(weight, *total) == weight)
+/// Returns the smallest number of pods, `at_least` so many, with which a weight is reached exactly:
+/// nobody is told to take capacity away.
+fn pods_for(weight: Percent, at_least: u32) -> Option<u32> {
+    (at_least.max(2)..=MOST_PODS).find(|total| reachable(weight, *total) == weight)
 }
 
 #[cfg(test)]
@@ -203,9 +212,16 @@ mod tests {
 
     #[test]
     fn the_pods_a_weight_needs_are_found() {
-        assert_eq!(pods_for(Percent::whole(10)), Some(10));
-        assert_eq!(pods_for(Percent::whole(25)), Some(4));
-        assert_eq!(pods_for(Percent::whole(5)), Some(20));
-        assert_eq!(pods_for("0.1".parse().unwrap()), None);
+        for (percent, at_least, expected) in [
+            (10, 1, Some(10)),
+            (25, 1, Some(4)),
+            (25, 10, Some(12)),
+            (5, 4, Some(20)),
+            (50, 9, Some(10)),
+            (100, 1, Some(2)),
+        ] {
+            assert_eq!(pods_for(Percent::whole(percent), at_least), expected);
+        }
+        assert_eq!(pods_for("0.1".parse().unwrap(), 1), None);
     }
 }

@@ -37,9 +37,9 @@ pub(super) fn no_stable(cluster: &Cluster, subject: &Subject<'_>) -> Finding {
     )
 }
 
-pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
-    let mut all = vec![stable_readiness(ground)];
-    all.extend(canary_presence(ground));
+/// `running`: a run is unfinished, so that the sides are where it left them.
+pub(super) fn findings(ground: &Ground<'_>, running: bool) -> Vec<Finding> {
+    let mut all = vec![stable_readiness(ground, running), canary_presence(ground)];
     let sides = [Some(&ground.stable), ground.canary.as_ref()];
     for live in sides.into_iter().flatten() {
         all.extend(paused(ground, live));
@@ -61,13 +61,22 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     all
 }
 
-fn stable_readiness(ground: &Ground<'_>) -> Finding {
+fn stable_readiness(ground: &Ground<'_>, running: bool) -> Finding {
     let (place, stable) = (ground.stable_place(), &ground.stable_facts);
     let look = format!(
         "{} rollout status deployment/{}",
         ground.kubectl(),
         stable.name
     );
+    if stable.replicas == 0 && running {
+        return found(
+            Severity::Note,
+            place,
+            "stable is scaled to 0 by the run that is not finished",
+            "the canary carries all the traffic; the end of the run, or a rollback, brings stable back",
+            "",
+        );
+    }
     if stable.replicas == 0 {
         return found(
             Severity::Error,
@@ -109,28 +118,28 @@ fn stable_readiness(ground: &Ground<'_>) -> Finding {
     }
 }
 
-fn canary_presence(ground: &Ground<'_>) -> Option<Finding> {
+fn canary_presence(ground: &Ground<'_>) -> Finding {
     let (names, app) = (ground.subject.names, ground.subject.app);
     let place = ground.canary_place();
     if let Some(canary) = &ground.canary {
         let replicas = count(canary.replicas(), "replica");
-        return Some(fine(place, format!("the canary is there with {replicas}")));
+        return fine(place, format!("the canary is there with {replicas}"));
     }
     if !ground.subject.create {
-        return Some(found(
+        return found(
             Severity::Error,
             place,
             "there is no canary Deployment",
             "there is nothing to release",
             format!("create it, or let `canaryctl auto {app} --image IMAGE` do it"),
-        ));
+        );
     }
     let image = if ground.subject.images.is_empty() {
         format!("give the new version: `canaryctl auto {app} --image IMAGE`")
     } else {
         String::new()
     };
-    Some(found(
+    found(
         Severity::Note,
         place,
         "there is no canary Deployment yet",
@@ -139,7 +148,7 @@ fn canary_presence(ground: &Ground<'_>) -> Option<Finding> {
             names.stable
         ),
         image,
-    ))
+    )
 }
 
 fn paused(ground: &Ground<'_>, live: &Live) -> Option<Finding> {
