@@ -2,6 +2,7 @@
 
 mod crash;
 mod decide;
+mod documents;
 mod examples;
 mod layering;
 mod preflight;

@@ -18,7 +18,7 @@ use canaryctl::{
 };
 use serde_json::Value;
 
-use crate::support::{Bench, NAMESPACE, auto, payment_checks, plan};
+use crate::support::{Bench, NAMESPACE, Sitting, auto, checked, plan};
 
 /// Verb, API group, resource.
 type Right = (String, String, String);
@@ -27,11 +27,9 @@ type Right = (String, String, String);
 async fn looking_needs_only_the_role_to_look() {
     let bench = Bench::new("healthy");
     let (cluster, used) = watched(&bench);
-    let mut plan = plan(&[10, 100], 60);
-    plan.checks = payment_checks();
-    let mut sitting = bench.sitting(Intent::Look, plan);
-    sitting.cluster = cluster;
-    let Begun::Run(mut engine) = bench.begin(&sitting).await.unwrap() else {
+    let sitting = bench.sitting(Intent::Look, checked(&[10, 100], 60));
+    let begun = bench.begin(&Sitting { cluster, ..sitting }).await.unwrap();
+    let Begun::Run(mut engine) = begun else {
         panic!("nothing to look at");
     };
     engine.view(Vec::new(), true).await.unwrap();
@@ -42,11 +40,8 @@ async fn looking_needs_only_the_role_to_look() {
 async fn a_release_needs_only_the_roles_to_look_and_to_release() {
     let bench = Bench::new("hpa-fights");
     let (cluster, used) = watched(&bench);
-    let mut plan = plan(&[10, 100], 60);
-    plan.checks = payment_checks();
-    let mut sitting = bench.sitting(auto(), plan);
-    sitting.cluster = cluster;
-    let end = bench.run(sitting).await.unwrap();
+    let sitting = bench.sitting(auto(), checked(&[10, 100], 60));
+    let end = bench.run(Sitting { cluster, ..sitting }).await.unwrap();
     assert_eq!(end.outcome, Outcome::Promoted, "{}", end.text);
     assert_within(&used, &["canaryctl-look", "canaryctl-release"]);
 }
@@ -56,9 +51,8 @@ async fn a_release_needs_only_the_roles_to_look_and_to_release() {
 async fn the_role_to_release_has_no_right_that_is_not_used() {
     let bench = Bench::new("hpa-fights");
     let (cluster, used) = watched(&bench);
-    let mut sitting = bench.sitting(auto(), plan(&[10, 100], 60));
-    sitting.cluster = cluster;
-    bench.run(sitting).await.unwrap();
+    let sitting = bench.sitting(auto(), plan(&[10, 100], 60));
+    bench.run(Sitting { cluster, ..sitting }).await.unwrap();
     let used = used.lock().unwrap();
     let unused: Vec<_> = role("canaryctl-release")
         .into_iter()
@@ -78,8 +72,7 @@ fn watched(bench: &Bench) -> (Cluster, Arc<Mutex<BTreeSet<Right>>>) {
         notes.lock().unwrap().extend(needed(attempt));
         Fault::None
     });
-    let client = bench.sim.server().faulty_client(NAMESPACE, &plan);
-    (Cluster::new(client, NAMESPACE, bench.clock.clone()), used)
+    (bench.faulty(&plan), used)
 }
 
 /// Returns the rights a request needs; a port-forward needs two, one for each way to ask for it.
