@@ -3,4 +3,5 @@
 mod crash;
 mod decide;
 mod releases;
+mod safety;
 mod support;
