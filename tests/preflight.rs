@@ -823,7 +823,7 @@ async fn abandoned(later: u64) -> Found {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_lives_is_an_error() {
     let found = abandoned(0).await;
-    found.has(Severity::Error, "tester@host drives a release since");
+    found.has(Severity::Error, "holder-1@host drives a release since");
 }
 
 #[tokio::test(start_paused = true)]
@@ -831,7 +831,7 @@ async fn a_run_that_was_left_is_a_warning() {
     let found = abandoned(600).await;
     found.has(
         Severity::Warning,
-        "is not finished: watching, left by tester@host",
+        "is not finished: watching, left by holder-1@host",
     );
     found.lacks(Severity::Error);
 }
