@@ -658,6 +658,8 @@ impl Engine {
             waiting_for: String::new(),
             acted: None,
             audit_warned: false,
+            audit_off: None,
+            unaudited: Vec::new(),
             canary_uid: None,
             holder: order.holder,
             who: order.who,
@@ -744,7 +746,7 @@ impl Engine {
         self.record(&event);
         self.save(true).await?;
         (self.sink)(&event);
-        self.audit(&event).await;
+        self.unaudited.push(event);
         Ok(())
     }
 }
