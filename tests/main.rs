@@ -8,4 +8,5 @@ mod layering;
 mod preflight;
 mod releases;
 mod rights;
+mod safety;
 mod support;

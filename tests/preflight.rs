@@ -304,7 +304,10 @@ async fn a_canary_that_crashes_already_is_an_error() {
     let mut case = Case::new();
     case.scenario = Scenario::builtin("image-missing").unwrap();
     let found = case.look().await;
-    found.has(Severity::Error, "pods of the canary are in trouble already");
+    found.has(
+        Severity::Warning,
+        "pods of the canary are in trouble already",
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -635,9 +635,11 @@ impl Engine {
                     .map_err(EngineError::from)
             },
         )?;
-        let labels = stable
+        let mut labels = stable
             .map(|s| common_labels(&s, canary.as_ref()))
             .unwrap_or_default();
+        // A canary that is made later differs in these; its pods must be found, too.
+        labels.retain(|key, _| !release.tracks.labels.contains_key(key));
         let mut probes = BTreeMap::new();
         for check in &release.plan.checks {
             probes.insert(check.name.clone(), health::bind(check, cluster)?);

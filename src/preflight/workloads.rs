@@ -264,14 +264,9 @@ fn canary_troubles(ground: &Ground<'_>) -> Option<Finding> {
     } else {
         String::new()
     };
-    // New images replace the pods that are in trouble.
-    let severity = if text.is_empty() || !ground.subject.images.is_empty() {
-        Severity::Warning
-    } else {
-        Severity::Error
-    };
+    // A warning: the release finds the same, ends it, and takes the pods away.
     Some(found(
-        severity,
+        Severity::Warning,
         ground.canary_place(),
         format!("pods of the canary are in trouble already{text}{restarted}"),
         "the release would be rolled back at its first step",

@@ -292,6 +292,9 @@ pub fn reachable(weight: Percent, total: u32) -> Percent {
 ///
 /// The side that grows goes to its number at once. The side that shrinks keeps as many pods as are
 /// needed for `total` ready ones together with what the other side has ready.
+///
+/// One exception: where the cluster has no room for another stable pod (a quota, full nodes), a
+/// rollback would wait for ever. It then gives up one pod at a time to make room.
 fn next(
     to: Percent,
     total: u32,
@@ -307,8 +310,9 @@ fn next(
         }
         goal.max(total.saturating_sub(others_ready)).min(now)
     };
+    let room = u32::from(to == Percent::ZERO && has_no_room(stable));
     let stable_next = safe(stable_goal, stable.replicas, canary_ready);
-    let canary_next = safe(canary_goal, canary_now, ready(stable));
+    let canary_next = safe(canary_goal, canary_now, ready(stable) + room);
     let mut changes = Vec::new();
     if stable_next != stable.replicas {
         changes.push((Track::Stable, stable_next));
@@ -377,6 +381,11 @@ fn split(
         pinned,
         waits_for,
     }
+}
+
+/// Returns whether pods of a side are refused, or find no node.
+fn has_no_room(side: &Workload) -> bool {
+    side.refused.is_some() || side.pods.iter().any(|p| p.unschedulable.is_some())
 }
 
 fn ready(side: &Workload) -> u32 {
@@ -485,6 +494,23 @@ mod tests {
     fn a_rollback_of_a_dead_canary_does_not_wait_for_it() {
         let first = next(Percent::ZERO, 10, &side("s", 9, 9), Some(&side("c", 1, 0)));
         assert_eq!(first[0], (Track::Stable, 10));
+    }
+
+    #[test]
+    fn a_rollback_without_room_gives_up_one_pod_at_a_time() {
+        let full = |replicas, ready| Workload {
+            refused: Some("exceeded quota: pods".to_owned()),
+            ..side("s", replicas, ready)
+        };
+        let canary = side("c", 5, 5);
+        let first = next(Percent::ZERO, 10, &full(10, 5), Some(&canary));
+        assert_eq!(first, [(Track::Canary, 4)]);
+        // Not the next one before stable has its pod.
+        let then = next(Percent::ZERO, 10, &full(10, 5), Some(&side("c", 4, 4)));
+        assert_eq!(then, []);
+        // On the way up there is no such haste.
+        let up = next(Percent::whole(80), 10, &side("s", 5, 5), Some(&full(8, 5)));
+        assert_eq!(up, []);
     }
 
     #[test]

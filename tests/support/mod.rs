@@ -75,15 +75,17 @@ impl Bench {
         Self::with(Scenario::builtin(scenario).unwrap())
     }
 
-    /// A built-in scenario with another text in place of some of its own.
-    pub(crate) fn edited(scenario: &str, from: &str, to: &str) -> Self {
+    /// A built-in scenario with other texts in place of some of its own, where it has them.
+    pub(crate) fn edited(scenario: &str, edits: &[(&str, &str)]) -> Self {
         let path = format!(
             "{}/src/sim/scenarios/{scenario}.yaml",
             env!("CARGO_MANIFEST_DIR")
         );
-        let text = std::fs::read_to_string(path).unwrap();
-        assert!(text.contains(from), "{scenario} has no {from:?}");
-        Self::with(Scenario::parse(&text.replace(from, to)).unwrap())
+        let mut text = std::fs::read_to_string(path).unwrap();
+        for (from, to) in edits {
+            text = text.replace(from, to);
+        }
+        Self::with(Scenario::parse(&text).unwrap())
     }
 
     pub(crate) fn with(scenario: Scenario) -> Self {
@@ -379,13 +381,13 @@ impl Bench {
     }
 
     /// Asserts that stable is what it was at the start, alone and complete.
-    pub(crate) fn is_back(&self, image: &str) {
-        assert_eq!(self.replicas(STABLE), TOTAL, "{}", self.told());
+    pub(crate) fn is_back(&self, image: &str, total: u32) {
+        assert_eq!(self.replicas(STABLE), total, "{}", self.told());
         assert_eq!(self.replicas(CANARY), 0, "{}", self.told());
         assert_eq!(self.image(STABLE), image);
         assert_eq!(
             count(&self.deployment(STABLE)["status"]["readyReplicas"]),
-            TOTAL
+            total
         );
     }
 }
