@@ -1,4 +1,4 @@
-//! The Roles of `examples/rbac.yaml` are enough, and not more than is used.
+//! The Roles of `examples/rbac.yaml` are enough, and not more than is used; `check` asks for the same.
 
 use std::{
     collections::BTreeSet,
@@ -11,6 +11,7 @@ use canaryctl::{
     cluster::Cluster,
     domain::release::Outcome,
     engine::start::{Begun, Intent},
+    preflight::rights::Verb,
     sim::{
         fault::{Attempt, Fault, Plan},
         scenario::parse_objects,
@@ -58,8 +59,30 @@ async fn the_role_to_release_has_no_right_that_is_not_used() {
         .into_iter()
         .filter(|r| !used.contains(r))
         .collect();
-    let sometimes = ["create", "delete"].map(|verb| right(verb, "apps", "deployments"));
+    let sometimes = [
+        right("create", "apps", "deployments"),
+        right("delete", "apps", "deployments"),
+        right("get", "apps", "replicasets"),
+    ];
     assert_eq!(unused, sometimes);
+}
+
+#[test]
+fn the_roles_are_what_check_asks_for() {
+    let asked = |verbs: &[Verb]| -> BTreeSet<Right> {
+        let rights = verbs.iter().flat_map(|verb| verb.rights());
+        rights
+            .map(|r| match r.subresource {
+                "" => right(r.verb, r.group, r.resource),
+                sub => right(r.verb, r.group, &format!("{}/{sub}", r.resource)),
+            })
+            .collect()
+    };
+    let look = asked(&[Verb::Status, Verb::Monitor, Verb::Check, Verb::History]);
+    let write = asked(&[Verb::Set, Verb::Rollback, Verb::Promote, Verb::Auto]);
+    assert_eq!(role("canaryctl-look"), look);
+    let more: BTreeSet<Right> = write.difference(&look).cloned().collect();
+    assert_eq!(role("canaryctl-release"), more);
 }
 
 // === What is used, what is allowed ===
