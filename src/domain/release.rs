@@ -82,6 +82,9 @@ pub struct Release {
     pub reason: Option<String>,
     /// What the present ending leads to.
     pub ending: Option<Outcome>,
+    /// Whether a rollback walks the steps back.
+    #[serde(default)]
+    pub gradual: bool,
     /// Times that a change by somebody else was put right.
     pub reasserted: u32,
     /// When the run began.

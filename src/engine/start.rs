@@ -515,6 +515,7 @@ fn draft(
         cause: None,
         reason: None,
         ending: None,
+        gradual: false,
         reasserted: 0,
         started: now,
         ended: None,
