@@ -1,5 +1,6 @@
 //! Everything that needs no cluster, in one binary.
 
+mod cli;
 mod crash;
 mod decide;
 mod documents;

@@ -33,7 +33,10 @@ async fn looking_needs_only_the_role_to_look() {
     let Begun::Run(mut engine) = begun else {
         panic!("nothing to look at");
     };
-    engine.view(Vec::new(), true).await.unwrap();
+    engine
+        .view(Vec::new(), true, &|verb| verb.to_owned())
+        .await
+        .unwrap();
     assert_within(&used, &["canaryctl-look"]);
 }
 

@@ -26,19 +26,7 @@ use crate::{
     version,
     propagate_version = true,
     subcommand_required = true,
-    arg_required_else_help = true,
-    max_term_width = 100,
-    after_long_help = "Exit codes:\n  \
-        0    done as asked\n  \
-        1    unexpected, environment or API failure\n  \
-        2    usage, configuration or preflight refused\n  \
-        3    canary unhealthy, rollback verified\n  \
-        4    another run holds the release, drift, or superseded revision\n  \
-        5    not finished, split still live: waits for a person, a window, or evidence\n  \
-        6    a rollback or promotion could not be completed or verified: page somebody\n  \
-        130  interrupted, 143 terminated, after the on-interrupt policy was carried out\n\n\
-        Try it without a cluster:\n  \
-        canaryctl auto payment-api --sandbox"
+    arg_required_else_help = true
 )]
 pub struct Cli {
     /// Flags of all verbs.
@@ -289,6 +277,9 @@ pub struct RollbackArgs {
     /// Only move the traffic, first thing; leave the cleaning up
     #[arg(long)]
     pub now: bool,
+    /// Walk the steps back, resting at each
+    #[arg(long, conflicts_with = "now")]
+    pub gradual: bool,
     /// Delete the canary Deployment at the end
     #[arg(long)]
     pub delete: bool,
@@ -341,6 +332,9 @@ pub struct AutoArgs {
     /// One evaluation and at most one change, for cron
     #[arg(long)]
     pub once: bool,
+    /// Begin without looking for what would break the release
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Begin again: an unfinished run, or a version that was rolled back
     #[arg(long)]
     pub restart: bool,

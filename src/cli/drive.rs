@@ -66,8 +66,9 @@ pub(super) async fn ride(
     } else {
         work.session.cluster.clone()
     };
-    let mut screen = Screen::new(context, work, terminal, ride.dry);
-    let begun = begin(&cluster, order).await?;
+    let mut screen = Screen::new(work, terminal, ride.dry);
+    let begun = begin(&cluster, order).await;
+    let begun = begun.map_err(|e| CliError::from(e).for_app(&work.invocation))?;
     let mut engine = match begun {
         Begun::Run(engine) => engine,
         Begun::Nothing(text) => {
@@ -204,8 +205,8 @@ struct Screen<'t> {
 }
 
 impl<'t> Screen<'t> {
-    fn new(context: &Context, work: &Work, terminal: &'t mut Terminal, dry: bool) -> Self {
-        let invocation = work.invocation(context);
+    fn new(work: &Work, terminal: &'t mut Terminal, dry: bool) -> Self {
+        let invocation = work.invocation.clone();
         if !terminal.is_json() {
             let place = format!(
                 "cluster {}, namespace {}",

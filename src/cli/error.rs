@@ -8,6 +8,7 @@ use crate::{
     domain::weight::WeightError,
     engine::EngineError,
     journal::JournalError,
+    report::closing::Invocation,
     sim::SimError,
     traffic::TrafficError,
 };
@@ -65,6 +66,32 @@ impl CliError {
     }
 }
 
+impl CliError {
+    /// Writes commands out in full where hints name one as `canaryctl VERB APP`.
+    #[must_use]
+    pub fn for_app(mut self, invocation: &Invocation) -> Self {
+        for hint in &mut self.hints {
+            *hint = spelled_out(hint, invocation);
+        }
+        self
+    }
+}
+
+/// Returns a hint whose `canaryctl VERB APP` are the commands to be typed.
+fn spelled_out(hint: &str, invocation: &Invocation) -> String {
+    let pieces = hint.split('`').enumerate().map(|(i, piece)| {
+        let verb = piece
+            .strip_prefix("canaryctl ")
+            .filter(|_| i % 2 == 1)
+            .and_then(|rest| rest.split_once(" APP"));
+        match verb {
+            Some((verb, flags)) => format!("{}{flags}", invocation.command(verb)),
+            None => piece.to_owned(),
+        }
+    });
+    pieces.collect::<Vec<_>>().join("`")
+}
+
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
         let mut this = Self::new(Code::Refused, error.to_string());
@@ -118,10 +145,11 @@ impl From<JournalError> for CliError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Cluster(error) => error.into(),
-            JournalError::Held { .. } => Self::new(Code::Conflict, error.to_string())
-                .hint("watch it with `canaryctl monitor`, or end it with `canaryctl rollback`"),
+            JournalError::Held { .. } => Self::new(Code::Conflict, error.to_string()).hint(
+                "watch it with `canaryctl monitor APP`, or end it with `canaryctl rollback APP`",
+            ),
             JournalError::Lost(_) => Self::new(Code::Conflict, error.to_string())
-                .hint("this process changed nothing since; see `canaryctl status`"),
+                .hint("this process changed nothing since; see `canaryctl status APP`"),
             JournalError::Newer(_) => Self::new(Code::Refused, error.to_string())
                 .hint("install the version that wrote it"),
             JournalError::Damaged { .. } => Self::new(Code::Failed, error.to_string())

@@ -42,7 +42,7 @@ pub const CODES: &[(Code, &str)] = &[
     ),
     (
         Code::Unfinished,
-        "not finished, split still live: waits for a person, a window, or evidence ran out",
+        "not finished, split still live: waits for a person, a window, or evidence",
     ),
     (
         Code::Incomplete,

@@ -12,6 +12,7 @@ mod env;
 mod error;
 mod exit;
 mod generate;
+mod help;
 mod history;
 mod monitor;
 mod promote;
@@ -24,10 +25,13 @@ mod status;
 mod tables;
 mod ui;
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
+use crate::{report::closing::Invocation, sim::SimCluster};
+
+use args::NameArgs;
 pub use args::{Cli, Global, Output, Verb};
 pub use env::Environment;
 pub use error::CliError;
@@ -58,15 +62,29 @@ pub fn main() -> ExitCode {
 pub async fn run(
     args: Vec<OsString>,
     environment: Environment,
+    terminal: Terminal,
+    signals: Signals,
+) -> Code {
+    run_on(None, args, environment, terminal, signals).await
+}
+
+/// Runs the command on a simulated cluster that is running already, so that several commands meet on
+/// the same one; without one, the flags say where.
+pub async fn run_on(
+    sim: Option<Arc<SimCluster>>,
+    args: Vec<OsString>,
+    environment: Environment,
     mut terminal: Terminal,
     signals: Signals,
 ) -> Code {
     let invoked_as = invoked_as(args.first());
-    let matches = command(invoked_as).try_get_matches_from(&args);
+    terminal.call(invoked_as);
+    let command = command(invoked_as).term_width(terminal.columns().min(help::WIDEST));
+    let matches = command.try_get_matches_from(&args);
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return terminal.usage(&error),
+        Err(error) => return terminal.usage(&error, &environment),
     };
     if let Err(error) = terminal.configure(&cli.global, &environment) {
         return terminal.fail(&error);
@@ -75,18 +93,27 @@ pub async fn run(
         global: cli.global,
         environment,
         invoked_as,
+        sim,
     };
     let outcome = match cli.verb {
-        Verb::Status(args) => status::run(&context, &args, &mut terminal).await,
-        Verb::Set(args) => set::run(&context, &args, &mut terminal, signals).await,
-        Verb::Monitor(args) => monitor::run(&context, &args, &mut terminal, signals).await,
-        Verb::Rollback(args) => rollback::run(&context, &args, &mut terminal, signals).await,
-        Verb::Promote(args) => promote::run(&context, &args, &mut terminal, signals).await,
-        Verb::Auto(args) => auto::run(&context, &args, &mut terminal, signals).await,
-        Verb::Approve(args) => approve::run(&context, &args, &mut terminal).await,
-        Verb::Check(args) => check::run(&context, &args, &mut terminal).await,
-        Verb::History(args) => history::run(&context, &args, &mut terminal).await,
-        Verb::Sandbox(args) => sandbox::run(&context, &args, &mut terminal, signals).await,
+        Verb::Status(args) => Box::pin(status::run(&context, &args, &mut terminal)).await,
+        Verb::Set(args) => Box::pin(set::run(&context, &args, &mut terminal, signals)).await,
+        Verb::Monitor(args) => {
+            Box::pin(monitor::run(&context, &args, &mut terminal, signals)).await
+        }
+        Verb::Rollback(args) => {
+            Box::pin(rollback::run(&context, &args, &mut terminal, signals)).await
+        }
+        Verb::Promote(args) => {
+            Box::pin(promote::run(&context, &args, &mut terminal, signals)).await
+        }
+        Verb::Auto(args) => Box::pin(auto::run(&context, &args, &mut terminal, signals)).await,
+        Verb::Approve(args) => Box::pin(approve::run(&context, &args, &mut terminal)).await,
+        Verb::Check(args) => Box::pin(check::run(&context, &args, &mut terminal)).await,
+        Verb::History(args) => Box::pin(history::run(&context, &args, &mut terminal)).await,
+        Verb::Sandbox(args) => {
+            Box::pin(sandbox::run(&context, &args, &mut terminal, signals)).await
+        }
         Verb::Generate(args) => generate::run(&args, &mut terminal),
     };
     match outcome {
@@ -103,11 +130,41 @@ pub struct Context {
     pub environment: Environment,
     /// `canaryctl` or `kubectl canary`.
     pub invoked_as: &'static str,
+    /// The cluster, when it runs in this process already.
+    pub sim: Option<Arc<SimCluster>>,
 }
 
-/// Returns the command for clap, with the usage lines of how it was called.
+impl Context {
+    /// Returns how hints should call the tool for an app: with the flags that lead to the same
+    /// objects, so that a pasted line cannot hit another cluster.
+    fn invocation(&self, app: &str, namespace: &str, names: &NameArgs) -> Invocation {
+        let mut flags = Vec::new();
+        let mut flag = |name: &str, value: Option<String>| {
+            flags.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        let path =
+            |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
+        let global = &self.global;
+        flag("--kubeconfig", path(&global.kubeconfig));
+        flag("--context", global.context.clone());
+        flag("-f", path(&global.file));
+        flag("--stable", names.stable.clone());
+        flag("--canary", names.canary.clone());
+        flag("--service", names.service.clone());
+        flag("--router", names.router.clone());
+        Invocation {
+            app: app.to_owned(),
+            namespace: namespace.to_owned(),
+            invoked_as: self.invoked_as.to_owned(),
+            flags,
+            sandbox: global.sandbox.clone(),
+        }
+    }
+}
+
+/// Returns the command for clap, with the usage lines and examples of how it was called.
 pub fn command(invoked_as: &'static str) -> clap::Command {
-    Cli::command().name("canaryctl").bin_name(invoked_as)
+    help::complete(Cli::command(), invoked_as)
 }
 
 /// As a plugin of kubectl the binary is called `kubectl-canary`, but people type `kubectl canary`.

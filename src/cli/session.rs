@@ -2,7 +2,7 @@
 //!
 //! Owns: settings, the connection, names, router. Must not: run a verb.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use crate::{
     clock::Clock,
@@ -51,7 +51,7 @@ pub(super) struct Session {
     /// Name of the cluster, for people.
     pub(super) cluster_name: String,
     /// The simulator, which ends with the session.
-    pub(super) sim: Option<SimCluster>,
+    pub(super) sim: Option<Arc<SimCluster>>,
 }
 
 /// What a verb works on: settings, cluster, objects.
@@ -68,6 +68,8 @@ pub(super) struct Work {
     pub(super) router: RouterSpec,
     /// The plan.
     pub(super) plan: Plan,
+    /// How hints should call the tool.
+    pub(super) invocation: Invocation,
 }
 
 /// Reads the settings for `app`.
@@ -150,13 +152,25 @@ fn read(path: &Path) -> Result<File<RouterEntry, CheckEntry>, CliError> {
 
 /// Opens the cluster.
 pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<Session, CliError> {
-    if let Some(sandbox) = &context.global.sandbox {
-        let sim = simulate(context, sandbox)?;
+    let running = context.sim.clone().map(|sim| (sim, "simulated".to_owned()));
+    let sandbox = context.global.sandbox.as_deref();
+    let started = || -> Result<_, CliError> {
+        let sandbox = sandbox.map(|name| {
+            let sim = simulate(context, name)?;
+            Ok::<_, CliError>((Arc::new(sim), format!("sandbox {name}")))
+        });
+        sandbox.transpose()
+    };
+    let simulated = match running {
+        Some(running) => Some(running),
+        None => started()?,
+    };
+    if let Some((sim, cluster_name)) = simulated {
         let namespace = namespace.unwrap_or("default");
         let clock = sim.world().store().clock().clone();
         return Ok(Session {
             cluster: Cluster::new(sim.client(namespace), namespace, clock),
-            cluster_name: format!("sandbox {sandbox}"),
+            cluster_name,
             sim: Some(sim),
         });
     }
@@ -245,6 +259,7 @@ pub(super) async fn work(
     plan: &PlanArgs,
     terminal: &mut Terminal,
 ) -> Result<Work, CliError> {
+    let given = names;
     let settings = settings(context, app, names, plan, terminal)?;
     let checks: Vec<CheckSpec> = settings.checks.iter().map(|c| c.0.clone()).collect();
     let plan = settings.plan(checks)?;
@@ -262,7 +277,9 @@ pub(super) async fn work(
         Some(router) => router.0.clone(),
         None => detect(&survey, &mut names)?,
     };
+    let namespace = session.cluster.namespace();
     Ok(Work {
+        invocation: context.invocation(&settings.app, namespace, given),
         settings,
         session,
         survey,
@@ -322,15 +339,6 @@ impl Work {
             holder: env::process_id(self.session.cluster.clock().now()),
             sink,
             journal: true,
-        }
-    }
-
-    /// Returns how hints should call the tool.
-    pub(super) fn invocation(&self, context: &Context) -> Invocation {
-        Invocation {
-            app: self.settings.app.clone(),
-            namespace: self.session.cluster.namespace().to_owned(),
-            invoked_as: context.invoked_as.to_owned(),
         }
     }
 }

@@ -59,10 +59,17 @@ pub(super) async fn look(
     checks: bool,
 ) -> Result<StatusView, CliError> {
     let order = work.order(context, Intent::Look, Box::new(|_| {}));
-    match begin(&work.session.cluster, order).await? {
-        Begun::Run(mut engine) => Ok(engine.view(work.names.found_by.clone(), checks).await?),
-        Begun::Nothing(text) => Err(CliError::new(Code::Failed, text)),
-    }
+    let command = |verb: &str| work.invocation.command(verb);
+    let looked = async {
+        match begin(&work.session.cluster, order).await? {
+            Begun::Run(mut engine) => {
+                let found_by = work.names.found_by.clone();
+                Ok(engine.view(found_by, checks, &command).await?)
+            }
+            Begun::Nothing(text) => Err(CliError::new(Code::Failed, text)),
+        }
+    };
+    looked.await.map_err(|e| e.for_app(&work.invocation))
 }
 
 async fn all(
@@ -83,7 +90,11 @@ async fn all(
             format!("in namespace {}", session.cluster.namespace())
         };
         terminal.answer(&format!("no releases {place}"));
-        terminal.say("start one with `canaryctl auto APP --image IMAGE`");
+        let start = format!(
+            "start one with `{} auto APP --image IMAGE`",
+            context.invoked_as
+        );
+        terminal.say(&start);
     } else {
         let now = session.cluster.clock().now();
         let table = report::table::releases(&lines, everywhere, now, terminal.style());

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ use super::{
     env::Environment,
     error::CliError,
     exit::Code,
+    help,
 };
 use crate::report::{
     json,
@@ -44,6 +46,7 @@ pub struct Terminal {
     quiet: bool,
     verbose: bool,
     live_allowed: bool,
+    invoked_as: &'static str,
     bar: Option<ProgressBar>,
     broken_pipe: bool,
 }
@@ -103,6 +106,7 @@ impl Terminal {
             quiet: false,
             verbose: false,
             live_allowed: false,
+            invoked_as: "canaryctl",
             bar: None,
             broken_pipe: false,
         }
@@ -131,6 +135,16 @@ impl Terminal {
         self.unicode = locale.is_none_or(|l| l.contains("UTF") || l == "C.UTF-8");
         self.live_allowed &= !dumb && !global.quiet && global.output == Output::Human;
         Ok(())
+    }
+
+    /// Takes in how the tool was called, for what it says about itself.
+    pub(super) fn call(&mut self, invoked_as: &'static str) {
+        self.invoked_as = invoked_as;
+    }
+
+    /// Returns the width in columns.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
     /// Returns whether answers are JSON.
@@ -264,28 +278,37 @@ impl Terminal {
     }
 
     /// Prints why the command was not understood, or help, and returns the exit code.
-    pub(super) fn usage(&mut self, error: &clap::Error) -> Code {
+    pub(super) fn usage(&mut self, error: &clap::Error, environment: &Environment) -> Code {
         let rendered = error.render();
-        let help = !error.use_stderr();
-        let styled = if help { self.out_tty } else { self.err_tty };
-        let text = if styled {
-            rendered.ansi().to_string()
-        } else {
-            rendered.to_string()
+        let text = |tty: bool| {
+            let dumb = environment.get("TERM") == Some("dumb");
+            if tty && !dumb && environment.get("NO_COLOR").is_none() {
+                rendered.ansi().to_string()
+            } else {
+                rendered.to_string()
+            }
         };
-        if help {
+        if !error.use_stderr() {
+            let text = text(self.out_tty);
             self.answer(&text);
             return self.finish(Code::Done);
         }
-        self.note(text.trim_end());
-        Code::Refused
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            let text = text(self.err_tty);
+            self.note(text.trim_end());
+            return Code::Refused;
+        }
+        self.fail(&help::misuse(&rendered.to_string(), self.invoked_as))
     }
 
     /// Prints why the command failed, and returns the exit code.
     pub(super) fn fail(&mut self, error: &CliError) -> Code {
         self.hide_live();
         let style = self.err_style();
-        let said = |text: &str| text::sanitize(text).into_owned();
+        let canonical = "`canaryctl ";
+        let called = format!("`{} ", self.invoked_as);
+        // Hints name the tool by its own name; people type what they called it by.
+        let said = |text: &str| text::sanitize(text).replace(canonical, &called);
         self.note(&format!(
             "{} {}",
             style.paint(Tone::Bad, "error:"),

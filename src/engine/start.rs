@@ -558,7 +558,7 @@ fn by_hand(plan: &Plan) -> Plan {
 }
 
 /// Returns container → image for the given images.
-fn containers(
+pub fn containers(
     pattern: &Live,
     orders: &[ImageOrder],
 ) -> Result<BTreeMap<String, String>, EngineError> {

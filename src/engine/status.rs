@@ -18,10 +18,12 @@ use crate::{
 
 impl Engine {
     /// Reads everything about the release as it stands; asks the pods only with `checks`.
+    /// `command` writes the command line of a verb for this app.
     pub async fn view(
         &mut self,
         found_by: Vec<String>,
         checks: bool,
+        command: &(dyn Fn(&str) -> String + Sync),
     ) -> Result<StatusView, EngineError> {
         let release = self.saved.release.clone();
         let recorded = self.saved.is_recorded();
@@ -56,13 +58,8 @@ impl Engine {
             namespace: release.namespace.clone(),
             router: release.router.name.clone(),
             found_by,
-            next: next(&release, recorded, live),
-            undo: (active || live).then(|| {
-                format!(
-                    "canaryctl rollback {} -n {}",
-                    release.app, release.namespace
-                )
-            }),
+            next: next(&release, recorded, live, command),
+            undo: (active || live).then(|| command("rollback")),
             run: recorded.then(|| run_view(&release)),
             split: Some(split),
             stable,
@@ -98,9 +95,12 @@ pub fn run_view(release: &Release) -> RunView {
     }
 }
 
-fn next(release: &Release, recorded: bool, live: bool) -> String {
-    let (app, namespace) = (&release.app, &release.namespace);
-    let command = |verb: &str| format!("canaryctl {verb} {app} -n {namespace}");
+fn next(
+    release: &Release,
+    recorded: bool,
+    live: bool,
+    command: &(dyn Fn(&str) -> String + Sync),
+) -> String {
     if recorded && !release.is_over() {
         return match &release.holder {
             Some(_) => command("monitor"),

@@ -11,8 +11,12 @@ pub struct Invocation {
     pub app: String,
     /// Its namespace.
     pub namespace: String,
-    /// `canaryctl` or `kubectl canary`, with the flags that choose the cluster.
+    /// `canaryctl` or `kubectl canary`.
     pub invoked_as: String,
+    /// Flags that lead to the same cluster and objects, with their values.
+    pub flags: Vec<(String, String)>,
+    /// The simulated cluster, where it runs on one.
+    pub sandbox: Option<String>,
 }
 
 /// Commands worth running after an end.
@@ -30,7 +34,14 @@ impl Invocation {
     /// Returns the command line of a verb for this app.
     pub fn command(&self, verb: &str) -> String {
         let (app, namespace) = (quoted(&self.app), quoted(&self.namespace));
-        format!("{} {verb} {app} -n {namespace}", self.invoked_as)
+        let mut line = format!("{} {verb} {app} -n {namespace}", self.invoked_as);
+        for (flag, value) in &self.flags {
+            line.push_str(&format!(" {flag} {}", quoted(value)));
+        }
+        if let Some(sandbox) = &self.sandbox {
+            line.push_str(&format!(" --sandbox={}", quoted(sandbox)));
+        }
+        line
     }
 }
 
@@ -93,6 +104,8 @@ mod tests {
             app: "payment-api".into(),
             namespace: "orion".into(),
             invoked_as: "kubectl canary".into(),
+            flags: Vec::new(),
+            sandbox: None,
         };
         let hints = |outcome, cause, phase| closing(outcome, cause, phase, &invocation);
         let paused = hints(Outcome::Paused, None, Some(Phase::Approving));
@@ -106,6 +119,22 @@ mod tests {
         assert_eq!(back.undo, None);
         let stuck = hints(Outcome::Incomplete, Some(Cause::Unhealthy), None);
         assert_eq!(stuck.next, "kubectl canary rollback payment-api -n orion");
+    }
+
+    #[test]
+    fn a_pasted_hint_leads_to_the_same_cluster() {
+        let invocation = Invocation {
+            app: "web".into(),
+            namespace: "shop".into(),
+            invoked_as: "canaryctl".into(),
+            flags: vec![("--context".into(), "prod eu".into())],
+            sandbox: None,
+        };
+        let command = invocation.command("rollback");
+        assert_eq!(
+            command,
+            "canaryctl rollback web -n shop --context 'prod eu'"
+        );
     }
 
     #[test]

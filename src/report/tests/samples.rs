@@ -66,6 +66,8 @@ pub(super) fn invocation() -> Invocation {
         app: "payment-api".into(),
         namespace: "orion".into(),
         invoked_as: "canaryctl".into(),
+        flags: Vec::new(),
+        sandbox: None,
     }
 }
 

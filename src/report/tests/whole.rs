@@ -98,6 +98,8 @@ fn all_screens(view: &StatusView, words: &str, style: Style) -> Vec<String> {
             app: words.into(),
             namespace: words.into(),
             invoked_as: "canaryctl".into(),
+            flags: Vec::new(),
+            sandbox: None,
         },
     );
     let mut progress = Progress::new(words, words, &[], &[Duration::from_secs(60)]);

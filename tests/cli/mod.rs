@@ -1,0 +1,256 @@
+//! The command line, run in this process: arguments, exit code, stdout and stderr in one snapshot.
+
+mod auto;
+mod generate;
+mod looking;
+mod moving;
+mod refusals;
+mod signals;
+mod unreachable;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use canaryctl::{
+    cli::{Environment, Signal, Signals, Terminal, run_on},
+    clock::Clock,
+    sim::{SimCluster, scenario::Scenario},
+};
+use tokio::sync::mpsc;
+
+pub(crate) const NOW: &str = "2026-01-05T09:00:00Z";
+
+/// A console to type commands at: a real one's properties, without a process.
+#[derive(Clone)]
+pub(crate) struct Console {
+    program: &'static str,
+    tty: bool,
+    columns: usize,
+    variables: Vec<(String, String)>,
+    answers: Option<Vec<&'static str>>,
+    signals: Vec<(Duration, Signal)>,
+    closed: bool,
+    sim: Option<Arc<SimCluster>>,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) line: String,
+    pub(crate) code: u8,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Console {
+    /// Returns a console in a pipeline: no terminal, 100 columns, an empty environment.
+    pub(crate) fn new() -> Self {
+        let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let variables = [
+            ("CANARYCTL_NOW", NOW),
+            ("USER", "ana"),
+            ("HOSTNAME", "laptop"),
+            ("LANG", "C.UTF-8"),
+        ];
+        Self {
+            program: "canaryctl",
+            tty: false,
+            columns: 100,
+            variables: variables.map(variable).to_vec(),
+            answers: None,
+            signals: Vec::new(),
+            closed: false,
+            sim: None,
+        }
+    }
+
+    /// Returns a console next to a simulated cluster that stays between commands.
+    pub(crate) async fn on(scenario: &str) -> Self {
+        let clock = Clock::simulated(NOW.parse().unwrap(), 1.0);
+        let scenario = Scenario::builtin(scenario).unwrap();
+        let sim = SimCluster::start(scenario, None, clock.clone()).unwrap();
+        clock.sleep(Duration::from_secs(60)).await;
+        Self {
+            sim: Some(Arc::new(sim)),
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn called(self, program: &'static str) -> Self {
+        Self { program, ..self }
+    }
+
+    pub(crate) fn tty(self) -> Self {
+        Self { tty: true, ..self }
+    }
+
+    pub(crate) fn columns(self, columns: usize) -> Self {
+        Self { columns, ..self }
+    }
+
+    /// Somebody sits at the console and gives these answers, in order.
+    pub(crate) fn answers(self, answers: &[&'static str]) -> Self {
+        Self {
+            answers: Some(answers.iter().rev().copied().collect()),
+            ..self
+        }
+    }
+
+    pub(crate) fn signal(mut self, after: u64, signal: Signal) -> Self {
+        self.signals.push((Duration::from_secs(after), signal));
+        self
+    }
+
+    pub(crate) fn var(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Nobody reads stdout any more.
+    pub(crate) fn closed(self) -> Self {
+        Self {
+            closed: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn sim(&self) -> &Arc<SimCluster> {
+        self.sim.as_ref().unwrap()
+    }
+
+    /// Lets time pass at the cluster.
+    pub(crate) async fn wait(&self, seconds: u64) {
+        let clock = self.sim().world().store().clock().clone();
+        clock.sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// Runs a command line; words are split at spaces.
+    pub(crate) async fn run(&self, line: &str) -> Ran {
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        self.run_words(&words).await
+    }
+
+    pub(crate) async fn run_words(&self, words: &[&str]) -> Ran {
+        let mut args = vec![OsString::from(self.program)];
+        args.extend(words.iter().map(OsString::from));
+        let (out, err) = (Pipe::default(), Pipe::default());
+        let (sender, received) = mpsc::unbounded_channel();
+        let mut answers = self.answers.clone();
+        let ask = answers.take().map(|mut answers| {
+            let ask: Box<dyn FnMut(&str) -> Option<String> + Send> =
+                Box::new(move |_| answers.pop().map(str::to_owned));
+            ask
+        });
+        let stdout: Box<dyn Write + Send> = if self.closed {
+            Box::new(Closed)
+        } else {
+            Box::new(out.clone())
+        };
+        let terminal = Terminal::of(
+            stdout,
+            Box::new(err.clone()),
+            (self.tty, self.tty),
+            self.columns,
+            ask,
+        );
+        let later = self.signals.clone();
+        let clock = Clock::simulated(NOW.parse().unwrap(), 1.0);
+        let sending = tokio::spawn(async move {
+            for (after, signal) in later {
+                clock.sleep(after).await;
+                drop(sender.send(signal));
+            }
+            // As in life, more could come: the channel stays open.
+            std::future::pending::<()>().await;
+        });
+        let code = run_on(
+            self.sim.clone(),
+            args,
+            Environment::of(self.variables.clone()),
+            terminal,
+            Signals::from_channel(received),
+        )
+        .await;
+        sending.abort();
+        Ran {
+            line: format!("{} {}", self.program, words.join(" ")),
+            code: code.number(),
+            out: out.text(),
+            err: err.text(),
+        }
+    }
+
+    /// Runs a command and returns everything about it as one text.
+    pub(crate) async fn shows(&self, line: &str) -> String {
+        self.run(line).await.text()
+    }
+
+    /// Runs a command that must be refused with nothing changed in the cluster.
+    pub(crate) async fn refuses(&self, line: &str) -> String {
+        let before = self.written();
+        let ran = self.run(line).await;
+        assert_eq!(before, self.written(), "{line} changed something");
+        assert_ne!(ran.code, 0, "{}", ran.text());
+        assert!(ran.err.starts_with("error: "), "{}", ran.text());
+        assert!(ran.err.contains("hint: "), "{}", ran.text());
+        assert!(!ran.text().contains("Error {"), "raw: {}", ran.text());
+        ran.text()
+    }
+
+    /// Returns what this tool wrote: the journal and its objects, as versions of the store.
+    fn written(&self) -> Option<u64> {
+        self.sim.as_ref().map(|sim| sim.world().store().version())
+    }
+}
+
+impl Ran {
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("$ {}\nexit {}\n", self.line, self.code);
+        for (name, stream) in [("stdout", &self.out), ("stderr", &self.err)] {
+            if !stream.is_empty() {
+                let lines: Vec<&str> = stream.lines().map(str::trim_end).collect();
+                let shown = lines.join("\n").replace('\x1b', "␛");
+                text.push_str(&format!("--- {name}\n{shown}\n"));
+            }
+        }
+        text
+    }
+}
+
+/// A stream that keeps what was written.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+impl Pipe {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipe whose reader has gone.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}

@@ -1,0 +1,95 @@
+//! No cluster to talk to. Real sockets, so real time; each is over quickly.
+
+use std::time::{Duration, Instant};
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use super::{Console, refusals::Folder};
+
+fn kubeconfig(server: &str, user: &Value) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "dev",
+        "contexts": [{"name": "dev", "context": {"cluster": "dev", "user": "dev"}}],
+        "clusters": [{"name": "dev", "cluster": {"server": server}}],
+        "users": [{"name": "dev", "user": user}],
+    })
+    .to_string()
+}
+
+/// Returns what a command says with a kubeconfig, in a few seconds.
+async fn said(name: &str, config: Option<&str>, flags: &str) -> String {
+    let folder = Folder::new(name);
+    let path = match config {
+        Some(text) => folder.file("config", text),
+        None => folder.path("config"),
+    };
+    let began = Instant::now();
+    let line = format!("status payment-api --kubeconfig {path} --timeout 1s {flags}");
+    let text = Console::new().refuses(line.trim()).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(6), "took {took:?}: {text}");
+    text.replace(folder.root(), "DIR")
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_not_there() {
+    let config = kubeconfig("http://127.0.0.1:1", &json!({}));
+    assert_snapshot!(said("refused", Some(&config), "").await, @"");
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_silent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let config = kubeconfig(&server, &json!({}));
+    assert_snapshot!(said("silent", Some(&config), "").await, @"");
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve() {
+    let config = kubeconfig("http://no-such-host.invalid", &json!({}));
+    let text = said("unresolved", Some(&config), "").await;
+    assert!(text.contains("no-such-host.invalid"), "{text}");
+}
+
+#[tokio::test]
+async fn a_context_that_is_not_there() {
+    let config = kubeconfig("http://127.0.0.1:1", &json!({}));
+    assert_snapshot!(said("context", Some(&config), "--context prod").await, @"");
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_not_there() {
+    assert_snapshot!(said("missing", None, "").await, @"");
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_none() {
+    assert_snapshot!(said("broken", Some("apiVersion: [v1\n"), "").await, @"");
+}
+
+#[tokio::test]
+async fn a_credential_plugin_that_fails() {
+    let exec = |command: &str, args: &[&str]| {
+        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": command,
+            "args": args, "interactiveMode": "Never"}})
+    };
+    let missing = kubeconfig("http://127.0.0.1:1", &exec("no-such-plugin", &[]));
+    assert_snapshot!(said("plugin", Some(&missing), "").await, @"");
+    let failing = exec("sh", &["-c", "echo you are not logged in >&2; exit 1"]);
+    let failing = kubeconfig("http://127.0.0.1:1", &failing);
+    assert_snapshot!(said("login", Some(&failing), "").await, @"");
+}
+
+#[tokio::test]
+async fn a_token_is_never_shown() {
+    let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"s3cr3t"}}"#;
+    let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "echo",
+        "args": [answer], "interactiveMode": "Never"}});
+    for (name, user) in [("exec", exec), ("token", json!({"token": "s3cr3t"}))] {
+        let config = kubeconfig("http://127.0.0.1:1", &user);
+        let text = said(name, Some(&config), "-v").await;
+        assert!(!text.contains("s3cr3t"), "{text}");
+    }
+}
