@@ -7,34 +7,443 @@ use super::Console;
 #[tokio::test(start_paused = true)]
 async fn scenarios_are_listed() {
     let console = Console::new();
-    assert_snapshot!(console.shows("sandbox --list").await, @"");
-    assert_snapshot!(console.shows("sandbox --list -o json").await, @"");
+    assert_snapshot!(console.shows("sandbox --list").await, @r#"
+    $ canaryctl sandbox --list
+    exit 0
+    --- stdout
+    healthy         both versions work; the release should be promoted
+    errors-at-25    the canary fails a quarter of its requests once it gets more than 20 % of them
+    slow            the canary answers four times slower than stable
+    crash-loop      the canary's container exits 20 s after each start
+    never-ready     the canary's pods start but never pass their readiness probe
+    image-missing   new canary pods cannot pull their image
+    config-missing  the canary refers to a ConfigMap key that does not exist
+    no-data         the canary's metrics endpoint answers null
+    flapping        the canary fails for 40 s of every 3 minutes
+    hpa-fights      an autoscaler keeps changing the size of stable during the release
+    oom             the canary is killed for memory two to three minutes after each start
+    late-errors     the canary turns bad six minutes after its start
+    quota           the namespace's pod quota is full: new pods are refused
+    low-traffic     one request every five seconds: evidence is scarce
+    "#);
+    assert_snapshot!(console.shows("sandbox --list -o json").await, @r#"
+    $ canaryctl sandbox --list -o json
+    exit 0
+    --- stdout
+    {
+      "version": 1,
+      "scenarios": [
+        {
+          "name": "healthy",
+          "about": "both versions work; the release should be promoted"
+        },
+        {
+          "name": "errors-at-25",
+          "about": "the canary fails a quarter of its requests once it gets more than 20 % of them"
+        },
+        {
+          "name": "slow",
+          "about": "the canary answers four times slower than stable"
+        },
+        {
+          "name": "crash-loop",
+          "about": "the canary's container exits 20 s after each start"
+        },
+        {
+          "name": "never-ready",
+          "about": "the canary's pods start but never pass their readiness probe"
+        },
+        {
+          "name": "image-missing",
+          "about": "new canary pods cannot pull their image"
+        },
+        {
+          "name": "config-missing",
+          "about": "the canary refers to a ConfigMap key that does not exist"
+        },
+        {
+          "name": "no-data",
+          "about": "the canary's metrics endpoint answers null"
+        },
+        {
+          "name": "flapping",
+          "about": "the canary fails for 40 s of every 3 minutes"
+        },
+        {
+          "name": "hpa-fights",
+          "about": "an autoscaler keeps changing the size of stable during the release"
+        },
+        {
+          "name": "oom",
+          "about": "the canary is killed for memory two to three minutes after each start"
+        },
+        {
+          "name": "late-errors",
+          "about": "the canary turns bad six minutes after its start"
+        },
+        {
+          "name": "quota",
+          "about": "the namespace's pod quota is full: new pods are refused"
+        },
+        {
+          "name": "low-traffic",
+          "about": "one request every five seconds: evidence is scarce"
+        }
+      ]
+    }
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_verb_shows_help() {
     let console = Console::new();
-    assert_snapshot!(console.shows("").await, @"");
+    assert_snapshot!(console.shows("").await, @r#"
+    $ canaryctl 
+    exit 2
+    --- stderr
+    Canary releases on Kubernetes, one careful step at a time
+
+    Usage: canaryctl [OPTIONS] <COMMAND>
+
+    Commands:
+      status    Show a release, or all releases of the namespace
+      set       Move the canary to a share of the traffic
+      monitor   Watch stable and canary side by side
+      rollback  Take the canary out of the traffic, from any state
+      promote   Make the canary's version the stable one
+      auto      Run the whole release, or the rest of one
+      approve   Let a step that waits for approval go on
+      check     Look for what would break a release
+      history   Show who released what, when and why
+      sandbox   Serve a simulated cluster for kubectl and this tool
+      generate  Print completions, man page or JSON Schema
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Common options:
+      -n, --namespace <NAME>          Namespace of the app
+          --context <NAME>            Context of the kubeconfig
+          --kubeconfig <FILE>         Path of the kubeconfig
+      -f, --file <FILE>               Configuration of the release (canary.yaml)
+      -o, --output <FORM>             Form of the answer [default: human] [possible values: human, json]
+      -q, --quiet                     Say only the answer
+      -v, --verbose...                Say every look and every wait
+          --timeout <TIME>            Longest time one request to the API server may take [default: 15s]
+          --color <WHEN>              Colour the output [default: auto] [possible values: auto, always,
+                                      never]
+          --sandbox[=<SCENARIO|DIR>]  Run on a simulated cluster: a scenario, or a folder of objects
+          --speed <N>                 Run simulated time this many times faster than the clock [default:
+                                      20]
+
+    Examples:
+      canaryctl auto payment-api --sandbox        a whole release, without a cluster
+      canaryctl auto payment-api --image IMAGE    the same on your cluster
+      canaryctl status payment-api                where it is
+      canaryctl rollback payment-api              out of the traffic, from any state
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn short_help() {
     let console = Console::new().columns(80);
-    assert_snapshot!(console.shows("-h").await, @"");
-    assert_snapshot!(console.shows("set -h").await, @"");
-    assert_snapshot!(console.shows("auto -h").await, @"");
+    assert_snapshot!(console.shows("-h").await, @r#"
+    $ canaryctl -h
+    exit 0
+    --- stdout
+    Canary releases on Kubernetes, one careful step at a time
+
+    Usage: canaryctl [OPTIONS] <COMMAND>
+
+    Commands:
+      status    Show a release, or all releases of the namespace
+      set       Move the canary to a share of the traffic
+      monitor   Watch stable and canary side by side
+      rollback  Take the canary out of the traffic, from any state
+      promote   Make the canary's version the stable one
+      auto      Run the whole release, or the rest of one
+      approve   Let a step that waits for approval go on
+      check     Look for what would break a release
+      history   Show who released what, when and why
+      sandbox   Serve a simulated cluster for kubectl and this tool
+      generate  Print completions, man page or JSON Schema
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Common options:
+      -n, --namespace <NAME>
+              Namespace of the app
+          --context <NAME>
+              Context of the kubeconfig
+          --kubeconfig <FILE>
+              Path of the kubeconfig
+      -f, --file <FILE>
+              Configuration of the release (canary.yaml)
+      -o, --output <FORM>
+              Form of the answer [default: human] [possible values: human, json]
+      -q, --quiet
+              Say only the answer
+      -v, --verbose...
+              Say every look and every wait
+          --timeout <TIME>
+              Longest time one request to the API server may take [default: 15s]
+          --color <WHEN>
+              Colour the output [default: auto] [possible values: auto, always,
+              never]
+          --sandbox[=<SCENARIO|DIR>]
+              Run on a simulated cluster: a scenario, or a folder of objects
+          --speed <N>
+              Run simulated time this many times faster than the clock [default: 20]
+
+    Examples:
+      canaryctl auto payment-api --sandbox        a whole release, without a cluster
+      canaryctl auto payment-api --image IMAGE    the same on your cluster
+      canaryctl status payment-api                where it is
+      canaryctl rollback payment-api              out of the traffic, from any state
+    "#);
+    assert_snapshot!(console.shows("set -h").await, @r#"
+    $ canaryctl set -h
+    exit 0
+    --- stdout
+    Move the canary to a share of the traffic
+
+    Usage: canaryctl set [OPTIONS] <APP> <WEIGHT>
+
+    Arguments:
+      <APP>     The app
+      <WEIGHT>  Share of the traffic: 25, 25%, 0.5%, +10, -5
+
+    Options:
+          --stable <NAME>   Name of the stable Deployment
+          --canary <NAME>   Name of the canary Deployment
+          --service <NAME>  Name of the Service of both
+          --router <NAME>   Name of the router, instead of the detected one
+          --dry-run         Ask the API server, change nothing
+          --no-journal      Keep no journal
+      -h, --help            Print help (see more with '--help')
+      -V, --version         Print version
+
+    Common options:
+      -n, --namespace <NAME>
+              Namespace of the app
+          --context <NAME>
+              Context of the kubeconfig
+          --kubeconfig <FILE>
+              Path of the kubeconfig
+      -f, --file <FILE>
+              Configuration of the release (canary.yaml)
+      -o, --output <FORM>
+              Form of the answer [default: human] [possible values: human, json]
+      -q, --quiet
+              Say only the answer
+      -v, --verbose...
+              Say every look and every wait
+          --timeout <TIME>
+              Longest time one request to the API server may take [default: 15s]
+          --color <WHEN>
+              Colour the output [default: auto] [possible values: auto, always,
+              never]
+          --sandbox[=<SCENARIO|DIR>]
+              Run on a simulated cluster: a scenario, or a folder of objects
+          --speed <N>
+              Run simulated time this many times faster than the clock [default: 20]
+
+    Examples:
+      canaryctl set payment-api 25
+      canaryctl set payment-api +10
+      canaryctl set payment-api 0.5% --dry-run
+    "#);
+    assert_snapshot!(console.shows("auto -h").await, @r#"
+    $ canaryctl auto -h
+    exit 0
+    --- stdout
+    Run the whole release, or the rest of one
+
+    Usage: canaryctl auto [OPTIONS] [APP]
+
+    Arguments:
+      [APP]  The app
+
+    Options:
+          --stable <NAME>   Name of the stable Deployment
+          --canary <NAME>   Name of the canary Deployment
+          --service <NAME>  Name of the Service of both
+          --router <NAME>   Name of the router, instead of the detected one
+      -h, --help            Print help (see more with '--help')
+      -V, --version         Print version
+
+    Plan:
+          --steps <LIST>
+              Steps, such as 5,25,50,100 or 10:5m,50:30m:approve
+          --hold <TIME>
+              Time at each step
+          --interval <TIME>
+              Time between two looks at the checks
+          --on-unknown <WHAT>
+              Without enough evidence: hold or rollback
+          --on-failure <WHAT>
+              When a check is unhealthy: rollback or hold
+          --on-interrupt <WHAT>
+              When told to end: rollback or hold
+          --strategy <HOW>
+              How to promote: template, image, swap or none
+          --image <[CONTAINER=]IMAGE>
+              Image to release; repeat it for several containers
+          --until <STATE>
+              Stop there with success: paused, promoted or step=N
+          --once
+              One evaluation and at most one change, for cron
+          --restart
+              Begin again: an unfinished run, or a version that was rolled back
+      -y, --yes
+              Do not ask
+          --dry-run
+              Ask the API server, change nothing
+
+    Common options:
+      -n, --namespace <NAME>
+              Namespace of the app
+          --context <NAME>
+              Context of the kubeconfig
+          --kubeconfig <FILE>
+              Path of the kubeconfig
+      -f, --file <FILE>
+              Configuration of the release (canary.yaml)
+      -o, --output <FORM>
+              Form of the answer [default: human] [possible values: human, json]
+      -q, --quiet
+              Say only the answer
+      -v, --verbose...
+              Say every look and every wait
+          --timeout <TIME>
+              Longest time one request to the API server may take [default: 15s]
+          --color <WHEN>
+              Colour the output [default: auto] [possible values: auto, always,
+              never]
+          --sandbox[=<SCENARIO|DIR>]
+              Run on a simulated cluster: a scenario, or a folder of objects
+          --speed <N>
+              Run simulated time this many times faster than the clock [default: 20]
+
+    Examples:
+      canaryctl auto payment-api --image registry.example/payment-api:2.0.0
+      canaryctl auto payment-api --steps 5,25,50,100 --hold 5m
+      canaryctl auto payment-api --once          (from cron)
+      canaryctl auto payment-api --sandbox=errors-at-25
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn help_of_the_plugin() {
     let console = Console::new().columns(80).called("kubectl-canary");
-    assert_snapshot!(console.shows("status --help").await, @"");
+    assert_snapshot!(console.shows("status --help").await, @r#"
+    $ kubectl-canary status --help
+    exit 0
+    --- stdout
+    Show a release, or all releases of the namespace
+
+    Usage: kubectl canary status [OPTIONS] [APP]
+
+    Arguments:
+      [APP]
+              The app
+
+    Options:
+          --stable <NAME>
+              Name of the stable Deployment
+
+          --canary <NAME>
+              Name of the canary Deployment
+
+          --service <NAME>
+              Name of the Service of both
+
+          --router <NAME>
+              Name of the router, instead of the detected one
+
+      -A, --all-namespaces
+              All namespaces
+
+          --quick
+              Ask no pods: only what the API server knows
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Common options:
+      -n, --namespace <NAME>
+              Namespace of the app
+
+          --context <NAME>
+              Context of the kubeconfig
+
+          --kubeconfig <FILE>
+              Path of the kubeconfig
+
+      -f, --file <FILE>
+              Configuration of the release (canary.yaml)
+
+      -o, --output <FORM>
+              Form of the answer
+
+              Possible values:
+              - human: For people
+              - json:  One JSON document, or one object per line for what takes time
+
+              [default: human]
+
+      -q, --quiet
+              Say only the answer
+
+      -v, --verbose...
+              Say every look and every wait
+
+          --timeout <TIME>
+              Longest time one request to the API server may take
+
+              [default: 15s]
+
+          --color <WHEN>
+              Colour the output
+
+              Possible values:
+              - auto:   On a terminal
+              - always: Also in pipes
+              - never:  Never
+
+              [default: auto]
+
+          --sandbox[=<SCENARIO|DIR>]
+              Run on a simulated cluster: a scenario, or a folder of objects
+
+          --speed <N>
+              Run simulated time this many times faster than the clock
+
+              [default: 20]
+
+    Examples:
+      kubectl canary status payment-api -n shop
+      kubectl canary status -A -o json
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn version() {
     let console = Console::new();
-    assert_snapshot!(console.shows("--version").await, @"");
+    assert_snapshot!(console.shows("--version").await, @r#"
+    $ canaryctl --version
+    exit 0
+    --- stdout
+    canaryctl 0.1.0
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,7 +462,33 @@ async fn generated_text_begins_as_it_should() {
         let head: Vec<&str> = ran.out.lines().take(4).collect();
         heads.push_str(&format!("== {what}\n{}\n", head.join("\n")));
     }
-    assert_snapshot!(heads, @"");
+    assert_snapshot!(heads, @r#"
+    == completions bash
+    _canaryctl() {
+        local i cur prev opts cmd
+        COMPREPLY=()
+        if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+    == completions zsh
+    #compdef canaryctl
+
+    autoload -U is-at-least
+
+    == completions fish
+    # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+    function __fish_canaryctl_global_optspecs
+        string join \n n/namespace= context= kubeconfig= f/file= o/output= q/quiet v/verbose timeout= color= sandbox= speed= h/help V/version
+    end
+    == man
+    .ie \n(.g .ds Aq \(aq
+    .el .ds Aq '
+    .TH canaryctl 1  "canaryctl 0.1.0" 
+    .SH NAME
+    == schema
+    {
+      "type": "object",
+      "additionalProperties": false,
+      "properties": {
+    "#);
 }
 
 #[tokio::test(start_paused = true)]

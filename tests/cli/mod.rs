@@ -22,6 +22,9 @@ use canaryctl::{
 };
 use tokio::sync::mpsc;
 
+/// The app of the built-in scenarios, and where it is.
+pub(crate) const RELEASE: &str = "payment-api -n canary-release";
+
 pub(crate) const NOW: &str = "2026-01-05T09:00:00Z";
 
 /// A console to type commands at: a real one's properties, without a process.

@@ -45,19 +45,72 @@ fn deny(console: &Console, verb: &str, group: &str, resource: &str) {
 #[tokio::test(start_paused = true)]
 async fn flags_that_are_not_there() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.refuses("set payment-api -n canary-release 25 --wieght 3").await, @"");
-    assert_snapshot!(console.refuses("stauts").await, @"");
-    assert_snapshot!(console.refuses("status --output yaml").await, @"");
-    assert_snapshot!(console.refuses("set payment-api").await, @"");
-    assert_snapshot!(console.refuses("rollback").await, @"");
-    assert_snapshot!(console.refuses("auto --until never payment-api").await, @"");
-    assert_snapshot!(console.refuses("generate completions tcsh").await, @"");
+    assert_snapshot!(console.refuses("set payment-api -n canary-release 25 --wieght 3").await, @r#"
+    $ canaryctl set payment-api -n canary-release 25 --wieght 3
+    exit 2
+    --- stderr
+    error: unexpected argument '--wieght'
+    hint: a similar argument exists: '--quiet'
+    hint: usage: canaryctl set --namespace <NAME> --quiet <APP> <WEIGHT>
+    "#);
+    assert_snapshot!(console.refuses("stauts").await, @r#"
+    $ canaryctl stauts
+    exit 2
+    --- stderr
+    error: unrecognized subcommand 'stauts'
+    hint: a similar subcommand exists: 'status'
+    hint: usage: canaryctl [OPTIONS] <COMMAND>
+    "#);
+    assert_snapshot!(console.refuses("status --output yaml").await, @r#"
+    $ canaryctl status --output yaml
+    exit 2
+    --- stderr
+    error: invalid value 'yaml' for '--output <FORM>'
+    hint: possible values: human, json
+    hint: `canaryctl --help` shows what there is
+    "#);
+    assert_snapshot!(console.refuses("set payment-api").await, @r#"
+    $ canaryctl set payment-api
+    exit 2
+    --- stderr
+    error: the following required arguments were not provided: <WEIGHT>
+    hint: usage: canaryctl set <APP> <WEIGHT>
+    "#);
+    assert_snapshot!(console.refuses("rollback").await, @r#"
+    $ canaryctl rollback
+    exit 2
+    --- stderr
+    error: no app is named
+    hint: name it on the command line, or in a file passed with -f
+    "#);
+    assert_snapshot!(console.refuses("auto --until never payment-api").await, @r#"
+    $ canaryctl auto --until never payment-api
+    exit 2
+    --- stderr
+    error: invalid value 'never' for '--until <STATE>': 'never' is none of paused, promoted, step=N
+    hint: `canaryctl --help` shows what there is
+    "#);
+    assert_snapshot!(console.refuses("generate completions tcsh").await, @r#"
+    $ canaryctl generate completions tcsh
+    exit 2
+    --- stderr
+    error: invalid value 'tcsh' for '<SHELL>'
+    hint: possible values: bash, elvish, fish, powershell, zsh
+    hint: a similar value exists: 'zsh'
+    hint: `canaryctl --help` shows what there is
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn weights_that_are_none() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.refuses("set payment-api -n canary-release 101").await, @"");
+    assert_snapshot!(console.refuses("set payment-api -n canary-release 101").await, @r#"
+    $ canaryctl set payment-api -n canary-release 101
+    exit 2
+    --- stderr
+    error: invalid value '101' for '<WEIGHT>': '101' is not a weight: must be from 0 to 100
+    hint: `canaryctl --help` shows what there is
+    "#);
     assert_snapshot!(console.refuses("set payment-api -n canary-release -1").await, @"");
     assert_snapshot!(console.refuses("set payment-api -n canary-release abc").await, @"");
     assert_snapshot!(console.refuses("set payment-api -n canary-release +200").await, @"");
@@ -67,29 +120,107 @@ async fn weights_that_are_none() {
 #[tokio::test(start_paused = true)]
 async fn steps_that_are_none() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps=").await, @"");
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 50,25").await, @"");
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 10,10").await, @"");
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 10,200").await, @"");
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --until step=9").await, @"");
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --hold soon").await, @"");
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps=").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --steps=
+    exit 2
+    --- stderr
+    error: invalid value '' for '--steps <LIST>': the list of steps is empty
+    hint: `canaryctl --help` shows what there is
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 50,25").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --steps 50,25
+    exit 2
+    --- stderr
+    error: invalid value '50,25' for '--steps <LIST>': steps must rise: 25% comes after 50%
+    hint: `canaryctl --help` shows what there is
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 10,10").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --steps 10,10
+    exit 2
+    --- stderr
+    error: invalid value '10,10' for '--steps <LIST>': steps must rise: 10% comes after 10%
+    hint: `canaryctl --help` shows what there is
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 10,200").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --steps 10,200
+    exit 2
+    --- stderr
+    error: invalid value '10,200' for '--steps <LIST>': '200' is not a weight: must be from 0 to 100
+    hint: `canaryctl --help` shows what there is
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --until step=9").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --until step=9
+    exit 2
+    --- stderr
+    error: --until step=9: the plan has 5 steps
+    hint: count the steps from 1
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --hold soon").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --hold soon
+    exit 2
+    --- stderr
+    error: invalid value 'soon' for '--hold <TIME>': 'soon' is not a duration: write a number with a unit, such as 30s, 5m or 1h30m
+    hint: `canaryctl --help` shows what there is
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn objects_that_are_not_there() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.refuses("status checkout -n canary-release").await, @"");
-    assert_snapshot!(console.refuses("set payment-api 25 -n nowhere").await, @"");
-    assert_snapshot!(console.refuses("rollback payment-api -n canary-release --canary nothing --stable nothing").await, @"");
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --router istoi").await, @"");
-    assert_snapshot!(console.refuses("approve payment-api -n canary-release").await, @"");
-    assert_snapshot!(console.refuses("status payment-api -A").await, @"");
+    assert_snapshot!(console.refuses("status checkout -n canary-release").await, @r#"
+    $ canaryctl status checkout -n canary-release
+    exit 2
+    --- stderr
+    error: no Deployment of app 'checkout' in namespace canary-release
+    hint: Deployments there are: payment-api-canary, payment-api-stable; or name them with --stable and --canary
+    "#);
+    assert_snapshot!(console.refuses("set payment-api 25 -n nowhere").await, @r#"
+    $ canaryctl set payment-api 25 -n nowhere
+    exit 2
+    --- stderr
+    error: no Deployment of app 'payment-api' in namespace nowhere
+    hint: the namespace has no Deployments; check --namespace and --context
+    "#);
+    assert_snapshot!(console.refuses("rollback payment-api -n canary-release --canary nothing --stable nothing").await, @r#"
+    $ canaryctl rollback payment-api -n canary-release --canary nothing --stable nothing
+    exit 2
+    --- stderr
+    error: stable and canary are both 'nothing'
+    hint: they must be two Deployments
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --router istoi").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --router istoi
+    exit 2
+    --- stderr
+    error: no router 'istoi'; there are: replicas
+    hint: leave --router out to have it detected
+    "#);
+    assert_snapshot!(console.refuses("approve payment-api -n canary-release").await, @r#"
+    $ canaryctl approve payment-api -n canary-release
+    exit 1
+    --- stderr
+    error: cannot approve release canary-release/payment-api: no step waits for approval
+    hint: is this really a Kubernetes API server?
+    "#);
+    assert_snapshot!(console.refuses("status payment-api -A").await, @r#"
+    $ canaryctl status payment-api -A
+    exit 2
+    --- stderr
+    error: -A shows all releases, not one app
+    hint: leave out the app, or -A
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn images_that_are_none() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --image=").await, @"");
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --image=").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --image=
+    exit 2
+    --- stderr
+    error: invalid value '' for '--image <[CONTAINER=]IMAGE>': '' is not [CONTAINER=]IMAGE
+    hint: `canaryctl --help` shows what there is
+    "#);
     assert_snapshot!(console.refuses("auto payment-api -n canary-release --image nginx=image=:x").await, @"");
     assert_snapshot!(console.refuses("auto payment-api -n canary-release --image other=registry/x:1").await, @"");
 }
@@ -97,22 +228,58 @@ async fn images_that_are_none() {
 #[tokio::test(start_paused = true)]
 async fn sandboxes_that_are_none() {
     let console = Console::new();
-    assert_snapshot!(console.refuses("status payment-api --sandbox=helthy").await, @"");
-    assert_snapshot!(console.refuses("status payment-api --sandbox=/nowhere/at/all").await, @"");
-    assert_snapshot!(console.refuses("sandbox helthy").await, @"");
+    assert_snapshot!(console.refuses("status payment-api --sandbox=helthy").await, @r#"
+    $ canaryctl status payment-api --sandbox=helthy
+    exit 2
+    --- stderr
+    error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
+    "#);
+    assert_snapshot!(console.refuses("status payment-api --sandbox=/nowhere/at/all").await, @r#"
+    $ canaryctl status payment-api --sandbox=/nowhere/at/all
+    exit 2
+    --- stderr
+    error: sandbox: no scenario is called "/nowhere/at/all"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
+    "#);
+    assert_snapshot!(console.refuses("sandbox helthy").await, @r#"
+    $ canaryctl sandbox helthy
+    exit 2
+    --- stderr
+    error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn variables_that_are_wrong() {
     let console = Console::on("healthy").await.var("CANARYCTL_HOLD", "soon");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @"");
+    assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @r#"
+    $ canaryctl set payment-api -n canary-release 25
+    exit 2
+    --- stderr
+    error: CANARYCTL_HOLD: 'soon' is not a duration: write a number with a unit, such as 30s, 5m or 1h30m
+    hint: CANARYCTL_HOLD: time at each step, such as 5m
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_app_at_all() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.refuses("promote -n canary-release").await, @"");
-    assert_snapshot!(console.refuses("history -n canary-release").await, @"");
+    assert_snapshot!(console.refuses("promote -n canary-release").await, @r#"
+    $ canaryctl promote -n canary-release
+    exit 2
+    --- stderr
+    error: no app is named
+    hint: name it on the command line, or in a file passed with -f
+    "#);
+    assert_snapshot!(console.refuses("history -n canary-release").await, @r#"
+    $ canaryctl history -n canary-release
+    exit 2
+    --- stderr
+    error: no app is named
+    hint: name it on the command line, or in a file passed with -f
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +317,13 @@ async fn configurations_that_are_wrong() {
 async fn a_missing_right_is_named() {
     let console = Console::on("healthy").await;
     deny(&console, "list", "apps", "deployments");
-    assert_snapshot!(console.refuses("status payment-api -n canary-release").await, @"");
+    assert_snapshot!(console.refuses("status payment-api -n canary-release").await, @r#"
+    $ canaryctl status payment-api -n canary-release
+    exit 1
+    --- stderr
+    error: cannot read Deployments of namespace canary-release: deployments.apps is forbidden: User "ana" cannot list resource "deployments" in API group "apps" in the namespace "canary-release"
+    hint: ask for the missing right; `canaryctl check APP` lists what each verb needs
+    "#);
     deny(&console, "patch", "apps", "deployments/scale");
     assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @"");
     deny(&console, "*", "", "configmaps");
@@ -165,7 +338,13 @@ async fn a_folder_without_objects_is_no_sandbox() {
     let console = Console::new();
     let line = format!("status payment-api --sandbox={}", folder.root());
     let text = console.refuses(&line).await.replace(folder.root(), "DIR");
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r#"
+    $ canaryctl status payment-api --sandbox=DIR
+    exit 2
+    --- stderr
+    error: no Deployment of app 'payment-api' in namespace default
+    hint: the namespace has no Deployments; check --namespace and --context
+    "#);
 }
 
 #[tokio::test(start_paused = true)]

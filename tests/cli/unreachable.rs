@@ -35,7 +35,13 @@ async fn said(name: &str, config: Option<&str>, flags: &str) -> String {
 #[tokio::test]
 async fn an_api_server_that_is_not_there() {
     let config = kubeconfig("http://127.0.0.1:1", &json!({}));
-    assert_snapshot!(said("refused", Some(&config), "").await, @"");
+    assert_snapshot!(said("refused", Some(&config), "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 1
+    --- stderr
+    error: cannot read Deployments of namespace default: Connection refused (os error 111)
+    hint: check the server address in the kubeconfig, the VPN and `kubectl version`
+    "#);
 }
 
 #[tokio::test]
@@ -43,7 +49,13 @@ async fn an_api_server_that_is_silent() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     let config = kubeconfig(&server, &json!({}));
-    assert_snapshot!(said("silent", Some(&config), "").await, @"");
+    assert_snapshot!(said("silent", Some(&config), "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 1
+    --- stderr
+    error: cannot read Deployments of namespace default: no answer within 1s
+    hint: check the server address in the kubeconfig, the VPN and `kubectl version`
+    "#);
 }
 
 #[tokio::test]
@@ -56,17 +68,35 @@ async fn a_name_that_does_not_resolve() {
 #[tokio::test]
 async fn a_context_that_is_not_there() {
     let config = kubeconfig("http://127.0.0.1:1", &json!({}));
-    assert_snapshot!(said("context", Some(&config), "--context prod").await, @"");
+    assert_snapshot!(said("context", Some(&config), "--context prod").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s --context prod
+    exit 2
+    --- stderr
+    error: no context 'prod' in the kubeconfig; there are: dev
+    hint: name one of them with --context
+    "#);
 }
 
 #[tokio::test]
 async fn a_kubeconfig_that_is_not_there() {
-    assert_snapshot!(said("missing", None, "").await, @"");
+    assert_snapshot!(said("missing", None, "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 2
+    --- stderr
+    error: kubeconfig: failed to read kubeconfig from '"DIR/config"': No such file or directory (os error 2)
+    hint: check the file with `kubectl config view`
+    "#);
 }
 
 #[tokio::test]
 async fn a_kubeconfig_that_is_none() {
-    assert_snapshot!(said("broken", Some("apiVersion: [v1\n"), "").await, @"");
+    assert_snapshot!(said("broken", Some("apiVersion: [v1\n"), "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 2
+    --- stderr
+    error: kubeconfig: failed to parse kubeconfig YAML: error: line 1 column 13: expected string scalar\n --> <input>:1:13\n  |\n1 | apiVersion: [v1\n  |             ^ expected string scalar
+    hint: check the file with `kubectl config view`
+    "#);
 }
 
 #[tokio::test]
@@ -76,10 +106,22 @@ async fn a_credential_plugin_that_fails() {
             "args": args, "interactiveMode": "Never"}})
     };
     let missing = kubeconfig("http://127.0.0.1:1", &exec("no-such-plugin", &[]));
-    assert_snapshot!(said("plugin", Some(&missing), "").await, @"");
+    assert_snapshot!(said("plugin", Some(&missing), "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 1
+    --- stderr
+    error: credential plugin no-such-plugin: No such file or directory (os error 2)
+    hint: run the plugin by hand, or log in again
+    "#);
     let failing = exec("sh", &["-c", "echo you are not logged in >&2; exit 1"]);
     let failing = kubeconfig("http://127.0.0.1:1", &failing);
-    assert_snapshot!(said("login", Some(&failing), "").await, @"");
+    assert_snapshot!(said("login", Some(&failing), "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 1
+    --- stderr
+    error: credential plugin sh: exit status: 1 you are not logged in
+    hint: run the plugin by hand, or log in again
+    "#);
 }
 
 #[tokio::test]
