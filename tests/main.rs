@@ -2,6 +2,7 @@
 
 mod crash;
 mod decide;
+mod incidents;
 mod releases;
 mod safety;
 mod support;
