@@ -5,6 +5,7 @@ mod crash;
 mod decide;
 mod documents;
 mod examples;
+mod incidents;
 mod layering;
 mod preflight;
 mod releases;

@@ -638,7 +638,8 @@ impl Round<'_> {
         self.release.cause = Some(cause);
         self.release.reason = Some(reason);
         let stable = self.seen.stable.as_ref();
-        let touched = stable.is_some_and(|s| s.revision != self.release.origin.stable_revision);
+        // A stable that is not there now may be half-updated when it is back.
+        let touched = stable.is_none_or(|s| s.revision != self.release.origin.stable_revision);
         let promoting = self.release.phase >= Phase::PromoteTemplate;
         let abandoned = self.release.ending == Some(Outcome::Incomplete);
         if abandoned || (promoting && touched) {

@@ -35,6 +35,9 @@ pub const API_PATIENCE: Duration = Duration::from_secs(300);
 /// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Pause between two changes of the same kind, whatever happens meanwhile.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Longest time a Kubernetes Event may take: it is a courtesy.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -238,7 +241,6 @@ impl Engine {
         self.steer_load(&sides, &seen);
         let next = match action {
             Action::Wait { until, what } => {
-                self.acted = None;
                 self.say_waiting(&what, self.saved.release.since);
                 Ok(Next::Wait {
                     until,
@@ -247,7 +249,14 @@ impl Engine {
             }
             Action::Look => Ok(Next::Again),
             Action::Stop(outcome, text) => self.stop(outcome, text, false).await.map(Next::End),
-            action => self.carry_out(action, &sides, &seen).await,
+            Action::CreateCanary
+            | Action::SetImages
+            | Action::Shift(_)
+            | Action::Scale(..)
+            | Action::UpdateStable
+            | Action::RestoreStable
+            | Action::DeleteCanary
+            | Action::Unpin => self.carry_out(action, &sides, &seen).await,
         };
         // The trail on the Deployment comes when there is time: nothing delays moving traffic.
         self.unaudited.extend(events);
@@ -271,6 +280,9 @@ impl Engine {
         self.acted = this;
         if acted && !again {
             return Ok(Next::Acted);
+        }
+        if again && acted {
+            self.cluster.clock().sleep(AGAIN).await;
         }
         if !acted {
             let what = seen.split.waits_for.clone().unwrap_or_default();

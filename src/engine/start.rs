@@ -576,13 +576,14 @@ pub fn containers(
                 );
                 return Err(refused(text, "give --image CONTAINER=IMAGE"));
             }
-            None => match there.keys().collect::<Vec<_>>().as_slice() {
-                [only] => (*only).clone(),
-                _ => {
+            None => {
+                let mut all = there.keys();
+                let (Some(only), None) = (all.next(), all.next()) else {
                     let text = format!("{} has several containers: {names}", pattern.name());
                     return Err(refused(text, "say which: --image CONTAINER=IMAGE"));
-                }
-            },
+                };
+                only.clone()
+            }
         };
         images.insert(container, order.image.clone());
     }

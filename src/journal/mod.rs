@@ -230,9 +230,23 @@ impl Journal {
                 since: other.since,
             });
         }
-        saved.release.holder = Some(holder);
-        self.put(&mut saved).await?;
-        Ok(saved)
+        saved.release.holder = Some(holder.clone());
+        let mut attempt = 1;
+        loop {
+            match self.put(&mut saved).await {
+                // The driver before saved between our reading and our taking: it does so all the
+                // time, and must not keep a rollback out by it.
+                Err(JournalError::Lost(_)) if force && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    if let Some(there) = self.load().await? {
+                        saved = there;
+                        saved.release.holder = Some(holder.clone());
+                    }
+                }
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(saved),
+            }
+        }
     }
 
     /// Saves the record; fails when somebody else saved since.

@@ -142,19 +142,42 @@ impl Router for ByPods {
         let autoscalers = self.autoscalers().await?;
         let pinned = autoscalers.iter().filter(|hpa| is_pinned(hpa));
         let pinned = pinned.map(ResourceExt::name_any).collect();
-        Ok(split(
+        let mut split = split(
             wanted,
             self.target.total,
             scene.stable,
             scene.canary,
             pinned,
-        ))
+        );
+        // The numbers last only when whoever else sets them is held at them.
+        if let Some(loose) = self.loose(wanted, &autoscalers)
+            && split.settled
+        {
+            split.settled = false;
+            split.waits_for = Some(loose);
+        }
+        Ok(split)
     }
 
     async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError> {
         let mut done = Vec::new();
         let autoscalers = self.autoscalers().await?;
-        for (track, replicas) in next(to, self.target.total, scene.stable, scene.canary) {
+        let changes = next(to, self.target.total, scene.stable, scene.canary);
+        // An autoscaler of a side whose number is right already is held, too, before it has its say.
+        for track in [Track::Stable, Track::Canary] {
+            let unchanged = changes.iter().all(|(changed, _)| *changed != track);
+            let Some(live) = scene.sides.live(track).filter(|_| unchanged) else {
+                continue;
+            };
+            let (name, replicas) = (live.name(), live.replicas());
+            let hpa = autoscalers.iter().find(|hpa| scales(hpa, &name));
+            if let Some(hpa) = hpa.filter(|_| replicas > 0)
+                && self.hold(hpa, replicas).await?
+            {
+                done.push(format!("pin {} at {replicas}", hpa.name_any()));
+            }
+        }
+        for (track, replicas) in changes {
             let Some(live) = scene.sides.live(track) else {
                 continue;
             };
@@ -179,7 +202,7 @@ impl Router for ByPods {
         }
         let autoscalers = self.autoscalers().await?;
         match autoscalers.iter().find(|hpa| scales(hpa, deployment)) {
-            Some(hpa) => self.hold(hpa, replicas).await,
+            Some(hpa) => self.hold(hpa, replicas).await.map(drop),
             None => Ok(()),
         }
     }
@@ -216,21 +239,43 @@ impl ByPods {
         Ok(ours.collect())
     }
 
-    /// Holds an autoscaler at `replicas`, and notes on it what it was.
-    async fn hold(&self, hpa: &HorizontalPodAutoscaler, replicas: u32) -> Result<(), TrafficError> {
-        let spec = hpa.spec.as_ref();
-        let min = spec.and_then(|s| s.min_replicas).unwrap_or(1);
-        let max = spec.map_or(1, |s| s.max_replicas);
+    /// Returns the autoscaler that may still move a side away from its number at `wanted`.
+    fn loose(&self, wanted: Percent, autoscalers: &[HorizontalPodAutoscaler]) -> Option<String> {
+        // At 0 % the release is about to let go of what it pinned.
+        if wanted == Percent::ZERO {
+            return None;
+        }
+        let (stable, canary) = pods_at(wanted, self.target.total);
+        let sides = [(&self.target.stable, stable), (&self.target.canary, canary)];
+        sides.into_iter().find_map(|(name, goal)| {
+            let hpa = autoscalers.iter().find(|hpa| scales(hpa, name))?;
+            let held = is_pinned(hpa) && bounds(hpa) == (i64::from(goal), i64::from(goal));
+            let what = format!(
+                "HorizontalPodAutoscaler {} to be held at {goal}",
+                hpa.name_any()
+            );
+            (goal > 0 && !held).then_some(what)
+        })
+    }
+
+    /// Holds an autoscaler at `replicas`, and notes on it what it was; returns whether it was not.
+    async fn hold(
+        &self,
+        hpa: &HorizontalPodAutoscaler,
+        replicas: u32,
+    ) -> Result<bool, TrafficError> {
+        let (min, max) = bounds(hpa);
         let before = match hpa.annotations().get(PINNED) {
             Some(noted) => noted.clone(),
             None => json!({"minReplicas": min, "maxReplicas": max}).to_string(),
         };
         let pinned = i64::from(replicas);
-        if is_pinned(hpa) && i64::from(min) == pinned && i64::from(max) == pinned {
-            return Ok(());
+        if is_pinned(hpa) && (min, max) == (pinned, pinned) {
+            return Ok(false);
         }
         let spec = json!({"minReplicas": replicas, "maxReplicas": replicas});
-        self.patch(hpa, &json!(before), &spec).await
+        self.patch(hpa, &json!(before), &spec).await?;
+        Ok(true)
     }
 
     async fn patch(
@@ -260,6 +305,14 @@ impl ByPods {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Returns the smallest and largest size an autoscaler may set.
+fn bounds(hpa: &HorizontalPodAutoscaler) -> (i64, i64) {
+    let spec = hpa.spec.as_ref();
+    let min = spec.and_then(|s| s.min_replicas).unwrap_or(1);
+    let max = spec.map_or(1, |s| s.max_replicas);
+    (min.into(), max.into())
 }
 
 fn is_pinned(hpa: &HorizontalPodAutoscaler) -> bool {

@@ -35,7 +35,7 @@ use canaryctl::{
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub(crate) const NAMESPACE: &str = "canary-release";
 pub(crate) const APP: &str = "payment-api";
@@ -46,7 +46,7 @@ pub(crate) const CANARY: &str = "payment-api-canary";
 pub(crate) const TOTAL: u32 = 10;
 
 /// Virtual time after which a run counts as endless.
-const ENDLESS: Duration = Duration::from_secs(12 * 3600);
+const ENDLESS: Duration = Duration::from_secs(4 * 3600);
 
 /// A simulated cluster and a connection to it.
 pub(crate) struct Bench {
@@ -54,6 +54,7 @@ pub(crate) struct Bench {
     pub(crate) clock: Clock,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
     pub(crate) requests: watch::Sender<Option<Request>>,
+    news: Arc<Notify>,
     /// The store's version when everything was ready.
     pub(crate) from: u64,
 }
@@ -98,6 +99,7 @@ impl Bench {
             clock,
             events: Arc::default(),
             requests: watch::Sender::new(None),
+            news: Arc::default(),
             from,
         }
     }
@@ -152,7 +154,7 @@ impl Bench {
             Some("payment-api-service"),
         )
         .unwrap();
-        let events = self.events.clone();
+        let (events, news) = (self.events.clone(), self.news.clone());
         let order = Order {
             app: APP.into(),
             names,
@@ -164,7 +166,10 @@ impl Bench {
             intent: sitting.intent.clone(),
             who: format!("{}@host", sitting.holder),
             holder: sitting.holder.clone(),
-            sink: Box::new(move |event| events.lock().unwrap().push(event.clone())),
+            sink: Box::new(move |event| {
+                events.lock().unwrap().push(event.clone());
+                news.notify_one();
+            }),
             journal: sitting.journal,
         };
         begin(&sitting.cluster, order).await
@@ -218,9 +223,10 @@ impl Bench {
         self.clock.sleep(Duration::from_secs(seconds)).await;
     }
 
-    /// Waits, beside a run, until it has told something, and a moment longer.
+    /// Waits, beside a run, until it has told something.
     pub(crate) async fn until(&self, happened: impl Fn(&EventKind) -> bool) {
         loop {
+            let news = self.news.notified();
             let found = self
                 .events
                 .lock()
@@ -230,7 +236,8 @@ impl Bench {
             if found {
                 return;
             }
-            self.clock.sleep(Duration::from_millis(250)).await;
+            let came = self.clock.timeout(ENDLESS, news).await;
+            assert!(came.is_ok(), "it never came:\n{}", self.told());
         }
     }
 
