@@ -134,6 +134,7 @@ pub struct Engine {
     /// No Kubernetes Events are tried until then.
     audit_off: Option<Timestamp>,
     unaudited: Vec<Event>,
+    untold: Vec<Event>,
     canary_uid: Option<String>,
     holder: String,
     who: String,
@@ -158,7 +159,7 @@ impl Engine {
         let mut trouble_since: Option<Timestamp> = None;
         loop {
             let request = *drive.requests.borrow_and_update();
-            match self.round(&drive, request).await {
+            match Box::pin(self.round(&drive, request)).await {
                 Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
                     trouble_since = None;
@@ -221,7 +222,10 @@ impl Engine {
             self.record(event);
         }
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
+        // Told only when it is recorded, and not forgotten when recording takes another try.
+        self.untold.extend(events);
         self.save(acts).await?;
+        let events = std::mem::take(&mut self.untold);
         for event in &events {
             (self.sink)(event);
         }
