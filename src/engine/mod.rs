@@ -240,7 +240,14 @@ impl Engine {
             }
             Action::Look => Ok(Next::Again),
             Action::Stop(outcome, text) => self.stop(outcome, text, false).await.map(Next::End),
-            action => self.carry_out(action, &sides, &seen).await,
+            action @ (Action::CreateCanary
+            | Action::SetImages
+            | Action::Shift(_)
+            | Action::Scale(..)
+            | Action::UpdateStable
+            | Action::RestoreStable
+            | Action::DeleteCanary
+            | Action::Unpin) => self.carry_out(action, &sides, &seen).await,
         };
         // The trail on the Deployment comes when there is time: nothing delays moving traffic.
         self.unaudited.extend(events);
