@@ -243,7 +243,13 @@ fn all(scenario: &str, kills: Vec<(Kill, Heir)>, check: fn(&Bench, &Release)) {
 /// Kills after every writing call was carried out, before every fourth of them was sent, and at
 /// some of the reading ones, which are many and change nothing.
 fn calls(log: &[String]) -> Vec<(Kill, Heir)> {
-    let heir = |n: u64| if n % 2 == 0 { Heir::Same } else { Heir::Other };
+    let heir = |n: u64| {
+        if n.is_multiple_of(2) {
+            Heir::Same
+        } else {
+            Heir::Other
+        }
+    };
     let (reads, writes): (Vec<u64>, Vec<u64>) =
         (0..log.len() as u64).partition(|n| log[usize::try_from(*n).unwrap()].contains(" GET "));
     let after = writes.iter().map(|n| (*n, Fault::CrashAfter));
@@ -285,7 +291,13 @@ fn a_kill_between_two_events_changes_nothing() {
         ("errors-at-25", rolled_back),
     ] {
         let (_, events) = clean(scenario, check);
-        let heir = |n: usize| if n % 2 == 0 { Heir::Other } else { Heir::Same };
+        let heir = |n: usize| {
+            if n.is_multiple_of(2) {
+                Heir::Other
+            } else {
+                Heir::Same
+            }
+        };
         let kills: BTreeSet<usize> = (1..=events).step_by(4).collect();
         let kills = kills
             .into_iter()

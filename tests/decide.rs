@@ -658,3 +658,58 @@ proptest! {
         }
     }
 }
+
+/// A router by weight: pods are not the traffic.
+fn by_weight(mut seen: Observation) -> Observation {
+    seen.grain = Grain::Weight(Percent::whole(1));
+    seen
+}
+
+#[test]
+fn behind_a_router_by_weight_stable_returns_to_its_recorded_size() {
+    let plan = Plan {
+        steps: Vec::new(),
+        checks: Vec::new(),
+        load: None,
+        interval: Duration::from_secs(10),
+        on_unknown: OnTrouble::Hold,
+        on_failure: OnTrouble::Rollback,
+        on_interrupt: OnTrouble::Rollback,
+        promote: Promotion {
+            strategy: Way::Template,
+            canary: Cleanup::ScaleDown,
+            auto: true,
+        },
+        drain: Duration::from_secs(30),
+        ready_timeout: Duration::from_secs(60),
+        promote_timeout: Duration::from_secs(60),
+    };
+    let mut release = release(plan);
+    release.origin.stable_replicas = 6;
+    release.origin.canary_replicas = Some(4);
+    release.phase = Phase::RollingBack;
+    release.ending = Some(Outcome::RolledBack);
+    release.target = Percent::ZERO;
+    let mut world = World::new();
+    (world.stable.1, world.canary) = (2, Some(4));
+    let seen = by_weight(world.observe(&release, Verdict::Healthy, None));
+    let decision = decide(&release, &seen);
+    assert_eq!(decision.action, Action::Scale(Track::Stable, 6));
+    // Traffic first, then the drain, and only then the pods.
+    world.stable.1 = 6;
+    let mut seen = by_weight(world.observe(&release, Verdict::Healthy, None));
+    assert_eq!(decide(&release, &seen).action, Action::Shift(Percent::ZERO));
+    (seen.split.matches, seen.split.settled) = (true, true);
+    let decision = decide(&release, &seen);
+    assert_eq!(decision.release.phase, Phase::Draining);
+    assert!(
+        matches!(decision.action, Action::Wait { .. }),
+        "{:?}",
+        decision.action
+    );
+    release = decision.release;
+    seen.now = later(seen.now, 31);
+    let decision = decide(&release, &seen);
+    // The canary had four pods before, and keeps them.
+    assert_eq!(decision.release.phase, Phase::Ended);
+}

@@ -6,11 +6,15 @@ use canaryctl::{
     domain::{
         decide::{Goal, Request},
         event::EventKind,
-        plan::{Cleanup, OnTrouble, Plan, Strategy},
+        plan::{Cleanup, Load, LoadRequest, OnTrouble, Plan, Strategy},
         release::{Cause, Outcome, Phase},
     },
     engine::{EngineError, start::Begun, start::Intent},
-    sim::scenario::Scenario,
+    journal::JournalError,
+    sim::{
+        fault::{self, Fault},
+        scenario::Scenario,
+    },
 };
 use serde_json::{Value, json};
 
@@ -574,4 +578,106 @@ async fn a_hold_request_leaves_the_split() {
     sitting.goal = Goal::End;
     bench.requests.send_replace(None);
     assert_eq!(bench.run(sitting).await.unwrap().outcome, Outcome::Promoted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_brings_the_evidence_that_the_night_does_not() {
+    let bench = Bench::new("low-traffic");
+    let body =
+        json!({"amount": 10, "merchant": "shop", "cardNumber": "4111111111111111"}).to_string();
+    let order = Plan {
+        load: Some(Load {
+            rate: 5.0,
+            requests: vec![LoadRequest {
+                method: "POST".into(),
+                path: "/api/payments".into(),
+                body: Some((body, "application/json".into())),
+            }],
+        }),
+        ..checked(&[50], 60)
+    };
+    bench.ends(auto(), order, Outcome::Promoted).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_run_is_taken_over_and_the_old_driver_does_not_come_back() {
+    let bench = Bench::new("healthy");
+    // The first driver loses the API server for three minutes, and finds another one at work.
+    let began = bench.clock.now();
+    let clock = bench.clock.clone();
+    let faults = fault::Plan::new(bench.clock.clone(), move |_| {
+        let age = clock.now().duration_since(began).as_secs();
+        if (30..210).contains(&age) {
+            Fault::RequestLost
+        } else {
+            Fault::None
+        }
+    });
+    let mut first = bench.sitting(auto(), plan(&[10, 50], 120));
+    first.cluster = bench.faulty(&faults);
+    let second = async {
+        bench.wait(150).await;
+        let mut sitting = bench.sitting(auto(), plan(&[10, 50], 120));
+        sitting.holder = "holder-2".into();
+        bench.run(sitting).await
+    };
+    let (first, second) = tokio::join!(bench.run(first), second);
+    assert!(
+        matches!(first, Err(EngineError::Journal(JournalError::Lost(_)))),
+        "{first:?}"
+    );
+    assert_eq!(second.unwrap().outcome, Outcome::Promoted);
+    assert!(bench.least_ready() >= TOTAL as usize);
+    assert_eq!(
+        (bench.image(STABLE).as_str(), bench.replicas(STABLE)),
+        (NEW, TOTAL)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_lost_in_mid_run_does_not_end_in_a_promotion_of_the_unproven() {
+    let bench = Bench::edited(
+        "healthy",
+        &[(
+            "seed: 7",
+            "seed: 7\nfaults: [{at: 100s, do: {node-lost: {node: node-1}}}]",
+        )],
+    );
+    let end = bench.drive(auto(), plan(&[10, 50], 120)).await.unwrap();
+    match end.outcome {
+        Outcome::Promoted => assert_eq!(bench.image(STABLE), NEW),
+        Outcome::RolledBack | Outcome::Paused => assert_eq!(bench.image(STABLE), OLD),
+        other => panic!("{other:?}: {}\n{}", end.text, bench.told()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hand_that_deletes_the_journal_does_not_stop_the_run() {
+    let bench = Bench::new("healthy");
+    let meddler = async {
+        bench.until_step(1).await;
+        bench.delete("configmaps", "canaryctl-payment-api");
+    };
+    let (end, ()) = tokio::join!(bench.drive(auto(), plan(&[10, 50], 60)), meddler);
+    assert_eq!(end.unwrap().outcome, Outcome::Promoted);
+    assert_eq!(bench.record().await.ending, Some(Outcome::Promoted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stable_that_is_deleted_is_a_conflict_in_every_direction() {
+    let bench = Bench::new("healthy");
+    let meddler = async {
+        bench.until_step(2).await;
+        bench.delete("deployments", STABLE);
+    };
+    let (end, ()) = tokio::join!(bench.drive(auto(), plan(&[10, 50], 60)), meddler);
+    let end = end.unwrap();
+    assert_eq!(end.outcome, Outcome::Conflict);
+    assert!(
+        end.text.contains("payment-api-stable is gone"),
+        "{}",
+        end.text
+    );
+    // The canary keeps what it has: it is all there is.
+    assert_eq!(bench.replicas(CANARY), 5);
 }

@@ -1,5 +1,11 @@
 //! Everything that needs no cluster, in one binary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests fail like tests, and match what they look for"
+)]
+
 mod cli;
 mod crash;
 mod decide;

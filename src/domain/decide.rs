@@ -900,11 +900,14 @@ impl Round<'_> {
 
     /// Returns the scaling a side needs before it may carry `weight`; routers by pods scale themselves.
     fn scale_for(&self, track: Track, weight: Percent) -> Option<Action> {
-        let (side, total) = match track {
-            Track::Stable => (self.seen.stable.as_ref()?, self.release.origin.total),
-            Track::Canary => (self.seen.canary.as_ref()?, self.release.origin.total),
-        };
         let by_pods = matches!(self.seen.grain, Grain::Pods { .. });
+        let origin = &self.release.origin;
+        let (side, total) = match track {
+            // Where pods are not the traffic, stable returns to its own recorded size.
+            Track::Stable if !by_pods => (self.seen.stable.as_ref()?, origin.stable_replicas),
+            Track::Stable => (self.seen.stable.as_ref()?, origin.total),
+            Track::Canary => (self.seen.canary.as_ref()?, origin.total),
+        };
         // While stable is checked for promotion it must have its pods, whatever routes the traffic.
         let promoting = self.release.phase == Phase::PromoteScale;
         if by_pods && !promoting {

@@ -134,6 +134,7 @@ pub struct Engine {
     /// No Kubernetes Events are tried until then.
     audit_off: Option<Timestamp>,
     unaudited: Vec<Event>,
+    untold: Vec<Event>,
     canary_uid: Option<String>,
     holder: String,
     who: String,
@@ -159,7 +160,7 @@ impl Engine {
         loop {
             let asked = *drive.requests.borrow_and_update();
             let request = self.with_approval(asked).await;
-            match self.round(&drive, request).await {
+            match Box::pin(self.round(&drive, request)).await {
                 Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
                     trouble_since = None;
@@ -234,7 +235,10 @@ impl Engine {
             self.record(event);
         }
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
+        // Told only when it is recorded, and not forgotten when recording takes another try.
+        self.untold.extend(events);
         self.save(acts).await?;
+        let events = std::mem::take(&mut self.untold);
         for event in &events {
             (self.sink)(event);
         }
@@ -249,14 +253,14 @@ impl Engine {
             }
             Action::Look => Ok(Next::Again),
             Action::Stop(outcome, text) => self.stop(outcome, text, false).await.map(Next::End),
-            Action::CreateCanary
+            action @ (Action::CreateCanary
             | Action::SetImages
             | Action::Shift(_)
             | Action::Scale(..)
             | Action::UpdateStable
             | Action::RestoreStable
             | Action::DeleteCanary
-            | Action::Unpin => self.carry_out(action, &sides, &seen).await,
+            | Action::Unpin) => self.carry_out(action, &sides, &seen).await,
         };
         // The trail on the Deployment comes when there is time: nothing delays moving traffic.
         self.unaudited.extend(events);

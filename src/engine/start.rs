@@ -117,7 +117,7 @@ pub async fn begin(cluster: &Cluster, order: Order) -> Result<Begun, EngineError
     };
     if let Some(error) = unusable {
         // What cannot be read is not overwritten either.
-        let begun = fresh(cluster, order, None, None).await?;
+        let begun = Box::pin(fresh(cluster, order, None, None)).await?;
         return Ok(match begun {
             Begun::Run(mut engine) => {
                 let text = format!("rolling back without the journal: {error}");
@@ -131,7 +131,7 @@ pub async fn begin(cluster: &Cluster, order: Order) -> Result<Begun, EngineError
     match (&order.intent, active.cloned()) {
         (Intent::Auto { restart: true, .. }, Some(active)) => {
             refuse_alive(&active.release, cluster.clock().now(), &order.holder)?;
-            fresh(cluster, order, journal, known).await
+            Box::pin(fresh(cluster, order, journal, known)).await
         }
         (
             Intent::Auto { .. } | Intent::Set(_) | Intent::Promote | Intent::Rollback,
@@ -142,9 +142,9 @@ pub async fn begin(cluster: &Cluster, order: Order) -> Result<Begun, EngineError
                 let engine = Engine::bind(cluster, order, None, known).await?;
                 Ok(Begun::Run(Box::new(engine)))
             }
-            None => fresh(cluster, order, None, None).await,
+            None => Box::pin(fresh(cluster, order, None, None)).await,
         },
-        (_, None) => fresh(cluster, order, journal, known).await,
+        (_, None) => Box::pin(fresh(cluster, order, journal, known)).await,
     }
 }
 
@@ -662,6 +662,7 @@ impl Engine {
             audit_warned: false,
             audit_off: None,
             unaudited: Vec::new(),
+            untold: Vec::new(),
             canary_uid: None,
             holder: order.holder,
             who: order.who,

@@ -281,7 +281,11 @@ impl Journal {
                 Err(error) => error,
             };
             let unclear = error.reason.is_outage();
-            let beaten = matches!(error.reason, Reason::Conflict | Reason::Exists);
+            // Not found: somebody deleted the journal. The run goes on and writes it again.
+            let beaten = matches!(
+                error.reason,
+                Reason::Conflict | Reason::Exists | Reason::NotFound
+            );
             if !unclear && !beaten || attempt == ATTEMPTS {
                 return Err(error.into());
             }
