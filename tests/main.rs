@@ -4,6 +4,7 @@ mod cli;
 mod crash;
 mod decide;
 mod examples;
+mod generated;
 mod layering;
 mod releases;
 mod support;

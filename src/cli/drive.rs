@@ -59,6 +59,7 @@ pub(super) async fn ride(
 ) -> Result<Code, CliError> {
     let (sender, events) = mpsc::unbounded_channel();
     let sink = Box::new(move |event: &Event| drop(sender.send(event.clone())));
+    let is_rollback = ride.intent == Intent::Rollback;
     let mut order = work.order(context, ride.intent, sink);
     order.journal = ride.journal && !ride.dry;
     let cluster = if ride.dry {
@@ -87,7 +88,14 @@ pub(super) async fn ride(
     match outcome {
         Ok((end, interrupted)) => {
             screen.end(&end, ride.once);
-            Ok(Code::of(&end, interrupted.map(Signal::code)))
+            let code = Code::of(&end, interrupted.map(Signal::code));
+            // A release that somebody took back is not the release that was asked for.
+            let taken_back = end.outcome == Outcome::RolledBack && !is_rollback;
+            Ok(if taken_back && code == Code::Done {
+                Code::RolledBack
+            } else {
+                code
+            })
         }
         Err(Stopped::Twice(signal)) => {
             let finish = screen.invocation.command("rollback");
@@ -202,6 +210,7 @@ struct Screen<'t> {
     clock: Clock,
     invocation: Invocation,
     dry: bool,
+    would: usize,
 }
 
 impl<'t> Screen<'t> {
@@ -227,6 +236,7 @@ impl<'t> Screen<'t> {
             invocation,
             terminal,
             dry,
+            would: 0,
         }
     }
 
@@ -251,6 +261,7 @@ impl<'t> Screen<'t> {
         }
         if self.dry {
             if let EventKind::Acting { what } = &event.kind {
+                self.would += 1;
                 self.terminal
                     .answer(&format!("would {what} (accepted by the API server)"));
             }
@@ -298,6 +309,12 @@ impl<'t> Screen<'t> {
 
     fn end(&mut self, end: &End, once: bool) {
         self.terminal.hide_live();
+        if self.dry {
+            if self.would == 0 && !self.terminal.is_json() {
+                self.terminal.answer("would change nothing at this moment");
+            }
+            return;
+        }
         if once
             && end.outcome == Outcome::AtWeight
             && !self.terminal.is_json()

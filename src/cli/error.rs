@@ -77,6 +77,20 @@ impl CliError {
     }
 }
 
+impl CliError {
+    /// Names the server that was asked, where the hint is to look at its address.
+    #[must_use]
+    pub fn at(mut self, server: Option<&String>) -> Self {
+        if let Some(server) = server {
+            let named = format!("the server address {server}");
+            for hint in &mut self.hints {
+                *hint = hint.replace("the server address in the kubeconfig", &named);
+            }
+        }
+        self
+    }
+}
+
 /// Returns a hint whose `canaryctl VERB APP` are the commands to be typed.
 fn spelled_out(hint: &str, invocation: &Invocation) -> String {
     let pieces = hint.split('`').enumerate().map(|(i, piece)| {
@@ -126,9 +140,10 @@ impl From<ConnectError> for CliError {
                 Code::Failed,
                 "point --kubeconfig or KUBECONFIG at one, or try it without a cluster: --sandbox",
             ),
-            ConnectError::Kubeconfig(_) => {
-                (Code::Refused, "check the file with `kubectl config view`")
-            }
+            ConnectError::Kubeconfig(_) => (
+                Code::Refused,
+                "check the path given with --kubeconfig, and the file with `kubectl config view`",
+            ),
             ConnectError::NoContext { .. } => (Code::Refused, "name one of them with --context"),
             ConnectError::Plugin { .. } => {
                 (Code::Failed, "run the plugin by hand, or log in again")

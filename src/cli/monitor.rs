@@ -35,6 +35,9 @@ pub(super) async fn run(
     loop {
         let view = look(context, &work, true).await?;
         show(&view, &clock, terminal);
+        if terminal.is_gone() {
+            return Ok(Code::Done);
+        }
         if let Some(path) = &args.export {
             export(path, &view, &clock)?;
         }

@@ -30,7 +30,7 @@ use crate::report::{
 const PLAIN_WIDTH: usize = 100;
 
 /// Asks a question and returns the answer.
-pub type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
+pub(super) type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
 
 /// The streams of a command and how to write to them.
 pub struct Terminal {
@@ -278,7 +278,12 @@ impl Terminal {
     }
 
     /// Prints why the command was not understood, or help, and returns the exit code.
-    pub(super) fn usage(&mut self, error: &clap::Error, environment: &Environment) -> Code {
+    pub(super) fn usage(
+        &mut self,
+        error: &clap::Error,
+        called: &str,
+        environment: &Environment,
+    ) -> Code {
         let rendered = error.render();
         let text = |tty: bool| {
             let dumb = environment.get("TERM") == Some("dumb");
@@ -298,7 +303,7 @@ impl Terminal {
             self.note(text.trim_end());
             return Code::Refused;
         }
-        self.fail(&help::misuse(&rendered.to_string(), self.invoked_as))
+        self.fail(&help::misuse(&rendered.to_string(), called))
     }
 
     /// Prints why the command failed, and returns the exit code.
@@ -329,6 +334,11 @@ impl Terminal {
             ));
         }
         error.code
+    }
+
+    /// Returns whether the reader of the answers has gone away.
+    pub fn is_gone(&self) -> bool {
+        self.broken_pipe
     }
 
     /// Ends the output; a reader that has gone away is no error.

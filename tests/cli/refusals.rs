@@ -111,10 +111,9 @@ async fn weights_that_are_none() {
     error: invalid value '101' for '<WEIGHT>': '101' is not a weight: must be from 0 to 100
     hint: `canaryctl --help` shows what there is
     "#);
-    assert_snapshot!(console.refuses("set payment-api -n canary-release -1").await, @"");
     assert_snapshot!(console.refuses("set payment-api -n canary-release abc").await, @"");
     assert_snapshot!(console.refuses("set payment-api -n canary-release +200").await, @"");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release -5").await, @"");
+    assert_snapshot!(console.refuses("set payment-api -n canary-release -20").await, @"");
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,6 +147,7 @@ async fn steps_that_are_none() {
     error: invalid value '10,200' for '--steps <LIST>': '200' is not a weight: must be from 0 to 100
     hint: `canaryctl --help` shows what there is
     "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps=-1,50").await, @"");
     assert_snapshot!(console.refuses("auto payment-api -n canary-release --until step=9").await, @r#"
     $ canaryctl auto payment-api -n canary-release --until step=9
     exit 2
