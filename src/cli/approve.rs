@@ -51,6 +51,10 @@ fn nothing_waits(error: JournalError) -> CliError {
             error.to_string(),
             "`canaryctl status APP` shows what it waits for",
         ),
-        error => error.into(),
+        error @ (JournalError::Cluster(_)
+        | JournalError::Held { .. }
+        | JournalError::Lost(_)
+        | JournalError::Newer(_)
+        | JournalError::Damaged { .. }) => error.into(),
     }
 }

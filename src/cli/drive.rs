@@ -68,7 +68,7 @@ pub(super) async fn ride(
         work.session.cluster.clone()
     };
     let mut screen = Screen::new(work, terminal, ride.dry);
-    let begun = begin(&cluster, order).await;
+    let begun = Box::pin(begin(&cluster, order)).await;
     let begun = begun.map_err(|e| CliError::from(e).for_app(&work.invocation))?;
     let mut engine = match begun {
         Begun::Run(engine) => engine,
@@ -84,7 +84,8 @@ pub(super) async fn ride(
         once: ride.once || ride.dry,
         requests: received,
     };
-    let outcome = steer(&mut engine, drive, requests, &mut screen, events, signals).await;
+    let steered = steer(&mut engine, drive, requests, &mut screen, events, signals);
+    let outcome = Box::pin(steered).await;
     match outcome {
         Ok((end, interrupted)) => {
             screen.end(&end, ride.once);
@@ -110,7 +111,7 @@ pub(super) async fn ride(
             let retreat = phase.is_retreat() || phase >= Phase::PromoteTemplate;
             let finish = screen.invocation.command("rollback");
             Err(if retreat && !ride.dry {
-                error.in_retreat(finish)
+                error.in_retreat(&finish)
             } else {
                 error
             })

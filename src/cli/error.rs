@@ -54,7 +54,7 @@ impl CliError {
     /// Returns the error of a sitting that could not go on while traffic was on its way back: then
     /// somebody must look.
     #[must_use]
-    pub fn in_retreat(self, finish: String) -> Self {
+    pub fn in_retreat(self, finish: &str) -> Self {
         if self.code == Code::Conflict {
             return self;
         }

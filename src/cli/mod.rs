@@ -91,9 +91,7 @@ pub async fn run_on(
         Ok(cli) => cli,
         Err(error) => return terminal.usage(&error, &topic, &environment),
     };
-    if let Err(error) = terminal.configure(&cli.global, &environment) {
-        return terminal.fail(&error);
-    }
+    terminal.configure(&cli.global, &environment);
     let context = Context {
         global: cli.global,
         environment,

@@ -33,6 +33,10 @@ const PLAIN_WIDTH: usize = 100;
 pub(super) type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
 
 /// The streams of a command and how to write to them.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a property of its own"
+)]
 pub struct Terminal {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
@@ -113,11 +117,7 @@ impl Terminal {
     }
 
     /// Takes in the flags and variables that say how to print.
-    pub(super) fn configure(
-        &mut self,
-        global: &Global,
-        environment: &Environment,
-    ) -> Result<(), CliError> {
+    pub(super) fn configure(&mut self, global: &Global, environment: &Environment) {
         self.output = global.output;
         self.quiet = global.quiet;
         self.verbose = global.verbose > 0;
@@ -134,7 +134,6 @@ impl Terminal {
         let locale = locale.map(str::to_ascii_uppercase);
         self.unicode = locale.is_none_or(|l| l.contains("UTF") || l == "C.UTF-8");
         self.live_allowed &= !dumb && !global.quiet && global.output == Output::Human;
-        Ok(())
     }
 
     /// Takes in how the tool was called, for what it says about itself.

@@ -358,14 +358,13 @@ where
 
 /// Returns why a kubeconfig cannot be read, on one line.
 fn unreadable(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::ReadConfig(error, path) => format!("{}: {error}", path.display()),
-        other => {
-            let text = innermost(other);
-            let line = text.lines().next().unwrap_or_default();
-            line.trim_start_matches("error: ").to_owned()
-        }
+    if let KubeconfigError::ReadConfig(error, path) = error {
+        return format!("{}: {error}", path.display());
     }
+    // The YAML library draws the place below the first line.
+    let text = innermost(error);
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {
