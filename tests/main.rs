@@ -11,6 +11,7 @@ mod crash;
 mod decide;
 mod documents;
 mod examples;
+mod generated;
 mod incidents;
 mod layering;
 mod preflight;

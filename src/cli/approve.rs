@@ -1,6 +1,9 @@
 //! `approve`: a right of its own, by writing one small object.
 
-use crate::journal::approve;
+use crate::{
+    cluster::Reason,
+    journal::{JournalError, approve},
+};
 
 use super::{
     Context,
@@ -26,7 +29,10 @@ pub(super) async fn run(
     )?;
     let session = open(context, settings.namespace.as_deref()).await?;
     let who = context.environment.who();
-    let step = approve::grant(&session.cluster, &settings.app, &who).await?;
+    let granted = approve::grant(&session.cluster, &settings.app, &who).await;
+    let invocation =
+        context.invocation(&settings.app, session.cluster.namespace(), &args.app.names);
+    let step = granted.map_err(|error| nothing_waits(error).for_app(&invocation))?;
     let text = format!("step {step} of {} is approved", settings.app);
     if terminal.is_json() {
         let document =
@@ -36,4 +42,19 @@ pub(super) async fn run(
         terminal.answer(&text);
     }
     Ok(Code::Done)
+}
+
+/// A release that waits for nobody is a wrong command, not a broken cluster.
+fn nothing_waits(error: JournalError) -> CliError {
+    match error {
+        JournalError::Cluster(error) if error.reason == Reason::Garbled => CliError::usage(
+            error.to_string(),
+            "`canaryctl status APP` shows what it waits for",
+        ),
+        error @ (JournalError::Cluster(_)
+        | JournalError::Held { .. }
+        | JournalError::Lost(_)
+        | JournalError::Newer(_)
+        | JournalError::Damaged { .. }) => error.into(),
+    }
 }

@@ -22,12 +22,7 @@ use crate::{
 /// Moves traffic from the stable version of an app to its canary, watches it, and promotes or rolls
 /// back. Works on plain Deployments, from outside the cluster; installs nothing.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    propagate_version = true,
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(version, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Flags of all verbs.
     #[command(flatten)]
@@ -53,8 +48,8 @@ pub struct Global {
     /// Configuration of the release (canary.yaml)
     #[arg(short, long, global = true, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Form of the answer
-    #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Output::Human)]
+    /// Form of the answer: human or json
+    #[arg(short, long, global = true, hide_possible_values = true, value_enum, value_name = "FORM", default_value_t = Output::Human)]
     pub output: Output,
     /// Say only the answer
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -62,16 +57,16 @@ pub struct Global {
     /// Say every look and every wait
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Longest time one request to the API server may take
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, default_value = "15s", hide_default_value = false)]
+    /// Longest time of one API request
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, default_value = "15s")]
     pub timeout: Duration,
-    /// Colour the output
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    /// When to colour: auto, always or never
+    #[arg(long, global = true, hide_possible_values = true, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
     pub color: When,
-    /// Run on a simulated cluster: a scenario, or a folder of objects
+    /// Run on a simulated cluster: scenario or folder
     #[arg(long, global = true, value_name = "SCENARIO|DIR", num_args = 0..=1, require_equals = true, default_missing_value = "healthy")]
     pub sandbox: Option<String>,
-    /// Run simulated time this many times faster than the clock
+    /// Simulated seconds in a real one
     #[arg(long, global = true, value_name = "N", default_value_t = 20.0, value_parser = parse_speed)]
     pub speed: f64,
 }
@@ -136,28 +131,27 @@ pub struct AppArgs {
 
 /// What is to happen at each step.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Plan")]
 pub struct PlanArgs {
-    /// Steps, such as 5,25,50,100 or 10:5m,50:30m:approve
-    #[arg(long, value_name = "LIST", value_parser = Steps::parse)]
+    /// Weights, such as 5,25,100 or 10:5m,50:1h:approve
+    #[arg(long, help_heading = "Plan", value_name = "LIST", value_parser = Steps::parse)]
     pub steps: Option<Steps>,
     /// Time at each step
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, help_heading = "Plan", value_name = "TIME", value_parser = parse_duration)]
     pub hold: Option<Duration>,
     /// Time between two looks at the checks
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, help_heading = "Plan", value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
     /// Without enough evidence: hold or rollback
-    #[arg(long, value_name = "WHAT", value_parser = parse_on_trouble)]
+    #[arg(long, help_heading = "Plan", value_name = "WHAT", value_parser = parse_on_trouble)]
     pub on_unknown: Option<OnTrouble>,
     /// When a check is unhealthy: rollback or hold
-    #[arg(long, value_name = "WHAT", value_parser = parse_on_trouble)]
+    #[arg(long, help_heading = "Plan", value_name = "WHAT", value_parser = parse_on_trouble)]
     pub on_failure: Option<OnTrouble>,
     /// When told to end: rollback or hold
-    #[arg(long, value_name = "WHAT", value_parser = parse_on_trouble)]
+    #[arg(long, help_heading = "Plan", value_name = "WHAT", value_parser = parse_on_trouble)]
     pub on_interrupt: Option<OnTrouble>,
     /// How to promote: template, image, swap or none
-    #[arg(long, value_name = "HOW", value_parser = parse_strategy)]
+    #[arg(long, help_heading = "Plan", value_name = "HOW", value_parser = parse_strategy)]
     pub strategy: Option<Strategy>,
 }
 
@@ -216,16 +210,16 @@ pub struct SetArgs {
 #[derive(Debug, Clone, Args)]
 pub struct NameArgs {
     /// Name of the stable Deployment
-    #[arg(long, value_name = "NAME", value_parser = parse_object_name)]
+    #[arg(long, help_heading = "Objects", value_name = "NAME", value_parser = parse_object_name)]
     pub stable: Option<String>,
     /// Name of the canary Deployment
-    #[arg(long, value_name = "NAME", value_parser = parse_object_name)]
+    #[arg(long, help_heading = "Objects", value_name = "NAME", value_parser = parse_object_name)]
     pub canary: Option<String>,
     /// Name of the Service of both
-    #[arg(long, value_name = "NAME", value_parser = crate::config::parse_label_name)]
+    #[arg(long, help_heading = "Objects", value_name = "NAME", value_parser = crate::config::parse_label_name)]
     pub service: Option<String>,
     /// Name of the router, instead of the detected one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Objects", value_name = "NAME")]
     pub router: Option<String>,
 }
 
@@ -312,6 +306,7 @@ pub struct PromoteArgs {
 }
 
 /// Arguments of `auto`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  canaryctl auto payment-api --image registry.example/payment-api:2.0.0\n  canaryctl auto payment-api --steps 5,25,50,100 --hold 5m\n  canaryctl auto payment-api --once          (from cron)\n  canaryctl auto payment-api --sandbox=errors-at-25"
@@ -323,19 +318,19 @@ pub struct AutoArgs {
     /// The plan.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// Image to release; repeat it for several containers
+    /// Image to release; repeat it for more containers
     #[arg(long, value_name = "[CONTAINER=]IMAGE", value_parser = parse_image)]
     pub image: Vec<ImageOrder>,
-    /// Stop there with success: paused, promoted or step=N
+    /// Stop with success at paused, promoted or step=N
     #[arg(long, value_name = "STATE", value_parser = parse_until)]
     pub until: Option<Until>,
     /// One evaluation and at most one change, for cron
     #[arg(long)]
     pub once: bool,
-    /// Begin without looking for what would break the release
+    /// Begin even if `check` finds errors
     #[arg(long)]
     pub skip_preflight: bool,
-    /// Begin again: an unfinished run, or a version that was rolled back
+    /// Begin again, even what was rolled back
     #[arg(long)]
     pub restart: bool,
     /// Do not ask
@@ -359,6 +354,7 @@ pub enum Until {
 
 /// Arguments of `approve`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  canaryctl approve payment-api -n shop")]
 pub struct ApproveArgs {
     /// The app.
     #[command(flatten)]
@@ -367,7 +363,9 @@ pub struct ApproveArgs {
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits with 2 when something would break the release.")]
+#[command(
+    after_help = "Exits with 2 when something would break the release.\n\nExamples:\n  canaryctl check payment-api\n  canaryctl check payment-api -f canary.yaml -o json"
+)]
 pub struct CheckArgs {
     /// The app.
     #[command(flatten)]
@@ -379,6 +377,9 @@ pub struct CheckArgs {
 
 /// Arguments of `history`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl history payment-api\n  canaryctl history payment-api -o json"
+)]
 pub struct HistoryArgs {
     /// The app.
     #[command(flatten)]
@@ -407,6 +408,9 @@ pub struct SandboxArgs {
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  canaryctl generate completions bash > /etc/bash_completion.d/canaryctl\n  canaryctl generate schema > canary.schema.json"
+)]
 pub struct GenerateArgs {
     /// What to print.
     #[command(subcommand)]
@@ -445,7 +449,7 @@ fn parse_image(text: &str) -> Result<ImageOrder, String> {
         None => (None, text),
     };
     let bad = |c: char| c.is_whitespace() || c.is_control();
-    if image.is_empty() || image.contains(bad) || image.starts_with(':') {
+    if image.is_empty() || image.contains(bad) || image.contains('=') || image.starts_with(':') {
         return Err(format!("'{text}' is not [CONTAINER=]IMAGE"));
     }
     Ok(ImageOrder {

@@ -46,9 +46,8 @@ pub(super) async fn run(
     let patient = terminal.can_ask() && !context.environment.is_ci();
     let goal = match args.until {
         Some(Until::Step(n)) => Goal::Step(n),
-        Some(Until::Paused) => Goal::Approval,
         Some(Until::Promoted) | None if patient => Goal::End,
-        Some(Until::Promoted) | None => Goal::Approval,
+        Some(Until::Paused | Until::Promoted) | None => Goal::Approval,
     };
     let order = Ride {
         intent: Intent::Auto {
@@ -61,7 +60,7 @@ pub(super) async fn run(
         dry: args.dry_run,
         journal: true,
     };
-    let code = ride(context, &work, order, terminal, signals).await?;
+    let code = Box::pin(ride(context, &work, order, terminal, signals)).await?;
     let paused_as_asked = args.until == Some(Until::Paused) && code == Code::Unfinished;
     Ok(if paused_as_asked { Code::Done } else { code })
 }

@@ -59,6 +59,7 @@ pub(super) async fn ride(
 ) -> Result<Code, CliError> {
     let (sender, events) = mpsc::unbounded_channel();
     let sink = Box::new(move |event: &Event| drop(sender.send(event.clone())));
+    let is_rollback = ride.intent == Intent::Rollback;
     let mut order = work.order(context, ride.intent, sink);
     order.journal = ride.journal && !ride.dry;
     let cluster = if ride.dry {
@@ -67,7 +68,7 @@ pub(super) async fn ride(
         work.session.cluster.clone()
     };
     let mut screen = Screen::new(work, terminal, ride.dry);
-    let begun = begin(&cluster, order).await;
+    let begun = Box::pin(begin(&cluster, order)).await;
     let begun = begun.map_err(|e| CliError::from(e).for_app(&work.invocation))?;
     let mut engine = match begun {
         Begun::Run(engine) => engine,
@@ -83,11 +84,19 @@ pub(super) async fn ride(
         once: ride.once || ride.dry,
         requests: received,
     };
-    let outcome = steer(&mut engine, drive, requests, &mut screen, events, signals).await;
+    let steered = steer(&mut engine, drive, requests, &mut screen, events, signals);
+    let outcome = Box::pin(steered).await;
     match outcome {
         Ok((end, interrupted)) => {
             screen.end(&end, ride.once);
-            Ok(Code::of(&end, interrupted.map(Signal::code)))
+            let code = Code::of(&end, interrupted.map(Signal::code));
+            // A release that somebody took back is not the release that was asked for.
+            let taken_back = end.outcome == Outcome::RolledBack && !is_rollback;
+            Ok(if taken_back && code == Code::Done {
+                Code::RolledBack
+            } else {
+                code
+            })
         }
         Err(Stopped::Twice(signal)) => {
             let finish = screen.invocation.command("rollback");
@@ -102,7 +111,7 @@ pub(super) async fn ride(
             let retreat = phase.is_retreat() || phase >= Phase::PromoteTemplate;
             let finish = screen.invocation.command("rollback");
             Err(if retreat && !ride.dry {
-                error.in_retreat(finish)
+                error.in_retreat(&finish)
             } else {
                 error
             })
@@ -202,6 +211,7 @@ struct Screen<'t> {
     clock: Clock,
     invocation: Invocation,
     dry: bool,
+    would: usize,
 }
 
 impl<'t> Screen<'t> {
@@ -227,6 +237,7 @@ impl<'t> Screen<'t> {
             invocation,
             terminal,
             dry,
+            would: 0,
         }
     }
 
@@ -251,6 +262,7 @@ impl<'t> Screen<'t> {
         }
         if self.dry {
             if let EventKind::Acting { what } = &event.kind {
+                self.would += 1;
                 self.terminal
                     .answer(&format!("would {what} (accepted by the API server)"));
             }
@@ -298,6 +310,12 @@ impl<'t> Screen<'t> {
 
     fn end(&mut self, end: &End, once: bool) {
         self.terminal.hide_live();
+        if self.dry {
+            if self.would == 0 && !self.terminal.is_json() {
+                self.terminal.answer("would change nothing at this moment");
+            }
+            return;
+        }
         if once
             && end.outcome == Outcome::AtWeight
             && !self.terminal.is_json()

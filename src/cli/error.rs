@@ -54,7 +54,7 @@ impl CliError {
     /// Returns the error of a sitting that could not go on while traffic was on its way back: then
     /// somebody must look.
     #[must_use]
-    pub fn in_retreat(self, finish: String) -> Self {
+    pub fn in_retreat(self, finish: &str) -> Self {
         if self.code == Code::Conflict {
             return self;
         }
@@ -72,6 +72,20 @@ impl CliError {
     pub fn for_app(mut self, invocation: &Invocation) -> Self {
         for hint in &mut self.hints {
             *hint = spelled_out(hint, invocation);
+        }
+        self
+    }
+}
+
+impl CliError {
+    /// Names the server that was asked, where the hint is to look at its address.
+    #[must_use]
+    pub fn at(mut self, server: Option<&String>) -> Self {
+        if let Some(server) = server {
+            let named = format!("the server address {server}");
+            for hint in &mut self.hints {
+                *hint = hint.replace("the server address in the kubeconfig", &named);
+            }
         }
         self
     }
@@ -126,9 +140,10 @@ impl From<ConnectError> for CliError {
                 Code::Failed,
                 "point --kubeconfig or KUBECONFIG at one, or try it without a cluster: --sandbox",
             ),
-            ConnectError::Kubeconfig(_) => {
-                (Code::Refused, "check the file with `kubectl config view`")
-            }
+            ConnectError::Kubeconfig(_) => (
+                Code::Refused,
+                "check the path given with --kubeconfig, and the file with `kubectl config view`",
+            ),
             ConnectError::NoContext { .. } => (Code::Refused, "name one of them with --context"),
             ConnectError::Plugin { .. } => {
                 (Code::Failed, "run the plugin by hand, or log in again")

@@ -31,7 +31,7 @@ pub enum Code {
 }
 
 /// Every code with its meaning, for help and man page.
-pub const CODES: &[(Code, &str)] = &[
+pub(super) const CODES: &[(Code, &str)] = &[
     (Code::Done, "done as asked"),
     (Code::Failed, "unexpected, environment or API failure"),
     (Code::Refused, "usage, configuration or preflight refused"),
@@ -76,11 +76,12 @@ impl Code {
 
     /// Returns the code of a sitting that ended; `interrupted` is the code of the signal that came.
     pub fn of(end: &End, interrupted: Option<Self>) -> Self {
-        let by_signal = interrupted.filter(|_| end.cause == Some(Cause::Interrupt));
+        // Whoever waits for the release must not take an interrupted one for a finished one.
+        let by_signal = interrupted;
         match end.outcome {
             Outcome::Promoted | Outcome::AtWeight => Self::Done,
             Outcome::RolledBack => match end.cause {
-                Some(Cause::Operator) => Self::Done,
+                Some(Cause::Operator) => by_signal.unwrap_or(Self::Done),
                 Some(Cause::Interrupt) => by_signal.unwrap_or(Self::RolledBack),
                 Some(Cause::Unhealthy | Cause::Unknown | Cause::Promotion) | None => {
                     Self::RolledBack

@@ -27,23 +27,36 @@ fn completions(shell: clap_complete::Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// Returns the man page: the command, and every verb after it.
+/// Returns the man page: the command, and every verb after it; what all verbs share is said once.
 fn man() -> Result<String, CliError> {
     let fail = |e: std::io::Error| CliError::new(Code::Failed, format!("the man page: {e}"));
     let mut page = Vec::new();
     let mut command = command("canaryctl");
     command.build();
-    let date = "";
-    let roff = clap_mangen::Man::new(command.clone()).date(date);
-    roff.render(&mut page).map_err(fail)?;
+    // No date: the page must not change from day to day.
+    clap_mangen::Man::new(command.clone())
+        .date("")
+        .render(&mut page)
+        .map_err(fail)?;
     for verb in command.get_subcommands().filter(|v| v.get_name() != "help") {
         let title = format!("canaryctl {}", verb.get_name());
-        let verb = verb.clone().bin_name(title);
-        let man = clap_mangen::Man::new(verb).date(date);
-        man.render_name_section(&mut page).map_err(fail)?;
-        man.render_synopsis_section(&mut page).map_err(fail)?;
-        man.render_description_section(&mut page).map_err(fail)?;
-        man.render_options_section(&mut page).map_err(fail)?;
+        let about = verb
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let own = verb.clone().bin_name(&title).mut_args(|arg| {
+            let shared = arg.is_global_set();
+            arg.hide(shared)
+        });
+        let man = clap_mangen::Man::new(own).date("");
+        let mut text = Vec::new();
+        man.render_synopsis_section(&mut text).map_err(fail)?;
+        man.render_options_section(&mut text).map_err(fail)?;
+        man.render_extra_section(&mut text).map_err(fail)?;
+        // Within the page a verb is one section, and its parts are below it.
+        let text = String::from_utf8_lossy(&text).replace(".SH ", ".SS ");
+        let heading = title.to_uppercase();
+        page.extend(format!(".SH \"{heading}\"\n{about}\n{text}").bytes());
     }
     Ok(String::from_utf8_lossy(&page).into_owned())
 }

@@ -3,7 +3,7 @@
 //! Owns: the exit codes and variables in the long help, examples in the words of how the tool was
 //! called, and the one-line form of clap's errors.
 
-use std::fmt::Write as _;
+use std::{ffi::OsString, fmt::Write as _};
 
 use clap::Command;
 
@@ -85,7 +85,7 @@ fn variables() -> String {
 }
 
 /// Returns what clap says about a misuse as one line, a hint and where to read on.
-pub(super) fn misuse(rendered: &str, invoked_as: &str) -> CliError {
+pub(super) fn misuse(rendered: &str, called: &str) -> CliError {
     let mut paragraphs = rendered.split("\n\n");
     let first = paragraphs.next().unwrap_or_default();
     let mut text = Vec::new();
@@ -96,26 +96,71 @@ pub(super) fn misuse(rendered: &str, invoked_as: &str) -> CliError {
             None => text.push(line.trim_start_matches("error: ")),
         }
     }
+    let text = text.join(" ").replace("' found", "'");
+    let text = plainer(&text);
     let mut usage = None;
-    for paragraph in paragraphs {
-        for line in paragraph.lines().map(str::trim) {
-            if let Some(tip) = line.strip_prefix("tip: ") {
-                hints.push(tip.to_owned());
-            } else if let Some(line) = line.strip_prefix("Usage: ") {
-                usage = Some(line.to_owned());
-            }
+    for line in paragraphs.flat_map(str::lines).map(str::trim) {
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            hints.extend(Some(tip.to_owned()).filter(|tip| is_near(&text, tip)));
+        } else if let Some(line) = line.strip_prefix("Usage: ") {
+            usage = Some(line.to_owned());
         }
     }
-    let text = text.join(" ").replace(" found", "");
-    let error = CliError::usage(
-        text,
-        usage.map_or_else(
-            || format!("`{invoked_as} --help` shows what there is"),
-            |usage| format!("usage: {usage}"),
-        ),
+    let missing = text.starts_with("missing");
+    let read_on = usage.filter(|_| missing).map_or_else(
+        || format!("`{called} -h` shows how it is used"),
+        |usage| format!("usage: {usage}"),
     );
-    hints.into_iter().rev().fold(error, |mut error, hint| {
-        error.hints.insert(0, hint);
-        error
-    })
+    hints.push(read_on);
+    CliError {
+        hints,
+        ..CliError::usage(text, "")
+    }
+}
+
+/// Returns clap's sentence without the value said twice.
+fn plainer(text: &str) -> String {
+    if let Some(names) = text.strip_prefix("the following required arguments were not provided: ") {
+        return format!("missing {names}");
+    }
+    let parts = text.strip_prefix("invalid value '").and_then(|rest| {
+        let (value, rest) = rest.split_once("' for '")?;
+        let (flag, reason) = rest.split_once("': ")?;
+        let flag = flag.split_once(" <").map_or(flag, |(flag, _)| flag);
+        Some((value, flag, reason))
+    });
+    match parts {
+        Some((value, flag, reason)) if reason.contains(&format!("'{value}'")) => {
+            format!("{flag}: {reason}")
+        }
+        Some((value, flag, reason)) => format!("{flag} '{value}': {reason}"),
+        None => text.to_owned(),
+    }
+}
+
+/// Returns whether a tip is worth saying: a word it offers must look like the one that was typed.
+fn is_near(text: &str, tip: &str) -> bool {
+    let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
+    let (Some(typed), Some(offered)) = (quoted(text), quoted(tip)) else {
+        return true;
+    };
+    let limit = (typed.trim_start_matches('-').len() / 3).max(1);
+    !tip.contains("similar") || strsim::damerau_levenshtein(&typed, &offered) <= limit
+}
+
+/// Returns the command whose help explains a command line: the tool, and its verb if there is one.
+pub(super) fn topic(command: &Command, args: &[OsString], invoked_as: &str) -> String {
+    let verb = args
+        .iter()
+        .skip(1)
+        .filter_map(|arg| arg.to_str())
+        .find(|arg| {
+            command
+                .get_subcommands()
+                .any(|verb| verb.get_name() == *arg)
+        });
+    match verb {
+        Some(verb) => format!("{invoked_as} {verb}"),
+        None => invoked_as.to_owned(),
+    }
 }

@@ -25,7 +25,12 @@ mod status;
 mod tables;
 mod ui;
 
-use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
@@ -79,21 +84,21 @@ pub async fn run_on(
 ) -> Code {
     let invoked_as = invoked_as(args.first());
     terminal.call(invoked_as);
-    let command = command(invoked_as).term_width(terminal.columns().min(help::WIDEST));
-    let matches = command.try_get_matches_from(&args);
+    let mut command = command(invoked_as).term_width(terminal.columns().min(help::WIDEST));
+    let topic = help::topic(&command, &args, invoked_as);
+    let matches = command.try_get_matches_from_mut(&args);
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return terminal.usage(&error, &environment),
+        Err(error) => return terminal.usage(&error, &topic, &environment),
     };
-    if let Err(error) = terminal.configure(&cli.global, &environment) {
-        return terminal.fail(&error);
-    }
+    terminal.configure(&cli.global, &environment);
     let context = Context {
         global: cli.global,
         environment,
         invoked_as,
         sim,
+        server: OnceLock::new(),
     };
     let outcome = match cli.verb {
         Verb::Status(args) => Box::pin(status::run(&context, &args, &mut terminal)).await,
@@ -118,7 +123,7 @@ pub async fn run_on(
     };
     match outcome {
         Ok(code) => terminal.finish(code),
-        Err(error) => terminal.fail(&error),
+        Err(error) => terminal.fail(&error.at(context.server.get())),
     }
 }
 
@@ -132,6 +137,8 @@ pub struct Context {
     pub invoked_as: &'static str,
     /// The cluster, when it runs in this process already.
     pub sim: Option<Arc<SimCluster>>,
+    /// Address of the API server, once it is known.
+    pub server: OnceLock<String>,
 }
 
 impl Context {
@@ -142,8 +149,7 @@ impl Context {
         let mut flag = |name: &str, value: Option<String>| {
             flags.extend(value.map(|value| (name.to_owned(), value)));
         };
-        let path =
-            |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string());
         let global = &self.global;
         flag("--kubeconfig", path(&global.kubeconfig));
         flag("--context", global.context.clone());

@@ -33,8 +33,11 @@ pub(super) async fn run(
     let started = clock.now();
     signals.catch();
     loop {
-        let view = look(context, &work, true).await?;
+        let view = Box::pin(look(context, &work, true)).await?;
         show(&view, &clock, terminal);
+        if terminal.is_gone() {
+            return Ok(Code::Done);
+        }
         if let Some(path) = &args.export {
             export(path, &view, &clock)?;
         }
@@ -129,7 +132,7 @@ fn rows(view: &StatusView, at: &str) -> String {
     let mut rows = String::new();
     let mut row = |track: &str, metric: &str, value: String| {
         let quoted = metric.replace('"', "\"\"");
-        rows.push_str(&format!("{at},{track},\"{quoted}\",{value}\n"));
+        rows += &[at, ",", track, ",\"", &quoted, "\",", &value, "\n"].concat();
     };
     if let Some(split) = &view.split {
         row(

@@ -47,5 +47,5 @@ pub(super) async fn run(
         dry: args.dry_run,
         journal: true,
     };
-    ride(context, &work, order, terminal, signals).await
+    Box::pin(ride(context, &work, order, terminal, signals)).await
 }

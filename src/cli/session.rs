@@ -51,7 +51,7 @@ pub(super) struct Session {
     /// Name of the cluster, for people.
     pub(super) cluster_name: String,
     /// The simulator, which ends with the session.
-    pub(super) sim: Option<Arc<SimCluster>>,
+    _sim: Option<Arc<SimCluster>>,
 }
 
 /// What a verb works on: settings, cluster, objects.
@@ -171,7 +171,7 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
         return Ok(Session {
             cluster: Cluster::new(sim.client(namespace), namespace, clock),
             cluster_name,
-            sim: Some(sim),
+            _sim: Some(sim),
         });
     }
     let target = Target {
@@ -180,11 +180,12 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
         namespace: namespace.map(str::to_owned),
     };
     let connection = connect::connect(&target, &Clock::System).await?;
+    drop(context.server.set(connection.server));
     let cluster = Cluster::new(connection.client, connection.namespace, Clock::System);
     Ok(Session {
         cluster: cluster.with_request_timeout(context.global.timeout),
         cluster_name: connection.cluster,
-        sim: None,
+        _sim: None,
     })
 }
 
@@ -208,11 +209,26 @@ pub(super) fn simulate(context: &Context, sandbox: &str) -> Result<SimCluster, C
         )
     };
     if !folder.is_dir() {
-        let scenario = Scenario::builtin(sandbox).map_err(|e| unknown(&e))?;
+        if sandbox.contains('/') {
+            return Err(unknown(&format!("there is no folder {sandbox}")));
+        }
+        let scenario = Scenario::builtin(sandbox).map_err(|e| unknown(&e));
+        let scenario = scenario.map_err(|error| nearest_scenario(error, sandbox))?;
         return Ok(SimCluster::start(scenario, None, clock)?);
     }
     let (scenario, objects) = from_folder(folder)?;
     Ok(SimCluster::start(scenario, Some(objects), clock)?)
+}
+
+fn nearest_scenario(mut error: CliError, name: &str) -> CliError {
+    let near = Scenario::names()
+        .iter()
+        .map(|(known, _)| (strsim::damerau_levenshtein(known, name), known))
+        .min();
+    if let Some((_, known)) = near.filter(|(distance, _)| *distance <= (name.len() / 3).max(1)) {
+        error.hints.insert(0, format!("did you mean '{known}'?"));
+    }
+    error
 }
 
 fn from_folder(folder: &Path) -> Result<(Scenario, Vec<serde_json::Value>), CliError> {
@@ -247,6 +263,9 @@ fn from_folder(folder: &Path) -> Result<(Scenario, Vec<serde_json::Value>), CliE
             continue;
         }
         objects.extend(parse_objects(&text).map_err(|e| trouble(&path, &e))?);
+    }
+    if objects.is_empty() {
+        return Err(trouble(folder, &"there are no objects in it"));
     }
     Ok((scenario, objects))
 }

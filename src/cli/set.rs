@@ -29,5 +29,5 @@ pub(super) async fn run(
         dry: args.dry_run,
         journal: !args.no_journal,
     };
-    ride(context, &work, order, terminal, signals).await
+    Box::pin(ride(context, &work, order, terminal, signals)).await
 }

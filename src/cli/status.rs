@@ -32,7 +32,7 @@ pub(super) async fn run(
         return Err(CliError::usage("-A shows all releases, not one app", hint));
     }
     let work = prepare(context, &args.app, terminal).await?;
-    let view = look(context, &work, !args.quick).await?;
+    let view = Box::pin(look(context, &work, !args.quick)).await?;
     if terminal.is_json() {
         terminal.document(&view);
     } else {
@@ -61,10 +61,10 @@ pub(super) async fn look(
     let order = work.order(context, Intent::Look, Box::new(|_| {}));
     let command = |verb: &str| work.invocation.command(verb);
     let looked = async {
-        match begin(&work.session.cluster, order).await? {
+        match Box::pin(begin(&work.session.cluster, order)).await? {
             Begun::Run(mut engine) => {
                 let found_by = work.names.found_by.clone();
-                Ok(engine.view(found_by, checks, &command).await?)
+                Ok(Box::pin(engine.view(found_by, checks, &command)).await?)
             }
             Begun::Nothing(text) => Err(CliError::new(Code::Failed, text)),
         }

@@ -30,9 +30,13 @@ use crate::report::{
 const PLAIN_WIDTH: usize = 100;
 
 /// Asks a question and returns the answer.
-pub type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
+pub(super) type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
 
 /// The streams of a command and how to write to them.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a property of its own"
+)]
 pub struct Terminal {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
@@ -113,11 +117,7 @@ impl Terminal {
     }
 
     /// Takes in the flags and variables that say how to print.
-    pub(super) fn configure(
-        &mut self,
-        global: &Global,
-        environment: &Environment,
-    ) -> Result<(), CliError> {
+    pub(super) fn configure(&mut self, global: &Global, environment: &Environment) {
         self.output = global.output;
         self.quiet = global.quiet;
         self.verbose = global.verbose > 0;
@@ -134,7 +134,6 @@ impl Terminal {
         let locale = locale.map(str::to_ascii_uppercase);
         self.unicode = locale.is_none_or(|l| l.contains("UTF") || l == "C.UTF-8");
         self.live_allowed &= !dumb && !global.quiet && global.output == Output::Human;
-        Ok(())
     }
 
     /// Takes in how the tool was called, for what it says about itself.
@@ -278,7 +277,12 @@ impl Terminal {
     }
 
     /// Prints why the command was not understood, or help, and returns the exit code.
-    pub(super) fn usage(&mut self, error: &clap::Error, environment: &Environment) -> Code {
+    pub(super) fn usage(
+        &mut self,
+        error: &clap::Error,
+        called: &str,
+        environment: &Environment,
+    ) -> Code {
         let rendered = error.render();
         let text = |tty: bool| {
             let dumb = environment.get("TERM") == Some("dumb");
@@ -298,7 +302,7 @@ impl Terminal {
             self.note(text.trim_end());
             return Code::Refused;
         }
-        self.fail(&help::misuse(&rendered.to_string(), self.invoked_as))
+        self.fail(&help::misuse(&rendered.to_string(), called))
     }
 
     /// Prints why the command failed, and returns the exit code.
@@ -329,6 +333,11 @@ impl Terminal {
             ));
         }
         error.code
+    }
+
+    /// Returns whether the reader of the answers has gone away.
+    pub fn is_gone(&self) -> bool {
+        self.broken_pipe
     }
 
     /// Ends the output; a reader that has gone away is no error.

@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
-    config::{ExecConfig, KubeConfigOptions, Kubeconfig},
+    config::{ExecConfig, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -57,6 +57,8 @@ pub struct Connection {
     pub namespace: String,
     /// Name of the cluster or address of the server, to be shown to people.
     pub cluster: String,
+    /// Address of the API server.
+    pub server: String,
     /// The user of the context, where known.
     pub user: Option<String>,
 }
@@ -100,7 +102,7 @@ pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, Conne
     let (mut config, cluster, user) = match kubeconfig {
         Ok(kubeconfig) => from_kubeconfig(kubeconfig, target).await?,
         Err(error) if target.kubeconfig.is_some() || target.context.is_some() => {
-            return Err(ConnectError::Kubeconfig(error.to_string()));
+            return Err(ConnectError::Kubeconfig(unreadable(&error)));
         }
         Err(error) => {
             let config =
@@ -116,6 +118,7 @@ pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, Conne
         config.default_namespace.clone_from(namespace);
     }
     let namespace = config.default_namespace.clone();
+    let server = config.cluster_url.to_string();
     let plugin = config.auth_info.exec.take();
     let transport = |e: kube::Error| ConnectError::Transport(innermost(&e));
     let client = match plugin {
@@ -140,6 +143,7 @@ pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, Conne
         client,
         namespace,
         cluster,
+        server,
         user,
     })
 }
@@ -227,11 +231,11 @@ async fn run_plugin(plugin: &ExecConfig, clock: &Clock) -> Result<Credential, Co
     let output = clock.timeout(PLUGIN_TIMEOUT, command.output()).await;
     let output = output
         .map_err(|e| fail(e.to_string()))?
-        .map_err(|e| fail(e.to_string()))?;
+        .map_err(|e| fail(format!("it cannot be started: {e}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.trim().lines().last().unwrap_or_default().to_owned();
-        return Err(fail(format!("{} {last}", output.status)));
+        return Err(fail(format!("it failed ({}): {last}", output.status)));
     }
     let answer: ExecAnswer = serde_json::from_slice(&output.stdout)
         .map_err(|_| fail("its answer is no ExecCredential".to_owned()))?;
@@ -350,6 +354,17 @@ where
             Ok(response)
         })
     }
+}
+
+/// Returns why a kubeconfig cannot be read, on one line.
+fn unreadable(error: &KubeconfigError) -> String {
+    if let KubeconfigError::ReadConfig(error, path) = error {
+        return format!("{}: {error}", path.display());
+    }
+    // The YAML library draws the place below the first line.
+    let text = innermost(error);
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

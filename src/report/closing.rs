@@ -36,10 +36,10 @@ impl Invocation {
         let (app, namespace) = (quoted(&self.app), quoted(&self.namespace));
         let mut line = format!("{} {verb} {app} -n {namespace}", self.invoked_as);
         for (flag, value) in &self.flags {
-            line = format!("{line} {flag} {}", quoted(value));
+            line += &[" ", flag, " ", &quoted(value)].concat();
         }
         if let Some(sandbox) = &self.sandbox {
-            line = format!("{line} --sandbox={}", quoted(sandbox));
+            line += &[" --sandbox=", &quoted(sandbox)].concat();
         }
         line
     }

@@ -314,6 +314,8 @@ async fn auto_dry_run() {
     assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --dry-run").await, @r#"
     $ canaryctl auto payment-api --sandbox --speed 1 --dry-run
     exit 0
+    --- stdout
+    would change nothing at this moment
     --- stderr
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name

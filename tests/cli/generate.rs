@@ -128,15 +128,13 @@ async fn no_verb_shows_help() {
           --context <NAME>            Context of the kubeconfig
           --kubeconfig <FILE>         Path of the kubeconfig
       -f, --file <FILE>               Configuration of the release (canary.yaml)
-      -o, --output <FORM>             Form of the answer [default: human] [possible values: human, json]
+      -o, --output <FORM>             Form of the answer: human or json [default: human]
       -q, --quiet                     Say only the answer
       -v, --verbose...                Say every look and every wait
-          --timeout <TIME>            Longest time one request to the API server may take [default: 15s]
-          --color <WHEN>              Colour the output [default: auto] [possible values: auto, always,
-                                      never]
-          --sandbox[=<SCENARIO|DIR>]  Run on a simulated cluster: a scenario, or a folder of objects
-          --speed <N>                 Run simulated time this many times faster than the clock [default:
-                                      20]
+          --timeout <TIME>            Longest time of one API request [default: 15s]
+          --color <WHEN>              When to colour: auto, always or never [default: auto]
+          --sandbox[=<SCENARIO|DIR>]  Run on a simulated cluster: scenario or folder
+          --speed <N>                 Simulated seconds in a real one [default: 20]
 
     Examples:
       canaryctl auto payment-api --sandbox        a whole release, without a cluster
@@ -185,20 +183,19 @@ async fn short_help() {
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
       -o, --output <FORM>
-              Form of the answer [default: human] [possible values: human, json]
+              Form of the answer: human or json [default: human]
       -q, --quiet
               Say only the answer
       -v, --verbose...
               Say every look and every wait
           --timeout <TIME>
-              Longest time one request to the API server may take [default: 15s]
+              Longest time of one API request [default: 15s]
           --color <WHEN>
-              Colour the output [default: auto] [possible values: auto, always,
-              never]
+              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]
-              Run on a simulated cluster: a scenario, or a folder of objects
+              Run on a simulated cluster: scenario or folder
           --speed <N>
-              Run simulated time this many times faster than the clock [default: 20]
+              Simulated seconds in a real one [default: 20]
 
     Examples:
       canaryctl auto payment-api --sandbox        a whole release, without a cluster
@@ -219,14 +216,15 @@ async fn short_help() {
       <WEIGHT>  Share of the traffic: 25, 25%, 0.5%, +10, -5
 
     Options:
+          --dry-run     Ask the API server, change nothing
+          --no-journal  Keep no journal
+      -h, --help        Print help
+
+    Objects:
           --stable <NAME>   Name of the stable Deployment
           --canary <NAME>   Name of the canary Deployment
           --service <NAME>  Name of the Service of both
           --router <NAME>   Name of the router, instead of the detected one
-          --dry-run         Ask the API server, change nothing
-          --no-journal      Keep no journal
-      -h, --help            Print help (see more with '--help')
-      -V, --version         Print version
 
     Common options:
       -n, --namespace <NAME>
@@ -238,20 +236,19 @@ async fn short_help() {
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
       -o, --output <FORM>
-              Form of the answer [default: human] [possible values: human, json]
+              Form of the answer: human or json [default: human]
       -q, --quiet
               Say only the answer
       -v, --verbose...
               Say every look and every wait
           --timeout <TIME>
-              Longest time one request to the API server may take [default: 15s]
+              Longest time of one API request [default: 15s]
           --color <WHEN>
-              Colour the output [default: auto] [possible values: auto, always,
-              never]
+              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]
-              Run on a simulated cluster: a scenario, or a folder of objects
+              Run on a simulated cluster: scenario or folder
           --speed <N>
-              Run simulated time this many times faster than the clock [default: 20]
+              Simulated seconds in a real one [default: 20]
 
     Examples:
       canaryctl set payment-api 25
@@ -270,40 +267,35 @@ async fn short_help() {
       [APP]  The app
 
     Options:
-          --stable <NAME>   Name of the stable Deployment
-          --canary <NAME>   Name of the canary Deployment
-          --service <NAME>  Name of the Service of both
-          --router <NAME>   Name of the router, instead of the detected one
-      -h, --help            Print help (see more with '--help')
-      -V, --version         Print version
-
-    Plan:
-          --steps <LIST>
-              Steps, such as 5,25,50,100 or 10:5m,50:30m:approve
-          --hold <TIME>
-              Time at each step
-          --interval <TIME>
-              Time between two looks at the checks
-          --on-unknown <WHAT>
-              Without enough evidence: hold or rollback
-          --on-failure <WHAT>
-              When a check is unhealthy: rollback or hold
-          --on-interrupt <WHAT>
-              When told to end: rollback or hold
-          --strategy <HOW>
-              How to promote: template, image, swap or none
           --image <[CONTAINER=]IMAGE>
-              Image to release; repeat it for several containers
+              Image to release; repeat it for more containers
           --until <STATE>
-              Stop there with success: paused, promoted or step=N
+              Stop with success at paused, promoted or step=N
           --once
               One evaluation and at most one change, for cron
           --restart
-              Begin again: an unfinished run, or a version that was rolled back
+              Begin again, even what was rolled back
       -y, --yes
               Do not ask
           --dry-run
               Ask the API server, change nothing
+      -h, --help
+              Print help
+
+    Objects:
+          --stable <NAME>   Name of the stable Deployment
+          --canary <NAME>   Name of the canary Deployment
+          --service <NAME>  Name of the Service of both
+          --router <NAME>   Name of the router, instead of the detected one
+
+    Plan:
+          --steps <LIST>         Weights, such as 5,25,100 or 10:5m,50:1h:approve
+          --hold <TIME>          Time at each step
+          --interval <TIME>      Time between two looks at the checks
+          --on-unknown <WHAT>    Without enough evidence: hold or rollback
+          --on-failure <WHAT>    When a check is unhealthy: rollback or hold
+          --on-interrupt <WHAT>  When told to end: rollback or hold
+          --strategy <HOW>       How to promote: template, image, swap or none
 
     Common options:
       -n, --namespace <NAME>
@@ -315,20 +307,19 @@ async fn short_help() {
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
       -o, --output <FORM>
-              Form of the answer [default: human] [possible values: human, json]
+              Form of the answer: human or json [default: human]
       -q, --quiet
               Say only the answer
       -v, --verbose...
               Say every look and every wait
           --timeout <TIME>
-              Longest time one request to the API server may take [default: 15s]
+              Longest time of one API request [default: 15s]
           --color <WHEN>
-              Colour the output [default: auto] [possible values: auto, always,
-              never]
+              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]
-              Run on a simulated cluster: a scenario, or a folder of objects
+              Run on a simulated cluster: scenario or folder
           --speed <N>
-              Run simulated time this many times faster than the clock [default: 20]
+              Simulated seconds in a real one [default: 20]
 
     Examples:
       canaryctl auto payment-api --image registry.example/payment-api:2.0.0
@@ -350,84 +341,42 @@ async fn help_of_the_plugin() {
     Usage: kubectl canary status [OPTIONS] [APP]
 
     Arguments:
-      [APP]
-              The app
+      [APP]  The app
 
     Options:
-          --stable <NAME>
-              Name of the stable Deployment
+      -A, --all-namespaces  All namespaces
+          --quick           Ask no pods: only what the API server knows
+      -h, --help            Print help
 
-          --canary <NAME>
-              Name of the canary Deployment
-
-          --service <NAME>
-              Name of the Service of both
-
-          --router <NAME>
-              Name of the router, instead of the detected one
-
-      -A, --all-namespaces
-              All namespaces
-
-          --quick
-              Ask no pods: only what the API server knows
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-      -V, --version
-              Print version
+    Objects:
+          --stable <NAME>   Name of the stable Deployment
+          --canary <NAME>   Name of the canary Deployment
+          --service <NAME>  Name of the Service of both
+          --router <NAME>   Name of the router, instead of the detected one
 
     Common options:
       -n, --namespace <NAME>
               Namespace of the app
-
           --context <NAME>
               Context of the kubeconfig
-
           --kubeconfig <FILE>
               Path of the kubeconfig
-
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
-
       -o, --output <FORM>
-              Form of the answer
-
-              Possible values:
-              - human: For people
-              - json:  One JSON document, or one object per line for what takes time
-
-              [default: human]
-
+              Form of the answer: human or json [default: human]
       -q, --quiet
               Say only the answer
-
       -v, --verbose...
               Say every look and every wait
-
           --timeout <TIME>
-              Longest time one request to the API server may take
-
-              [default: 15s]
-
+              Longest time of one API request [default: 15s]
           --color <WHEN>
-              Colour the output
-
-              Possible values:
-              - auto:   On a terminal
-              - always: Also in pipes
-              - never:  Never
-
-              [default: auto]
-
+              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]
-              Run on a simulated cluster: a scenario, or a folder of objects
-
+              Run on a simulated cluster: scenario or folder
           --speed <N>
-              Run simulated time this many times faster than the clock
-
-              [default: 20]
+              Simulated seconds in a real one [default: 20]
 
     Examples:
       kubectl canary status payment-api -n shop
@@ -460,7 +409,7 @@ async fn generated_text_begins_as_it_should() {
         let ran = console.run(&format!("generate {what}")).await;
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{what}");
         let head: Vec<&str> = ran.out.lines().take(4).collect();
-        heads.push_str(&format!("== {what}\n{}\n", head.join("\n")));
+        heads += &["== ", what, "\n", &head.join("\n"), "\n"].concat();
     }
     assert_snapshot!(heads, @r#"
     == completions bash

@@ -1,5 +1,11 @@
 //! The command line, run in this process: arguments, exit code, stdout and stderr in one snapshot.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(
+    clippy::too_many_lines,
+    reason = "what a command says is shown in full"
+)]
+
 mod auto;
 mod generate;
 mod looking;
@@ -39,6 +45,9 @@ pub(crate) struct Console {
     closed: bool,
     sim: Option<Arc<SimCluster>>,
 }
+
+/// Reads an answer.
+type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
 
 /// What a command did.
 #[derive(Debug)]
@@ -143,11 +152,9 @@ impl Console {
         let (out, err) = (Pipe::default(), Pipe::default());
         let (sender, received) = mpsc::unbounded_channel();
         let mut answers = self.answers.clone();
-        let ask = answers.take().map(|mut answers| {
-            let ask: Box<dyn FnMut(&str) -> Option<String> + Send> =
-                Box::new(move |_| answers.pop().map(str::to_owned));
-            ask
-        });
+        let ask = answers
+            .take()
+            .map(|mut answers| Box::new(move |_: &str| answers.pop().map(str::to_owned)) as Ask);
         let stdout: Box<dyn Write + Send> = if self.closed {
             Box::new(Closed)
         } else {
@@ -165,7 +172,9 @@ impl Console {
         let sending = tokio::spawn(async move {
             for (after, signal) in later {
                 clock.sleep(after).await;
-                drop(sender.send(signal));
+                let Ok(()) = sender.send(signal) else {
+                    return;
+                };
             }
             // As in life, more could come: the channel stays open.
             std::future::pending::<()>().await;
@@ -198,8 +207,10 @@ impl Console {
         let ran = self.run(line).await;
         assert_eq!(before, self.written(), "{line} changed something");
         assert_ne!(ran.code, 0, "{}", ran.text());
-        assert!(ran.err.starts_with("error: "), "{}", ran.text());
-        assert!(ran.err.contains("hint: "), "{}", ran.text());
+        let said = ran.err.lines().any(|line| line.starts_with("error: "));
+        assert!(said, "{}", ran.text());
+        let helps = ran.err.contains("hint: ") || ran.err.contains(" | ");
+        assert!(helps, "neither a hint nor the place: {}", ran.text());
         assert!(!ran.text().contains("Error {"), "raw: {}", ran.text());
         ran.text()
     }
@@ -217,7 +228,7 @@ impl Ran {
             if !stream.is_empty() {
                 let lines: Vec<&str> = stream.lines().map(str::trim_end).collect();
                 let shown = lines.join("\n").replace('\x1b', "␛");
-                text.push_str(&format!("--- {name}\n{shown}\n"));
+                text += &["--- ", name, "\n", &shown, "\n"].concat();
             }
         }
         text

@@ -50,8 +50,7 @@ async fn flags_that_are_not_there() {
     exit 2
     --- stderr
     error: unexpected argument '--wieght'
-    hint: a similar argument exists: '--quiet'
-    hint: usage: canaryctl set --namespace <NAME> --quiet <APP> <WEIGHT>
+    hint: `canaryctl set -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("stauts").await, @r#"
     $ canaryctl stauts
@@ -59,7 +58,7 @@ async fn flags_that_are_not_there() {
     --- stderr
     error: unrecognized subcommand 'stauts'
     hint: a similar subcommand exists: 'status'
-    hint: usage: canaryctl [OPTIONS] <COMMAND>
+    hint: `canaryctl -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("status --output yaml").await, @r#"
     $ canaryctl status --output yaml
@@ -67,13 +66,13 @@ async fn flags_that_are_not_there() {
     --- stderr
     error: invalid value 'yaml' for '--output <FORM>'
     hint: possible values: human, json
-    hint: `canaryctl --help` shows what there is
+    hint: `canaryctl status -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("set payment-api").await, @r#"
     $ canaryctl set payment-api
     exit 2
     --- stderr
-    error: the following required arguments were not provided: <WEIGHT>
+    error: missing <WEIGHT>
     hint: usage: canaryctl set <APP> <WEIGHT>
     "#);
     assert_snapshot!(console.refuses("rollback").await, @r#"
@@ -87,8 +86,8 @@ async fn flags_that_are_not_there() {
     $ canaryctl auto --until never payment-api
     exit 2
     --- stderr
-    error: invalid value 'never' for '--until <STATE>': 'never' is none of paused, promoted, step=N
-    hint: `canaryctl --help` shows what there is
+    error: --until: 'never' is none of paused, promoted, step=N
+    hint: `canaryctl auto -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("generate completions tcsh").await, @r#"
     $ canaryctl generate completions tcsh
@@ -96,8 +95,7 @@ async fn flags_that_are_not_there() {
     --- stderr
     error: invalid value 'tcsh' for '<SHELL>'
     hint: possible values: bash, elvish, fish, powershell, zsh
-    hint: a similar value exists: 'zsh'
-    hint: `canaryctl --help` shows what there is
+    hint: `canaryctl generate -h` shows how it is used
     "#);
 }
 
@@ -108,13 +106,34 @@ async fn weights_that_are_none() {
     $ canaryctl set payment-api -n canary-release 101
     exit 2
     --- stderr
-    error: invalid value '101' for '<WEIGHT>': '101' is not a weight: must be from 0 to 100
-    hint: `canaryctl --help` shows what there is
+    error: <WEIGHT>: '101' is not a weight: must be from 0 to 100
+    hint: `canaryctl set -h` shows how it is used
     "#);
-    assert_snapshot!(console.refuses("set payment-api -n canary-release -1").await, @"");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release abc").await, @"");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release +200").await, @"");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release -5").await, @"");
+    assert_snapshot!(console.refuses("set payment-api -n canary-release abc").await, @r#"
+    $ canaryctl set payment-api -n canary-release abc
+    exit 2
+    --- stderr
+    error: <WEIGHT>: 'abc' is not a weight: write a number such as 25, 25% or 0.5%
+    hint: `canaryctl set -h` shows how it is used
+    "#);
+    assert_snapshot!(console.refuses("set payment-api -n canary-release +200").await, @r#"
+    $ canaryctl set payment-api -n canary-release +200
+    exit 2
+    --- stderr
+    error: <WEIGHT>: '+200' is not a weight: must be from 0 to 100
+    hint: `canaryctl set -h` shows how it is used
+    "#);
+    assert_snapshot!(console.refuses("set payment-api -n canary-release -20").await, @r#"
+    $ canaryctl set payment-api -n canary-release -20
+    exit 2
+    --- stderr
+    cluster simulated, namespace canary-release
+    found Deployments payment-api-stable and payment-api-canary by name
+    found Service payment-api-service by name and selector
+    found router replicas: Service payment-api-service selects the pods of both Deployments
+    error: '-20%' is not a weight: the weight would leave 0–100 %
+    hint: give a weight from 0 to 100
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,29 +143,36 @@ async fn steps_that_are_none() {
     $ canaryctl auto payment-api -n canary-release --steps=
     exit 2
     --- stderr
-    error: invalid value '' for '--steps <LIST>': the list of steps is empty
-    hint: `canaryctl --help` shows what there is
+    error: --steps '': the list of steps is empty
+    hint: `canaryctl auto -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 50,25").await, @r#"
     $ canaryctl auto payment-api -n canary-release --steps 50,25
     exit 2
     --- stderr
-    error: invalid value '50,25' for '--steps <LIST>': steps must rise: 25% comes after 50%
-    hint: `canaryctl --help` shows what there is
+    error: --steps '50,25': steps must rise: 25% comes after 50%
+    hint: `canaryctl auto -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 10,10").await, @r#"
     $ canaryctl auto payment-api -n canary-release --steps 10,10
     exit 2
     --- stderr
-    error: invalid value '10,10' for '--steps <LIST>': steps must rise: 10% comes after 10%
-    hint: `canaryctl --help` shows what there is
+    error: --steps '10,10': steps must rise: 10% comes after 10%
+    hint: `canaryctl auto -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps 10,200").await, @r#"
     $ canaryctl auto payment-api -n canary-release --steps 10,200
     exit 2
     --- stderr
-    error: invalid value '10,200' for '--steps <LIST>': '200' is not a weight: must be from 0 to 100
-    hint: `canaryctl --help` shows what there is
+    error: --steps '10,200': '200' is not a weight: must be from 0 to 100
+    hint: `canaryctl auto -h` shows how it is used
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --steps=-1,50").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --steps=-1,50
+    exit 2
+    --- stderr
+    error: --steps '-1,50': '-1' is not a weight: write a number such as 25, 25% or 0.5%
+    hint: `canaryctl auto -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("auto payment-api -n canary-release --until step=9").await, @r#"
     $ canaryctl auto payment-api -n canary-release --until step=9
@@ -159,8 +185,8 @@ async fn steps_that_are_none() {
     $ canaryctl auto payment-api -n canary-release --hold soon
     exit 2
     --- stderr
-    error: invalid value 'soon' for '--hold <TIME>': 'soon' is not a duration: write a number with a unit, such as 30s, 5m or 1h30m
-    hint: `canaryctl --help` shows what there is
+    error: --hold: 'soon' is not a duration: write a number with a unit, such as 30s, 5m or 1h30m
+    hint: `canaryctl auto -h` shows how it is used
     "#);
 }
 
@@ -197,10 +223,10 @@ async fn objects_that_are_not_there() {
     "#);
     assert_snapshot!(console.refuses("approve payment-api -n canary-release").await, @r#"
     $ canaryctl approve payment-api -n canary-release
-    exit 1
+    exit 2
     --- stderr
     error: cannot approve release canary-release/payment-api: no step waits for approval
-    hint: is this really a Kubernetes API server?
+    hint: `canaryctl status payment-api -n canary-release` shows what it waits for
     "#);
     assert_snapshot!(console.refuses("status payment-api -A").await, @r#"
     $ canaryctl status payment-api -A
@@ -218,11 +244,27 @@ async fn images_that_are_none() {
     $ canaryctl auto payment-api -n canary-release --image=
     exit 2
     --- stderr
-    error: invalid value '' for '--image <[CONTAINER=]IMAGE>': '' is not [CONTAINER=]IMAGE
-    hint: `canaryctl --help` shows what there is
+    error: --image: '' is not [CONTAINER=]IMAGE
+    hint: `canaryctl auto -h` shows how it is used
     "#);
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --image nginx=image=:x").await, @"");
-    assert_snapshot!(console.refuses("auto payment-api -n canary-release --image other=registry/x:1").await, @"");
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --image nginx=image=:x").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --image nginx=image=:x
+    exit 2
+    --- stderr
+    error: --image: 'nginx=image=:x' is not [CONTAINER=]IMAGE
+    hint: `canaryctl auto -h` shows how it is used
+    "#);
+    assert_snapshot!(console.refuses("auto payment-api -n canary-release --image other=registry/x:1").await, @r#"
+    $ canaryctl auto payment-api -n canary-release --image other=registry/x:1
+    exit 2
+    --- stderr
+    cluster simulated, namespace canary-release
+    found Deployments payment-api-stable and payment-api-canary by name
+    found Service payment-api-service by name and selector
+    found router replicas: Service payment-api-service selects the pods of both Deployments
+    error: payment-api-canary has no container other; it has: payment-api
+    hint: give --image CONTAINER=IMAGE
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,13 +275,14 @@ async fn sandboxes_that_are_none() {
     exit 2
     --- stderr
     error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    hint: did you mean 'healthy'?
     hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
     "#);
     assert_snapshot!(console.refuses("status payment-api --sandbox=/nowhere/at/all").await, @r#"
     $ canaryctl status payment-api --sandbox=/nowhere/at/all
     exit 2
     --- stderr
-    error: sandbox: no scenario is called "/nowhere/at/all"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    error: sandbox: there is no folder /nowhere/at/all
     hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
     "#);
     assert_snapshot!(console.refuses("sandbox helthy").await, @r#"
@@ -247,6 +290,7 @@ async fn sandboxes_that_are_none() {
     exit 2
     --- stderr
     error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    hint: did you mean 'healthy'?
     hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
     "#);
 }
@@ -310,7 +354,46 @@ async fn configurations_that_are_wrong() {
         assert!(text.contains("exit 2"), "{text}");
         said.push_str(&text.replace(folder.root(), "DIR"));
     }
-    assert_snapshot!(said, @"");
+    assert_snapshot!(said, @r#"
+    $ canaryctl auto -f DIR/typo.yaml -n canary-release
+    exit 2
+    --- stderr
+    error: DIR/typo.yaml:2:1: unknown key 'holdd'; did you mean 'hold'?
+      2 | holdd: 5m
+          ^
+    hint: known: app, namespace, stable, canary, service, router, steps, hold, deadline, interval, readyTimeout, promoteTimeout, drain, checks, onUnknown, onFailure, onInterrupt, promote, load
+    $ canaryctl auto -f DIR/routers.yaml -n canary-release
+    exit 2
+    --- stderr
+    error: DIR/routers.yaml:3:3: router: exactly one key is allowed, found 2: replicas, istio
+      3 |   replicas: {}
+            ^
+    $ canaryctl auto -f DIR/steps.yaml -n canary-release
+    exit 2
+    --- stderr
+    error: DIR/steps.yaml:2:8: steps: the list of steps is empty
+      2 | steps: []
+                 ^
+    $ canaryctl auto -f DIR/broken.yaml -n canary-release
+    exit 2
+    --- stderr
+    error: DIR/broken.yaml:3:5: not valid YAML: illegal placement of ':' indicator
+      3 | hold: 5m
+              ^
+    hint: look at the indentation, the quotes and the brackets of this line and the one before
+    $ canaryctl auto -f DIR/check.yaml -n canary-release
+    exit 2
+    --- stderr
+    error: DIR/check.yaml:3:5: unknown key 'htpp' in checks[0]; did you mean 'http'?
+      3 |   - htpp: { path: /health }
+              ^
+    hint: known: pods, http
+    $ canaryctl auto -f DIR/missing.yaml -n canary-release
+    exit 2
+    --- stderr
+    error: DIR/missing.yaml: No such file or directory (os error 2)
+    hint: check the path given with -f
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,11 +408,44 @@ async fn a_missing_right_is_named() {
     hint: ask for the missing right; `canaryctl check APP` lists what each verb needs
     "#);
     deny(&console, "patch", "apps", "deployments/scale");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @"");
+    assert_snapshot!(console.shows("set payment-api -n canary-release 25").await, @r#"
+    $ canaryctl set payment-api -n canary-release 25
+    exit 1
+    --- stderr
+    cluster simulated, namespace canary-release
+    found Deployments payment-api-stable and payment-api-canary by name
+    found Service payment-api-service by name and selector
+    found router replicas: Service payment-api-service selects the pods of both Deployments
+    09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
+                            registry.example/payment-api:2.0.0, steps 25%
+    error: cannot scale Deployment canary-release/payment-api-canary: deployments.apps "payment-api-canary" is forbidden: User "ana" cannot patch resource "deployments/scale" in API group "apps" in the namespace "canary-release"
+    hint: ask for the missing right; `canaryctl check APP` lists what each verb needs
+    "#);
     deny(&console, "*", "", "configmaps");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @"");
+    assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @r#"
+    $ canaryctl set payment-api -n canary-release 25
+    exit 1
+    --- stderr
+    cluster simulated, namespace canary-release
+    found Deployments payment-api-stable and payment-api-canary by name
+    found Service payment-api-service by name and selector
+    found router replicas: Service payment-api-service selects the pods of both Deployments
+    error: cannot read ConfigMap canary-release/canaryctl-payment-api: configmaps "canaryctl-payment-api" is forbidden: User "ana" cannot get resource "configmaps" in API group "" in the namespace "canary-release"
+    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
+    "#);
+    let console = Console::on("healthy").await;
     deny(&console, "create", "", "configmaps");
-    assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @"");
+    assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @r#"
+    $ canaryctl set payment-api -n canary-release 25
+    exit 1
+    --- stderr
+    cluster simulated, namespace canary-release
+    found Deployments payment-api-stable and payment-api-canary by name
+    found Service payment-api-service by name and selector
+    found router replicas: Service payment-api-service selects the pods of both Deployments
+    error: cannot create ConfigMap canary-release/canaryctl-payment-api: configmaps is forbidden: User "ana" cannot create resource "configmaps" in API group "" in the namespace "canary-release"
+    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,8 +458,8 @@ async fn a_folder_without_objects_is_no_sandbox() {
     $ canaryctl status payment-api --sandbox=DIR
     exit 2
     --- stderr
-    error: no Deployment of app 'payment-api' in namespace default
-    hint: the namespace has no Deployments; check --namespace and --context
+    error: DIR: there are no objects in it
+    hint: a sandbox folder holds YAML objects and an optional scenario.yaml
     "#);
 }
 

@@ -224,7 +224,7 @@ async fn a_person_can_roll_back() {
         .signal(200, Signal::Interrupt);
     assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r#"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
-    exit 0
+    exit 130
     --- stdout
     09:04:31Z  ROLLED BACK after 3m31s: verified at 0%: an operator asked for it
                weights  0% → 10% → 0%
@@ -266,7 +266,7 @@ async fn a_person_can_hold() {
         .signal(200, Signal::Interrupt);
     assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r#"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
-    exit 5
+    exit 130
     --- stdout
     09:04:20Z  PAUSED with the split live after 3m20s: held by an operator
                weights  0% → 10%
