@@ -161,6 +161,7 @@ fn plans() -> impl Strategy<Value = Plan> {
 }
 
 /// One look at a world that may do anything.
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn on its own")]
 #[derive(Debug, Clone)]
 struct Glance {
     seconds: u64,
@@ -623,10 +624,7 @@ proptest! {
             |round, release| {
                 asked |= round >= at;
                 let gate = release.phase == Phase::Approving;
-                match asked {
-                    true => Some(Request::Rollback),
-                    false => gate.then_some(Request::Approve),
-                }
+                if asked { Some(Request::Rollback) } else { gate.then_some(Request::Approve) }
             },
         );
         if outcome == Some(Outcome::Promoted) {

@@ -511,7 +511,7 @@ async fn a_deployment_that_never_takes_a_template_is_not_written_to_without_paus
             if bench.template(STABLE) != old {
                 writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 bench.edit("deployments", STABLE, |d| {
-                    d["spec"]["template"] = old.clone()
+                    d["spec"]["template"] = old.clone();
                 });
             }
             bench.clock.sleep(Duration::from_millis(100)).await;

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
     reason = "helpers of tests fail like tests, and match what they look for"
 )]
 

@@ -781,7 +781,7 @@ async fn the_paths_of_the_load_are_tried_but_for_writes() {
             plan.load = Some(Load {
                 rate: 1.0,
                 requests,
-            })
+            });
         })
         .look()
         .await;

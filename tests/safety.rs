@@ -577,7 +577,7 @@ async fn r10_a_rollback_needs_no_readable_journal() {
             .ends(set("50"), plan(&[50], 20), Outcome::AtWeight)
             .await;
         bench.edit("configmaps", JOURNAL, |map| {
-            map["data"]["release.json"] = json!(damage)
+            map["data"]["release.json"] = json!(damage);
         });
         bench
             .ends(Intent::Rollback, plan(&[50], 20), Outcome::RolledBack)
@@ -650,7 +650,7 @@ async fn r10_a_rollback_that_was_given_up_can_be_tried_again() {
         .await;
     let old = bench.template(STABLE)["spec"]["containers"][0]["image"].clone();
     bench.edit("deployments", STABLE, |d| {
-        d["spec"]["minReadySeconds"] = json!(0)
+        d["spec"]["minReadySeconds"] = json!(0);
     });
     let faults = fault::Plan::new(bench.clock.clone(), |call| {
         if call.path.ends_with("/scale") {

@@ -260,9 +260,10 @@ pub enum MonitorUntil {
 }
 
 /// Arguments of `rollback`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  canaryctl rollback payment-api\n  canaryctl rollback payment-api --now"
+    after_help = "Examples:\n  canaryctl rollback payment-api\n  canaryctl rollback payment-api --now\n  canaryctl rollback payment-api --gradual"
 )]
 pub struct RollbackArgs {
     /// The app.
