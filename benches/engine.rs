@@ -102,7 +102,7 @@ fn least(work: impl Fn()) -> Duration {
     let cost = || {
         let before = cpu();
         work();
-        cpu() - before
+        cpu().saturating_sub(before)
     };
     (0..ROUNDS).map(|_| cost()).min().unwrap_or_default()
 }

@@ -9,6 +9,7 @@ pub mod domain;
 pub mod engine;
 pub mod health;
 pub mod journal;
+pub mod preflight;
 pub mod report;
 pub mod sim;
 pub mod traffic;

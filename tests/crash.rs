@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 use canaryctl::{
     domain::{
         event::EventKind,
+        plan::Plan,
         release::{Outcome, Release},
         verdict::{Verdict, overall},
     },
@@ -14,9 +15,15 @@ use canaryctl::{
 };
 use jiff::Timestamp;
 
-use crate::support::{Bench, CANARY, STABLE, TOTAL, auto, checked};
+use crate::support::{Bench, CANARY, STABLE, auto, checked};
 
-const WEIGHTS: [u32; 3] = [20, 50, 100];
+const WEIGHTS: [u32; 3] = [25, 50, 100];
+
+/// Pods of both sides together: few, because a release is driven hundreds of times here.
+const TOTAL: u32 = 4;
+const FEW: &str = "seed: 7
+edits:
+  - {kind: Deployment, name: payment-api-stable, patch: [{op: replace, path: /spec/replicas, value: 3}]}";
 
 /// When the first process dies.
 #[derive(Debug, Clone, Copy)]
@@ -47,15 +54,36 @@ fn virtually<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
+fn few(scenario: &str) -> Bench {
+    // The fault shows at the second step.
+    Bench::edited(
+        scenario,
+        &[
+            ("seed: 7", FEW),
+            ("above: 20%", "above: 40%"),
+            ("rate: 50", "rate: 20"),
+        ],
+    )
+}
+
+fn order() -> Plan {
+    let plan = checked(&WEIGHTS, 20);
+    let checks = plan.checks.iter().filter(|c| c.name != "health").cloned();
+    Plan {
+        checks: checks.collect(),
+        ..plan
+    }
+}
+
 /// Drives a release to its end in spite of a kill; returns the cluster, the record at the end and
-/// the number of calls the first process made.
-async fn survive(scenario: &str, kill: Kill, heir: Heir) -> (Bench, Release, u64) {
-    let bench = Bench::new(scenario);
+/// the log of the calls the first process made.
+async fn survive(scenario: &str, kill: Kill, heir: Heir) -> (Bench, Release, Vec<String>) {
+    let bench = few(scenario);
     let faults = match kill {
         Kill::Call(number, fault) => fault::Plan::at(bench.clock.clone(), number, fault),
         Kill::Never | Kill::Event(_) => fault::Plan::quiet(bench.clock.clone()),
     };
-    let mut sitting = bench.sitting(auto(), checked(&WEIGHTS, 30));
+    let mut sitting = bench.sitting(auto(), order());
     sitting.cluster = bench.faulty(&faults);
     let dead = async {
         match kill {
@@ -77,12 +105,12 @@ async fn survive(scenario: &str, kill: Kill, heir: Heir) -> (Bench, Release, u64
         end = bench.run(sitting) => {
             if !faults.crashed() {
                 let release = end.unwrap().release;
-                return (bench, release, faults.calls());
+                return (bench, release, faults.log());
             }
         }
         () = dead => {}
     }
-    let mut sitting = bench.sitting(auto(), checked(&WEIGHTS, 30));
+    let mut sitting = bench.sitting(auto(), order());
     if let Heir::Other = heir {
         bench.wait(95).await;
         sitting.holder = "holder-2".into();
@@ -90,12 +118,12 @@ async fn survive(scenario: &str, kill: Kill, heir: Heir) -> (Bench, Release, u64
     match bench.begin(&sitting).await {
         Ok(Begun::Run(mut engine)) => {
             let end = bench.steer(&mut engine, sitting.goal, false).await.unwrap();
-            (bench, end.release, faults.calls())
+            (bench, end.release, faults.log())
         }
         // It was over already: promoted, or this version was rolled back.
         Ok(Begun::Nothing(_)) | Err(_) => {
             let release = bench.record().await;
-            (bench, release, faults.calls())
+            (bench, release, faults.log())
         }
     }
 }
@@ -118,7 +146,7 @@ fn held(release: &Release) -> Vec<(Timestamp, Timestamp)> {
 /// Looks at all checks of the canary, and whether they found it healthy.
 fn looks(bench: &Bench) -> Vec<(Timestamp, bool)> {
     let look = |(at, kind): (Timestamp, EventKind)| match kind {
-        EventKind::Checked { results, .. } if results.len() == 3 => {
+        EventKind::Checked { results, .. } if results.len() == 2 => {
             Some((at, overall(&results) == Verdict::Healthy))
         }
         _ => None,
@@ -132,15 +160,23 @@ fn promoted_in_order(bench: &Bench, release: &Release) {
     assert!(release.is_over(), "{story}");
     // Up: every step, none twice, none back.
     let sizes = bench.sizes(CANARY);
-    assert_eq!(sizes, [1, 2, 5, 10, 0], "{story}");
+    assert!(sizes.starts_with(&[1, 2, 4]), "{sizes:?}\n{story}");
+    assert!(
+        sizes[2..].is_sorted_by(|a, b| a >= b) && sizes.ends_with(&[0]),
+        "{sizes:?}\n{story}"
+    );
     let stable = bench.sizes(STABLE);
-    assert_eq!(stable, [9, 8, 5, 0, 10], "{story}");
+    let empty = stable.iter().position(|n| *n == 0).unwrap();
+    assert!(
+        stable[..empty].is_sorted_by(|a, b| a > b) && stable[empty..] == [0, 4],
+        "{stable:?}\n{story}"
+    );
     let held = held(release);
     assert_eq!(held.len(), WEIGHTS.len(), "{:?}\n{story}", release.trail);
     let looks = looks(bench);
     for (from, to) in held {
         let lasted = to.duration_since(from).as_secs();
-        assert!(lasted >= 29, "held for {lasted} s\n{story}");
+        assert!(lasted >= 20, "held for {lasted} s\n{story}");
         let proven = looks
             .iter()
             .any(|(at, good)| *good && *at >= from && *at <= to);
@@ -159,7 +195,7 @@ fn rolled_back(bench: &Bench, release: &Release) {
     let story = bench.told();
     assert_eq!(release.ending, Some(Outcome::RolledBack), "{story}");
     assert!(release.is_over(), "{story}");
-    bench.is_back("registry.example/payment-api:1.5.0");
+    bench.is_back("registry.example/payment-api:1.5.0", TOTAL);
     let mut sizes = bench.sizes(CANARY);
     let highest = sizes
         .iter()
@@ -170,7 +206,7 @@ fn rolled_back(bench: &Bench, release: &Release) {
         sizes.is_sorted() && down.is_sorted_by(|a, b| a >= b),
         "{story}"
     );
-    assert!(!down.contains(&10), "{story}");
+    assert!(!down.contains(&TOTAL), "{story}");
     assert!(
         bench.least_ready() >= TOTAL as usize,
         "{}\n{story}",
@@ -193,6 +229,7 @@ fn all(scenario: &str, kills: Vec<(Kill, Heir)>, check: fn(&Bench, &Release)) {
                     let outcome = std::panic::catch_unwind(|| {
                         virtually(async {
                             let (bench, release, _) = survive(scenario, kill, heir).await;
+                            bench.wait(2).await;
                             check(&bench, &release);
                         });
                     });
@@ -203,46 +240,53 @@ fn all(scenario: &str, kills: Vec<(Kill, Heir)>, check: fn(&Bench, &Release)) {
     });
 }
 
-/// Kills at every call after it was carried out, and at every third before it was sent.
-fn calls(count: u64) -> Vec<(Kill, Heir)> {
+/// Kills after every writing call was carried out, before every fourth of them was sent, and at
+/// some of the reading ones, which are many and change nothing.
+fn calls(log: &[String]) -> Vec<(Kill, Heir)> {
     let heir = |n: u64| if n % 2 == 0 { Heir::Same } else { Heir::Other };
-    let after = (0..count).map(|n| (Kill::Call(n, Fault::CrashAfter), heir(n)));
-    let before = (0..count)
-        .step_by(3)
-        .map(|n| (Kill::Call(n, Fault::CrashBefore), heir(n)));
-    after.chain(before).collect()
+    let (reads, writes): (Vec<u64>, Vec<u64>) =
+        (0..log.len() as u64).partition(|n| log[usize::try_from(*n).unwrap()].contains(" GET "));
+    let after = writes.iter().map(|n| (*n, Fault::CrashAfter));
+    let before = writes.iter().step_by(4).map(|n| (*n, Fault::CrashBefore));
+    let looking = reads.iter().step_by(61).map(|n| (*n, Fault::CrashAfter));
+    after
+        .chain(before)
+        .chain(looking)
+        .map(|(n, fault)| (Kill::Call(n, fault), heir(n)))
+        .collect()
 }
 
-fn clean(scenario: &str, check: fn(&Bench, &Release)) -> (u64, usize) {
+fn clean(scenario: &str, check: fn(&Bench, &Release)) -> (Vec<String>, usize) {
     virtually(async {
-        let (bench, release, calls) = survive(scenario, Kill::Never, Heir::Same).await;
+        let (bench, release, log) = survive(scenario, Kill::Never, Heir::Same).await;
+        bench.wait(2).await;
         check(&bench, &release);
         let events = bench.events.lock().unwrap().len();
-        (calls, events)
+        (log, events)
     })
 }
 
 #[test]
 fn a_promotion_survives_a_kill_at_any_call() {
-    let (count, _) = clean("healthy", promoted_in_order);
-    all("healthy", calls(count), promoted_in_order);
+    let (log, _) = clean("healthy", promoted_in_order);
+    all("healthy", calls(&log), promoted_in_order);
 }
 
 #[test]
 fn a_rollback_survives_a_kill_at_any_call() {
-    let (count, _) = clean("errors-at-25", rolled_back);
-    all("errors-at-25", calls(count), rolled_back);
+    let (log, _) = clean("errors-at-25", rolled_back);
+    all("errors-at-25", calls(&log), rolled_back);
 }
 
 #[test]
-fn a_kill_between_any_two_events_changes_nothing() {
+fn a_kill_between_two_events_changes_nothing() {
     for (scenario, check) in [
         ("healthy", promoted_in_order as fn(&Bench, &Release)),
         ("errors-at-25", rolled_back),
     ] {
         let (_, events) = clean(scenario, check);
         let heir = |n: usize| if n % 2 == 0 { Heir::Other } else { Heir::Same };
-        let kills: BTreeSet<usize> = (1..=events).collect();
+        let kills: BTreeSet<usize> = (1..=events).step_by(4).collect();
         let kills = kills
             .into_iter()
             .map(|n| (Kill::Event(n), heir(n)))

@@ -67,6 +67,7 @@ fn release(plan: Plan) -> Release {
         cause: None,
         reason: None,
         ending: None,
+        gradual: false,
         reasserted: 0,
         started: start(),
         ended: None,
@@ -179,6 +180,7 @@ fn glances() -> impl Strategy<Value = Glance> {
     let request = prop_oneof![
         20 => Just(None),
         1 => Just(Some(Request::Rollback)),
+        1 => Just(Some(Request::StepBack)),
         1 => Just(Some(Request::Promote { force: false })),
         1 => Just(Some(Request::Promote { force: true })),
         2 => Just(Some(Request::Approve)),
@@ -298,6 +300,7 @@ fn keeps_the_rules(
         let up = match after.phase {
             Phase::Shifting => present == Some(weight),
             Phase::PromoteShift | Phase::UndoShift => weight == Percent::FULL,
+            Phase::RollingBack if after.gradual => weight <= before.target,
             Phase::PromoteReturn | Phase::RollingBack => weight == Percent::ZERO,
             _ => false,
         };

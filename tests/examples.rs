@@ -6,13 +6,11 @@ use std::{
 };
 
 use canaryctl::{
-    config::{ConfigError, File, Keyed, Overrides, Settings},
-    domain::{check::CheckSpec, plan::Plan, release::Outcome, release::RouterSpec},
-    health,
+    cli::{CheckEntry, RouterEntry},
+    config::{ConfigError, File, Overrides, Settings},
+    domain::{plan::Plan, release::Outcome},
     sim::scenario::parse_objects,
-    traffic,
 };
-use schemars::{Schema, SchemaGenerator};
 
 use crate::support::{APP, Bench, NAMESPACE, auto};
 
@@ -88,62 +86,16 @@ fn is_configuration(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "canary.yaml")
 }
 
-fn settings(path: &Path) -> Settings<Router, Check> {
+fn settings(path: &Path) -> Settings<RouterEntry, CheckEntry> {
     let text = fs::read_to_string(path).unwrap();
-    let read = |text: &str| -> Result<Settings<Router, Check>, ConfigError> {
+    let read = |text: &str| -> Result<Settings<RouterEntry, CheckEntry>, ConfigError> {
         let file = File::parse(&path.display().to_string(), text)?;
         Settings::resolve(None, Overrides::default(), Overrides::default(), Some(file))
     };
     read(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn plan(settings: &Settings<Router, Check>) -> Plan {
+fn plan(settings: &Settings<RouterEntry, CheckEntry>) -> Plan {
     let checks = settings.checks.iter().map(|check| check.0.clone());
     settings.plan(checks.collect()).unwrap()
-}
-
-// === The tables as configuration sees them ===
-
-/// A router of the table.
-struct Router(RouterSpec);
-
-/// A check of the table.
-struct Check(CheckSpec);
-
-impl Keyed for Router {
-    fn parse(
-        key: &str,
-        from: &mut dyn erased_serde::Deserializer<'_>,
-    ) -> Result<Self, erased_serde::Error> {
-        let options = traffic::provider(key).unwrap().options(from)?;
-        let name = key.to_owned();
-        Ok(Self(RouterSpec { name, options }))
-    }
-
-    fn keys() -> Vec<(&'static str, &'static str)> {
-        let entry = |p: &&dyn traffic::Provider| (p.name(), p.about());
-        traffic::PROVIDERS.iter().map(entry).collect()
-    }
-
-    fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
-        traffic::provider(key).unwrap().schema(generator)
-    }
-}
-
-impl Keyed for Check {
-    fn parse(
-        key: &str,
-        from: &mut dyn erased_serde::Deserializer<'_>,
-    ) -> Result<Self, erased_serde::Error> {
-        health::probe(key).unwrap().check(from).map(Self)
-    }
-
-    fn keys() -> Vec<(&'static str, &'static str)> {
-        let entry = |p: &&dyn health::ProbeKind| (p.name(), p.about());
-        health::PROBES.iter().map(entry).collect()
-    }
-
-    fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
-        health::probe(key).unwrap().schema(generator)
-    }
 }

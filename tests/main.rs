@@ -3,8 +3,13 @@
 mod cli;
 mod crash;
 mod decide;
+mod documents;
 mod examples;
 mod generated;
+mod incidents;
 mod layering;
+mod preflight;
 mod releases;
+mod rights;
+mod safety;
 mod support;

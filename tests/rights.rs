@@ -1,4 +1,4 @@
-//! The Roles of `examples/rbac.yaml` are enough, and not more than is used.
+//! The Roles of `examples/rbac.yaml` are enough, and not more than is used; `check` asks for the same.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,8 @@ use std::{
 use canaryctl::{
     cluster::Cluster,
     domain::release::Outcome,
-    engine::start::{Begun, Intent, begin},
+    engine::start::{Begun, Intent},
+    preflight::rights::Verb,
     sim::{
         fault::{Attempt, Fault, Plan},
         scenario::parse_objects,
@@ -18,7 +19,7 @@ use canaryctl::{
 };
 use serde_json::Value;
 
-use crate::support::{Bench, NAMESPACE, auto, payment_checks, plan};
+use crate::support::{Bench, NAMESPACE, Sitting, auto, checked, plan};
 
 /// Verb, API group, resource.
 type Right = (String, String, String);
@@ -27,15 +28,15 @@ type Right = (String, String, String);
 async fn looking_needs_only_the_role_to_look() {
     let bench = Bench::new("healthy");
     let (cluster, used) = watched(&bench);
-    let mut plan = plan(&[10, 100], 60);
-    plan.checks = payment_checks();
-    let order = bench.order(Intent::Look, plan).await;
-    let Begun::Run(mut engine) = begin(&cluster, order).await.unwrap() else {
+    let sitting = bench.sitting(Intent::Look, checked(&[10, 100], 60));
+    let begun = bench.begin(&Sitting { cluster, ..sitting }).await.unwrap();
+    let Begun::Run(mut engine) = begun else {
         panic!("nothing to look at");
     };
     engine
         .view(Vec::new(), true, &|verb| verb.to_owned())
-        .await.unwrap();
+        .await
+        .unwrap();
     assert_within(&used, &["canaryctl-look"]);
 }
 
@@ -43,9 +44,8 @@ async fn looking_needs_only_the_role_to_look() {
 async fn a_release_needs_only_the_roles_to_look_and_to_release() {
     let bench = Bench::new("hpa-fights");
     let (cluster, used) = watched(&bench);
-    let mut plan = plan(&[10, 100], 60);
-    plan.checks = payment_checks();
-    let end = bench.drive_with(cluster, auto(), plan).await.unwrap();
+    let sitting = bench.sitting(auto(), checked(&[10, 100], 60));
+    let end = bench.run(Sitting { cluster, ..sitting }).await.unwrap();
     assert_eq!(end.outcome, Outcome::Promoted, "{}", end.text);
     assert_within(&used, &["canaryctl-look", "canaryctl-release"]);
 }
@@ -55,17 +55,37 @@ async fn a_release_needs_only_the_roles_to_look_and_to_release() {
 async fn the_role_to_release_has_no_right_that_is_not_used() {
     let bench = Bench::new("hpa-fights");
     let (cluster, used) = watched(&bench);
-    let end = bench
-        .drive_with(cluster, auto(), plan(&[10, 100], 60))
-        .await;
-    end.unwrap();
+    let sitting = bench.sitting(auto(), plan(&[10, 100], 60));
+    bench.run(Sitting { cluster, ..sitting }).await.unwrap();
     let used = used.lock().unwrap();
     let unused: Vec<_> = role("canaryctl-release")
         .into_iter()
         .filter(|r| !used.contains(r))
         .collect();
-    let sometimes = ["create", "delete"].map(|verb| right(verb, "apps", "deployments"));
+    let sometimes = [
+        right("create", "apps", "deployments"),
+        right("delete", "apps", "deployments"),
+        right("get", "apps", "replicasets"),
+    ];
     assert_eq!(unused, sometimes);
+}
+
+#[test]
+fn the_roles_are_what_check_asks_for() {
+    let asked = |verbs: &[Verb]| -> BTreeSet<Right> {
+        let rights = verbs.iter().flat_map(|verb| verb.rights());
+        rights
+            .map(|r| match r.subresource {
+                "" => right(r.verb, r.group, r.resource),
+                sub => right(r.verb, r.group, &format!("{}/{sub}", r.resource)),
+            })
+            .collect()
+    };
+    let look = asked(&[Verb::Status, Verb::Monitor, Verb::Check, Verb::History]);
+    let write = asked(&[Verb::Set, Verb::Rollback, Verb::Promote, Verb::Auto]);
+    assert_eq!(role("canaryctl-look"), look);
+    let more: BTreeSet<Right> = write.difference(&look).cloned().collect();
+    assert_eq!(role("canaryctl-release"), more);
 }
 
 // === What is used, what is allowed ===
@@ -78,8 +98,7 @@ fn watched(bench: &Bench) -> (Cluster, Arc<Mutex<BTreeSet<Right>>>) {
         notes.lock().unwrap().extend(needed(attempt));
         Fault::None
     });
-    let client = bench.sim.server().faulty_client(NAMESPACE, &plan);
-    (Cluster::new(client, NAMESPACE, bench.clock.clone()), used)
+    (bench.faulty(&plan), used)
 }
 
 /// Returns the rights a request needs; a port-forward needs two, one for each way to ask for it.

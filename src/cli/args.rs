@@ -271,6 +271,9 @@ pub struct RollbackArgs {
     /// Only move the traffic, first thing; leave the cleaning up
     #[arg(long)]
     pub now: bool,
+    /// Walk the steps back, resting at each
+    #[arg(long, conflicts_with = "now")]
+    pub gradual: bool,
     /// Delete the canary Deployment at the end
     #[arg(long)]
     pub delete: bool,
@@ -324,6 +327,9 @@ pub struct AutoArgs {
     /// One evaluation and at most one change, for cron
     #[arg(long)]
     pub once: bool,
+    /// Begin without looking for what would break it
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Begin again, even what was rolled back
     #[arg(long)]
     pub restart: bool,

@@ -1,6 +1,17 @@
 //! `auto`: the whole release, or the rest of one.
 
-use crate::{domain::decide::Goal, engine::start::Intent};
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{
+        decide::Goal,
+        view::Severity,
+        workload::{Track, Tracks},
+    },
+    engine::start::{Intent, containers},
+    journal::Journal,
+    preflight::{self, Subject},
+};
 
 use super::{
     Context,
@@ -8,7 +19,7 @@ use super::{
     drive::{Ride, ride},
     error::CliError,
     exit::Code,
-    session::work,
+    session::{Work, work},
     signal::Signals,
     ui::Terminal,
 };
@@ -30,6 +41,7 @@ pub(super) async fn run(
         );
         return Err(CliError::usage(text, "count the steps from 1"));
     }
+    preflight(&work, args, terminal).await?;
     // Nobody waits for a person in a pipeline: the run stops, and goes on with the next call.
     let patient = terminal.can_ask() && !context.environment.is_ci();
     let goal = match args.until {
@@ -51,4 +63,67 @@ pub(super) async fn run(
     let code = Box::pin(ride(context, &work, order, terminal, signals)).await?;
     let paused_as_asked = args.until == Some(Until::Paused) && code == Code::Unfinished;
     Ok(if paused_as_asked { Code::Done } else { code })
+}
+
+/// Looks for what would break a release that is about to begin; errors refuse it, warnings are said.
+async fn preflight(work: &Work, args: &AutoArgs, terminal: &mut Terminal) -> Result<(), CliError> {
+    let images = images(work, args)?;
+    if args.skip_preflight || goes_on(work).await || has_one_version(work, &images) {
+        return Ok(());
+    }
+    let subject = Subject {
+        app: &work.settings.app,
+        names: &work.names,
+        router: &work.router,
+        plan: &work.plan,
+        create: !images.is_empty(),
+        images: &images,
+    };
+    let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;
+    let of = |severity| findings.iter().filter(move |f| f.severity == severity);
+    for warning in of(Severity::Warning) {
+        terminal.warn(&format!("{} ({})", warning.what, warning.place));
+    }
+    let errors: Vec<_> = of(Severity::Error).collect();
+    let Some(first) = errors.first() else {
+        return Ok(());
+    };
+    let more = match errors.len() {
+        1 => String::new(),
+        n => format!(", and {} more", n - 1),
+    };
+    let text = format!("preflight: {} ({}){more}", first.what, first.place);
+    let mut error = CliError::new(Code::Refused, text);
+    if !first.mend.is_empty() {
+        error = error.hint(first.mend.clone());
+    }
+    Err(error.hint("`check` lists everything; --skip-preflight begins all the same"))
+}
+
+fn images(work: &Work, args: &AutoArgs) -> Result<BTreeMap<String, String>, CliError> {
+    let canary = work.survey.deployment(&work.names.canary);
+    match canary.or_else(|| work.survey.deployment(&work.names.stable)) {
+        Some(pattern) => Ok(containers(pattern, &args.image)?),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// Returns whether an unfinished run is there to be resumed; then it is too late for a preflight.
+async fn goes_on(work: &Work) -> bool {
+    let journal = Journal::new(work.session.cluster.clone(), &work.settings.app);
+    let saved = journal.load().await.ok().flatten();
+    saved.is_some_and(|saved| !saved.release.is_over())
+}
+
+/// Returns whether there is nothing to release, which the engine says best.
+fn has_one_version(work: &Work, images: &BTreeMap<String, String>) -> bool {
+    let stable = work.survey.deployment(&work.names.stable);
+    let canary = work.survey.deployment(&work.names.canary);
+    let (Some(stable), Some(canary)) = (stable, canary) else {
+        return canary.is_none() && images.is_empty();
+    };
+    let tracks = Tracks::between(&stable.object, &canary.object);
+    let same = tracks.digest(stable.template(), Track::Stable)
+        == tracks.digest(canary.template(), Track::Canary);
+    same && images.is_empty()
 }

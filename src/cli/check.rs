@@ -1,19 +1,14 @@
 //! `check`: what would break a release. Reads only.
 
+use std::collections::BTreeMap;
+
 use crate::{
     domain::view::{CheckView, DOCUMENT, Severity},
     preflight::{self, Subject},
     report,
 };
 
-use super::{
-    Context,
-    args::CheckArgs,
-    error::CliError,
-    exit::Code,
-    session::work,
-    ui::Terminal,
-};
+use super::{Context, args::CheckArgs, error::CliError, exit::Code, session::work, ui::Terminal};
 
 pub(super) async fn run(
     context: &Context,
@@ -27,7 +22,8 @@ pub(super) async fn run(
         names: &work.names,
         router: &work.router,
         plan: &work.plan,
-        create: work.survey.deployment(&work.names.canary).is_none(),
+        create: true,
+        images: &BTreeMap::new(),
     };
     let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;
     let broken = findings.iter().any(|f| f.severity == Severity::Error);

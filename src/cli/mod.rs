@@ -6,6 +6,7 @@
 mod approve;
 mod args;
 mod auto;
+mod check;
 mod drive;
 mod env;
 mod error;
@@ -113,7 +114,7 @@ pub async fn run_on(
         }
         Verb::Auto(args) => Box::pin(auto::run(&context, &args, &mut terminal, signals)).await,
         Verb::Approve(args) => Box::pin(approve::run(&context, &args, &mut terminal)).await,
-        Verb::Check(_) => Ok(Code::Refused),
+        Verb::Check(args) => Box::pin(check::run(&context, &args, &mut terminal)).await,
         Verb::History(args) => Box::pin(history::run(&context, &args, &mut terminal)).await,
         Verb::Sandbox(args) => {
             Box::pin(sandbox::run(&context, &args, &mut terminal, signals)).await

@@ -41,7 +41,11 @@ pub(super) async fn run(
         intent: Intent::Rollback,
         goal: if args.now { Goal::Weight } else { Goal::End },
         once: false,
-        request: Some(Request::Rollback),
+        request: Some(if args.gradual {
+            Request::StepBack
+        } else {
+            Request::Rollback
+        }),
         dry: args.dry_run,
         journal: true,
     };

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::Portforwarder;
 
 use super::Cluster;
 
@@ -77,7 +78,9 @@ pub enum ForwardError {
 }
 
 impl Cluster {
-    /// Sends one request to `port` of `pod` and returns the answer, within `limit`.
+    /// Sends one request to `port` of `pod` and returns the answer, within `limit` once the way to
+    /// the pod is open. A way that cannot be opened is the API server's trouble, not the app's: it
+    /// is tried twice, and its error says so.
     pub async fn ask_pod(
         &self,
         pod: &str,
@@ -85,7 +88,12 @@ impl Cluster {
         request: &AppRequest,
         limit: Duration,
     ) -> Result<AppAnswer, ForwardError> {
-        let exchange = self.exchange(pod, port, request);
+        let forwarder = match self.open(pod, port, limit).await {
+            Err((_, true)) => self.open(pod, port, limit).await,
+            first => first,
+        };
+        let forwarder = forwarder.map_err(|(error, _)| error)?;
+        let exchange = self.exchange(pod, port, request, forwarder);
         match self.clock().timeout(limit, exchange).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ForwardError::Timeout {
@@ -96,22 +104,44 @@ impl Cluster {
         }
     }
 
+    /// Opens the way to a pod; an error comes with whether another try may help.
+    async fn open(
+        &self,
+        pod: &str,
+        port: u16,
+        limit: Duration,
+    ) -> Result<Portforwarder, (ForwardError, bool)> {
+        let api = self.api::<Pod>();
+        let ports = [port];
+        let open = api.portforward(pod, &ports);
+        match self.clock().timeout(limit, open).await {
+            Ok(Ok(forwarder)) => Ok(forwarder),
+            Ok(Err(error)) => {
+                let passing = super::ClusterError::new("forward", pod, &error).is_passing();
+                Err((refused(pod, &error), passing))
+            }
+            Err(elapsed) => {
+                let error = ForwardError::Refused {
+                    pod: pod.to_owned(),
+                    reason: elapsed.to_string(),
+                };
+                Err((error, true))
+            }
+        }
+    }
+
     async fn exchange(
         &self,
         pod: &str,
         port: u16,
         request: &AppRequest,
+        mut forwarder: Portforwarder,
     ) -> Result<AppAnswer, ForwardError> {
         let broken = |reason: String| ForwardError::Broken {
             pod: pod.to_owned(),
             port,
             reason,
         };
-        let mut forwarder = self
-            .api::<Pod>()
-            .portforward(pod, &[port])
-            .await
-            .map_err(|error| refused(pod, &error))?;
         let (Some(stream), Some(reason)) =
             (forwarder.take_stream(port), forwarder.take_error(port))
         else {

@@ -56,6 +56,8 @@ pub struct Observation {
 pub enum Request {
     /// Take the canary out of the traffic.
     Rollback,
+    /// Take the canary out of the traffic step by step.
+    StepBack,
     /// Promote now: skip the remaining steps.
     Promote {
         /// Even without healthy checks.
@@ -249,6 +251,20 @@ impl Round<'_> {
                 self.retreat(Cause::Operator, "an operator asked for it".to_owned());
                 None
             }
+            // A plain rollback, or the end of the process, cuts a rollback by steps short.
+            Request::Rollback | Request::Interrupt
+                if self.release.phase == Phase::RollingBack && self.release.gradual =>
+            {
+                self.release.gradual = false;
+                self.release.target = Percent::ZERO;
+                self.enter(Phase::RollingBack);
+                None
+            }
+            Request::StepBack if !retreating => {
+                self.release.gradual = true;
+                self.retreat(Cause::Operator, "an operator asked for it".to_owned());
+                None
+            }
             Request::Interrupt if !retreating => match self.release.plan.on_interrupt {
                 OnTrouble::Rollback => {
                     self.retreat(Cause::Interrupt, "the process was told to end".to_owned());
@@ -269,6 +285,7 @@ impl Round<'_> {
                 None
             }
             Request::Rollback
+            | Request::StepBack
             | Request::Interrupt
             | Request::Hold
             | Request::Approve
@@ -621,16 +638,27 @@ impl Round<'_> {
         self.release.cause = Some(cause);
         self.release.reason = Some(reason);
         let stable = self.seen.stable.as_ref();
-        let touched = stable.is_some_and(|s| s.revision != self.release.origin.stable_revision);
+        // A stable that is not there now may be half-updated when it is back.
+        let touched = stable.is_none_or(|s| s.revision != self.release.origin.stable_revision);
         let promoting = self.release.phase >= Phase::PromoteTemplate;
         let abandoned = self.release.ending == Some(Outcome::Incomplete);
         if abandoned || (promoting && touched) {
             self.release.target = Percent::FULL;
             self.enter(Phase::UndoShift);
         } else {
-            self.release.target = Percent::ZERO;
+            self.release.target = self.way_down();
             self.enter(Phase::RollingBack);
         }
+    }
+
+    /// Returns the next weight on the way down: 0 %, or the step below when that was asked for.
+    fn way_down(&self) -> Percent {
+        if !self.release.gradual {
+            return Percent::ZERO;
+        }
+        let weights = self.release.plan.steps.iter().map(|s| s.weight);
+        let below = weights.filter(|weight| *weight < self.release.target);
+        below.max().unwrap_or(Percent::ZERO)
     }
 
     fn undo_shift(&mut self) -> Turn {
@@ -676,9 +704,25 @@ impl Round<'_> {
     }
 
     fn roll_back(&mut self) -> Turn {
+        let target = self.release.target;
+        if self.seen.split.settled && target > Percent::ZERO {
+            // A rollback by steps rests at each, so that stable takes the load bit by bit.
+            if self.since() < self.release.plan.interval {
+                return Some(self.wait(&format!("a moment at {target} on the way down")));
+            }
+            self.reached();
+            self.release.target = self.way_down();
+            self.enter(Phase::RollingBack);
+            return None;
+        }
         if self.seen.split.settled {
             self.reached();
             self.enter(Phase::Draining);
+            let asked = self.release.cause == Some(Cause::Operator);
+            if asked && self.seen.goal == Goal::Weight {
+                let text = "no traffic reaches the canary; another `rollback` cleans up";
+                return Some(Action::Stop(Outcome::AtWeight, text.to_owned()));
+            }
             return None;
         }
         if self.overdue(self.release.plan.ready_timeout) {
@@ -688,7 +732,7 @@ impl Round<'_> {
         if let Some(action) = self.scale_for(Track::Stable, Percent::FULL) {
             return Some(action);
         }
-        Some(Action::Shift(Percent::ZERO))
+        Some(Action::Shift(target))
     }
 
     fn drain(&mut self) -> Turn {

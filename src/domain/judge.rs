@@ -325,8 +325,12 @@ fn share(
     if readings.is_empty() {
         return Finding::unknown(Unknown::NoData, 0, "no pods to ask");
     }
-    memory.good += good;
-    memory.total += total;
+    // What the first look at a step finds came in before it, at another weight: it is evidence
+    // against the version, but it proves nothing at this step.
+    if memory.looks > 1 {
+        memory.good += good;
+        memory.total += total;
+    }
     memory
         .evidence
         .observe(total - good, total, 1.0 - min, steps);

@@ -22,6 +22,9 @@ pub const FORMAT: u32 = 1;
 /// Entries kept in the trail of one release.
 pub const TRAIL_LENGTH: usize = 100;
 
+/// Longest text of one entry, in bytes: with many pods a sentence about all of them is long.
+const TRAIL_TEXT: usize = 1000;
+
 /// One release, from start to end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +82,9 @@ pub struct Release {
     pub reason: Option<String>,
     /// What the present ending leads to.
     pub ending: Option<Outcome>,
+    /// Whether a rollback walks the steps back.
+    #[serde(default)]
+    pub gradual: bool,
     /// Times that a change by somebody else was put right.
     pub reasserted: u32,
     /// When the run began.
@@ -293,7 +299,12 @@ impl Release {
     }
 
     /// Adds a line to the trail and drops the oldest beyond [`TRAIL_LENGTH`].
-    pub fn note(&mut self, entry: Entry) {
+    pub fn note(&mut self, mut entry: Entry) {
+        if entry.text.len() > TRAIL_TEXT {
+            let end = (0..=TRAIL_TEXT).rfind(|at| entry.text.is_char_boundary(*at));
+            entry.text.truncate(end.unwrap_or(0));
+            entry.text.push('…');
+        }
         self.trail.push(entry);
         let excess = self.trail.len().saturating_sub(TRAIL_LENGTH);
         self.trail.drain(..excess);

@@ -35,6 +35,15 @@ pub const API_PATIENCE: Duration = Duration::from_secs(300);
 /// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Pause between two changes of the same kind, whatever happens meanwhile.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Longest time a Kubernetes Event may take: it is a courtesy.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause after a Kubernetes Event that could not be written.
+const AUDIT_PAUSE: Duration = Duration::from_secs(60);
+
 /// Shortest wait: a wait always lets time pass.
 const SHORTEST: Duration = Duration::from_millis(200);
 
@@ -122,6 +131,9 @@ pub struct Engine {
     /// The latest change and the phase it was made in: the same one again waits a little.
     acted: Option<(Action, Phase)>,
     audit_warned: bool,
+    /// No Kubernetes Events are tried until then.
+    audit_off: Option<Timestamp>,
+    unaudited: Vec<Event>,
     canary_uid: Option<String>,
     holder: String,
     who: String,
@@ -229,7 +241,6 @@ impl Engine {
         self.steer_load(&sides, &seen);
         let next = match action {
             Action::Wait { until, what } => {
-                self.acted = None;
                 self.say_waiting(&what, self.saved.release.since);
                 Ok(Next::Wait {
                     until,
@@ -238,11 +249,19 @@ impl Engine {
             }
             Action::Look => Ok(Next::Again),
             Action::Stop(outcome, text) => self.stop(outcome, text, false).await.map(Next::End),
-            action => self.carry_out(action, &sides, &seen).await,
+            Action::CreateCanary
+            | Action::SetImages
+            | Action::Shift(_)
+            | Action::Scale(..)
+            | Action::UpdateStable
+            | Action::RestoreStable
+            | Action::DeleteCanary
+            | Action::Unpin => self.carry_out(action, &sides, &seen).await,
         };
-        // The trail on the Deployment comes after the change: nothing delays moving traffic.
-        for event in &events {
-            self.audit(event).await;
+        // The trail on the Deployment comes when there is time: nothing delays moving traffic.
+        self.unaudited.extend(events);
+        if matches!(next, Ok(Next::Wait { .. } | Next::End(_))) {
+            self.audit_all().await;
         }
         next
     }
@@ -261,6 +280,9 @@ impl Engine {
         self.acted = this;
         if acted && !again {
             return Ok(Next::Acted);
+        }
+        if again && acted {
+            self.cluster.clock().sleep(AGAIN).await;
         }
         if !acted {
             let what = seen.split.waits_for.clone().unwrap_or_default();
@@ -316,6 +338,7 @@ impl Engine {
     /// Ends a single tick: the run goes on with the next one.
     async fn rest(&mut self) -> Result<End, EngineError> {
         let text = self.waiting_for.clone();
+        self.audit_all().await;
         self.stop(Outcome::AtWeight, text, true)
             .await
             .map(|end| *end)
@@ -333,14 +356,24 @@ impl Engine {
         }
     }
 
-    /// Writes a Kubernetes Event; a failure is a warning, said once.
-    async fn audit(&mut self, event: &Event) {
-        if !event.kind.is_transition() {
-            return;
+    /// Writes what has not been written yet as Kubernetes Events.
+    async fn audit_all(&mut self) {
+        for event in std::mem::take(&mut self.unaudited) {
+            let now = self.cluster.clock().now();
+            let off = self.audit_off.is_some_and(|until| now < until);
+            if event.kind.is_transition() && !off {
+                self.audit(&event).await;
+            }
         }
+    }
+
+    /// Writes a Kubernetes Event; a failure is a warning, said once, and the next tries pause.
+    async fn audit(&mut self, event: &Event) {
         let note = event.kind.sentence();
         let outcome = self
             .cluster
+            .clone()
+            .with_request_timeout(AUDIT_TIMEOUT)
             .audit(&AuditEvent {
                 deployment: &self.saved.release.canary,
                 uid: self.canary_uid.as_deref(),
@@ -351,9 +384,12 @@ impl Engine {
                 warning: event.kind.is_warning(),
             })
             .await;
-        if let Err(error) = outcome
-            && !self.audit_warned
-        {
+        let Err(error) = outcome else {
+            return;
+        };
+        let until = self.cluster.clock().now().checked_add(AUDIT_PAUSE);
+        self.audit_off = until.ok();
+        if !self.audit_warned {
             self.audit_warned = true;
             let text = format!("no Kubernetes Events are written: {error}");
             self.tell(EventKind::Warning { text });

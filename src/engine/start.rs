@@ -515,6 +515,7 @@ fn draft(
         cause: None,
         reason: None,
         ending: None,
+        gradual: false,
         reasserted: 0,
         started: now,
         ended: None,
@@ -557,7 +558,7 @@ fn by_hand(plan: &Plan) -> Plan {
 }
 
 /// Returns container → image for the given images.
-fn containers(
+pub fn containers(
     pattern: &Live,
     orders: &[ImageOrder],
 ) -> Result<BTreeMap<String, String>, EngineError> {
@@ -575,13 +576,14 @@ fn containers(
                 );
                 return Err(refused(text, "give --image CONTAINER=IMAGE"));
             }
-            None => match there.keys().collect::<Vec<_>>().as_slice() {
-                [only] => (*only).clone(),
-                _ => {
+            None => {
+                let mut all = there.keys();
+                let (Some(only), None) = (all.next(), all.next()) else {
                     let text = format!("{} has several containers: {names}", pattern.name());
                     return Err(refused(text, "say which: --image CONTAINER=IMAGE"));
-                }
-            },
+                };
+                only.clone()
+            }
         };
         images.insert(container, order.image.clone());
     }
@@ -635,9 +637,11 @@ impl Engine {
                     .map_err(EngineError::from)
             },
         )?;
-        let labels = stable
+        let mut labels = stable
             .map(|s| common_labels(&s, canary.as_ref()))
             .unwrap_or_default();
+        // A canary that is made later differs in these; its pods must be found, too.
+        labels.retain(|key, _| !release.tracks.labels.contains_key(key));
         let mut probes = BTreeMap::new();
         for check in &release.plan.checks {
             probes.insert(check.name.clone(), health::bind(check, cluster)?);
@@ -656,6 +660,8 @@ impl Engine {
             waiting_for: String::new(),
             acted: None,
             audit_warned: false,
+            audit_off: None,
+            unaudited: Vec::new(),
             canary_uid: None,
             holder: order.holder,
             who: order.who,
@@ -742,7 +748,7 @@ impl Engine {
         self.record(&event);
         self.save(true).await?;
         (self.sink)(&event);
-        self.audit(&event).await;
+        self.unaudited.push(event);
         Ok(())
     }
 }

@@ -33,6 +33,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Past runs kept.
 const PAST_RUNS: usize = 20;
 
+/// Size of the history, roughly.
+const PAST_BYTES: usize = 300_000;
+
 /// Times a save is tried while the server is at fault.
 const ATTEMPTS: u32 = 5;
 
@@ -197,6 +200,7 @@ impl Journal {
             .unwrap_or_default();
         let excess = past.len().saturating_sub(PAST_RUNS);
         past.drain(..excess);
+        keep_small(&mut past);
         let mut saved = Saved {
             release,
             past,
@@ -226,9 +230,23 @@ impl Journal {
                 since: other.since,
             });
         }
-        saved.release.holder = Some(holder);
-        self.put(&mut saved).await?;
-        Ok(saved)
+        saved.release.holder = Some(holder.clone());
+        let mut attempt = 1;
+        loop {
+            match self.put(&mut saved).await {
+                // The driver before saved between our reading and our taking: it does so all the
+                // time, and must not keep a rollback out by it.
+                Err(JournalError::Lost(_)) if force && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    if let Some(there) = self.load().await? {
+                        saved = there;
+                        saved.release.holder = Some(holder.clone());
+                    }
+                }
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(saved),
+            }
+        }
     }
 
     /// Saves the record; fails when somebody else saved since.
@@ -318,6 +336,28 @@ impl Journal {
             ])),
             ..ConfigMap::default()
         })
+    }
+}
+
+/// Drops the oldest details, then the oldest runs, until the history has its size: a ConfigMap holds
+/// 1 MiB and no more.
+fn keep_small(past: &mut Vec<PastRun>) {
+    let size = |run: &PastRun| -> usize {
+        let trail = run.trail.iter();
+        let texts = trail.map(|e| e.text.len() + e.who.len() + 100);
+        texts.sum::<usize>() + run.change.len() + 300
+    };
+    let mut sum: usize = past.iter().map(size).sum();
+    for run in past.iter_mut() {
+        if sum <= PAST_BYTES {
+            return;
+        }
+        sum -= size(run);
+        run.trail.clear();
+        sum += size(run);
+    }
+    while sum > PAST_BYTES && !past.is_empty() {
+        sum -= size(&past.remove(0));
     }
 }
 

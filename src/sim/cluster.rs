@@ -57,11 +57,14 @@ impl SimCluster {
         objects: Option<Vec<Value>>,
         clock: Clock,
     ) -> Result<Self, SimError> {
-        let mut objects = match objects {
-            Some(objects) => objects,
+        let objects = match objects {
+            Some(mut objects) => {
+                scenario.edit(&mut objects)?;
+                objects
+            }
+            // The scenario has edited its own already.
             None => scenario.objects()?,
         };
-        scenario.edit(&mut objects)?;
         let store = Store::new(clock);
         let seed = scenario.seed;
         let world = World::new(store.clone(), scenario, seed);

@@ -26,7 +26,7 @@ use crate::{
 
 /// Annotation on a pinned autoscaler: what it was before, so that even a rollback without a journal
 /// can restore it.
-const PINNED: &str = "canaryctl.dev/pinned";
+pub const PINNED: &str = "canaryctl.dev/pinned";
 
 /// The router by numbers of pods.
 pub struct Replicas;
@@ -142,19 +142,42 @@ impl Router for ByPods {
         let autoscalers = self.autoscalers().await?;
         let pinned = autoscalers.iter().filter(|hpa| is_pinned(hpa));
         let pinned = pinned.map(ResourceExt::name_any).collect();
-        Ok(split(
+        let mut split = split(
             wanted,
             self.target.total,
             scene.stable,
             scene.canary,
             pinned,
-        ))
+        );
+        // The numbers last only when whoever else sets them is held at them.
+        if let Some(loose) = self.loose(wanted, &autoscalers)
+            && split.settled
+        {
+            split.settled = false;
+            split.waits_for = Some(loose);
+        }
+        Ok(split)
     }
 
     async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError> {
         let mut done = Vec::new();
         let autoscalers = self.autoscalers().await?;
-        for (track, replicas) in next(to, self.target.total, scene.stable, scene.canary) {
+        let changes = next(to, self.target.total, scene.stable, scene.canary);
+        // An autoscaler of a side whose number is right already is held, too, before it has its say.
+        for track in [Track::Stable, Track::Canary] {
+            let unchanged = changes.iter().all(|(changed, _)| *changed != track);
+            let Some(live) = scene.sides.live(track).filter(|_| unchanged) else {
+                continue;
+            };
+            let (name, replicas) = (live.name(), live.replicas());
+            let hpa = autoscalers.iter().find(|hpa| scales(hpa, &name));
+            if let Some(hpa) = hpa.filter(|_| replicas > 0)
+                && self.hold(hpa, replicas).await?
+            {
+                done.push(format!("pin {} at {replicas}", hpa.name_any()));
+            }
+        }
+        for (track, replicas) in changes {
             let Some(live) = scene.sides.live(track) else {
                 continue;
             };
@@ -179,7 +202,7 @@ impl Router for ByPods {
         }
         let autoscalers = self.autoscalers().await?;
         match autoscalers.iter().find(|hpa| scales(hpa, deployment)) {
-            Some(hpa) => self.hold(hpa, replicas).await,
+            Some(hpa) => self.hold(hpa, replicas).await.map(drop),
             None => Ok(()),
         }
     }
@@ -216,21 +239,43 @@ impl ByPods {
         Ok(ours.collect())
     }
 
-    /// Holds an autoscaler at `replicas`, and notes on it what it was.
-    async fn hold(&self, hpa: &HorizontalPodAutoscaler, replicas: u32) -> Result<(), TrafficError> {
-        let spec = hpa.spec.as_ref();
-        let min = spec.and_then(|s| s.min_replicas).unwrap_or(1);
-        let max = spec.map_or(1, |s| s.max_replicas);
+    /// Returns the autoscaler that may still move a side away from its number at `wanted`.
+    fn loose(&self, wanted: Percent, autoscalers: &[HorizontalPodAutoscaler]) -> Option<String> {
+        // At 0 % the release is about to let go of what it pinned.
+        if wanted == Percent::ZERO {
+            return None;
+        }
+        let (stable, canary) = pods_at(wanted, self.target.total);
+        let sides = [(&self.target.stable, stable), (&self.target.canary, canary)];
+        sides.into_iter().find_map(|(name, goal)| {
+            let hpa = autoscalers.iter().find(|hpa| scales(hpa, name))?;
+            let held = is_pinned(hpa) && bounds(hpa) == (i64::from(goal), i64::from(goal));
+            let what = format!(
+                "HorizontalPodAutoscaler {} to be held at {goal}",
+                hpa.name_any()
+            );
+            (goal > 0 && !held).then_some(what)
+        })
+    }
+
+    /// Holds an autoscaler at `replicas`, and notes on it what it was; returns whether it was not.
+    async fn hold(
+        &self,
+        hpa: &HorizontalPodAutoscaler,
+        replicas: u32,
+    ) -> Result<bool, TrafficError> {
+        let (min, max) = bounds(hpa);
         let before = match hpa.annotations().get(PINNED) {
             Some(noted) => noted.clone(),
             None => json!({"minReplicas": min, "maxReplicas": max}).to_string(),
         };
         let pinned = i64::from(replicas);
-        if is_pinned(hpa) && i64::from(min) == pinned && i64::from(max) == pinned {
-            return Ok(());
+        if is_pinned(hpa) && (min, max) == (pinned, pinned) {
+            return Ok(false);
         }
         let spec = json!({"minReplicas": replicas, "maxReplicas": replicas});
-        self.patch(hpa, &json!(before), &spec).await
+        self.patch(hpa, &json!(before), &spec).await?;
+        Ok(true)
     }
 
     async fn patch(
@@ -260,6 +305,14 @@ impl ByPods {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Returns the smallest and largest size an autoscaler may set.
+fn bounds(hpa: &HorizontalPodAutoscaler) -> (i64, i64) {
+    let spec = hpa.spec.as_ref();
+    let min = spec.and_then(|s| s.min_replicas).unwrap_or(1);
+    let max = spec.map_or(1, |s| s.max_replicas);
+    (min.into(), max.into())
 }
 
 fn is_pinned(hpa: &HorizontalPodAutoscaler) -> bool {
@@ -292,6 +345,9 @@ pub fn reachable(weight: Percent, total: u32) -> Percent {
 ///
 /// The side that grows goes to its number at once. The side that shrinks keeps as many pods as are
 /// needed for `total` ready ones together with what the other side has ready.
+///
+/// One exception: where the cluster has no room for another stable pod (a quota, full nodes), a
+/// rollback would wait for ever. It then gives up one pod at a time to make room.
 fn next(
     to: Percent,
     total: u32,
@@ -307,8 +363,9 @@ fn next(
         }
         goal.max(total.saturating_sub(others_ready)).min(now)
     };
+    let room = u32::from(to == Percent::ZERO && has_no_room(stable));
     let stable_next = safe(stable_goal, stable.replicas, canary_ready);
-    let canary_next = safe(canary_goal, canary_now, ready(stable));
+    let canary_next = safe(canary_goal, canary_now, ready(stable) + room);
     let mut changes = Vec::new();
     if stable_next != stable.replicas {
         changes.push((Track::Stable, stable_next));
@@ -377,6 +434,11 @@ fn split(
         pinned,
         waits_for,
     }
+}
+
+/// Returns whether pods of a side are refused, or find no node.
+fn has_no_room(side: &Workload) -> bool {
+    side.refused.is_some() || side.pods.iter().any(|p| p.unschedulable.is_some())
 }
 
 fn ready(side: &Workload) -> u32 {
@@ -485,6 +547,23 @@ mod tests {
     fn a_rollback_of_a_dead_canary_does_not_wait_for_it() {
         let first = next(Percent::ZERO, 10, &side("s", 9, 9), Some(&side("c", 1, 0)));
         assert_eq!(first[0], (Track::Stable, 10));
+    }
+
+    #[test]
+    fn a_rollback_without_room_gives_up_one_pod_at_a_time() {
+        let full = |replicas, ready| Workload {
+            refused: Some("exceeded quota: pods".to_owned()),
+            ..side("s", replicas, ready)
+        };
+        let canary = side("c", 5, 5);
+        let first = next(Percent::ZERO, 10, &full(10, 5), Some(&canary));
+        assert_eq!(first, [(Track::Canary, 4)]);
+        // Not the next one before stable has its pod.
+        let then = next(Percent::ZERO, 10, &full(10, 5), Some(&side("c", 4, 4)));
+        assert_eq!(then, []);
+        // On the way up there is no such haste.
+        let up = next(Percent::whole(80), 10, &side("s", 5, 5), Some(&full(8, 5)));
+        assert_eq!(up, []);
     }
 
     #[test]

@@ -35,7 +35,7 @@ use canaryctl::{
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub(crate) const NAMESPACE: &str = "canary-release";
 pub(crate) const APP: &str = "payment-api";
@@ -46,7 +46,7 @@ pub(crate) const CANARY: &str = "payment-api-canary";
 pub(crate) const TOTAL: u32 = 10;
 
 /// Virtual time after which a run counts as endless.
-const ENDLESS: Duration = Duration::from_secs(12 * 3600);
+const ENDLESS: Duration = Duration::from_secs(4 * 3600);
 
 /// A simulated cluster and a connection to it.
 pub(crate) struct Bench {
@@ -54,6 +54,7 @@ pub(crate) struct Bench {
     pub(crate) clock: Clock,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
     pub(crate) requests: watch::Sender<Option<Request>>,
+    news: Arc<Notify>,
     /// The store's version when everything was ready.
     pub(crate) from: u64,
 }
@@ -75,15 +76,17 @@ impl Bench {
         Self::with(Scenario::builtin(scenario).unwrap())
     }
 
-    /// A built-in scenario with another text in place of some of its own.
-    pub(crate) fn edited(scenario: &str, from: &str, to: &str) -> Self {
+    /// A built-in scenario with other texts in place of some of its own, where it has them.
+    pub(crate) fn edited(scenario: &str, edits: &[(&str, &str)]) -> Self {
         let path = format!(
             "{}/src/sim/scenarios/{scenario}.yaml",
             env!("CARGO_MANIFEST_DIR")
         );
-        let text = std::fs::read_to_string(path).unwrap();
-        assert!(text.contains(from), "{scenario} has no {from:?}");
-        Self::with(Scenario::parse(&text.replace(from, to)).unwrap())
+        let mut text = std::fs::read_to_string(path).unwrap();
+        for (from, to) in edits {
+            text = text.replace(from, to);
+        }
+        Self::with(Scenario::parse(&text).unwrap())
     }
 
     pub(crate) fn with(scenario: Scenario) -> Self {
@@ -96,6 +99,7 @@ impl Bench {
             clock,
             events: Arc::default(),
             requests: watch::Sender::new(None),
+            news: Arc::default(),
             from,
         }
     }
@@ -150,7 +154,7 @@ impl Bench {
             Some("payment-api-service"),
         )
         .unwrap();
-        let events = self.events.clone();
+        let (events, news) = (self.events.clone(), self.news.clone());
         let order = Order {
             app: APP.into(),
             names,
@@ -162,7 +166,10 @@ impl Bench {
             intent: sitting.intent.clone(),
             who: format!("{}@host", sitting.holder),
             holder: sitting.holder.clone(),
-            sink: Box::new(move |event| events.lock().unwrap().push(event.clone())),
+            sink: Box::new(move |event| {
+                events.lock().unwrap().push(event.clone());
+                news.notify_one();
+            }),
             journal: sitting.journal,
         };
         begin(&sitting.cluster, order).await
@@ -216,9 +223,10 @@ impl Bench {
         self.clock.sleep(Duration::from_secs(seconds)).await;
     }
 
-    /// Waits, beside a run, until it has told something, and a moment longer.
+    /// Waits, beside a run, until it has told something.
     pub(crate) async fn until(&self, happened: impl Fn(&EventKind) -> bool) {
         loop {
+            let news = self.news.notified();
             let found = self
                 .events
                 .lock()
@@ -228,7 +236,8 @@ impl Bench {
             if found {
                 return;
             }
-            self.clock.sleep(Duration::from_millis(250)).await;
+            let came = self.clock.timeout(ENDLESS, news).await;
+            assert!(came.is_ok(), "it never came:\n{}", self.told());
         }
     }
 
@@ -379,13 +388,13 @@ impl Bench {
     }
 
     /// Asserts that stable is what it was at the start, alone and complete.
-    pub(crate) fn is_back(&self, image: &str) {
-        assert_eq!(self.replicas(STABLE), TOTAL, "{}", self.told());
+    pub(crate) fn is_back(&self, image: &str, total: u32) {
+        assert_eq!(self.replicas(STABLE), total, "{}", self.told());
         assert_eq!(self.replicas(CANARY), 0, "{}", self.told());
         assert_eq!(self.image(STABLE), image);
         assert_eq!(
             count(&self.deployment(STABLE)["status"]["readyReplicas"]),
-            TOTAL
+            total
         );
     }
 }

@@ -1,0 +1,408 @@
+//! The plan's checks, asked of stable: what gives no answer there gives none of the canary.
+//!
+//! Owns: trying every check and the load's paths once. Must not: judge the canary, or send anything
+//! but GET and HEAD.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http::Method;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::ResourceExt;
+
+use super::{fine, found, ground::Ground};
+use crate::{
+    cluster::{
+        forward::AppRequest,
+        objects::{first_port, pod_port},
+    },
+    domain::{
+        check::{self, CheckSpec, Reading, Rule, Sample},
+        judge::{limit, percent},
+        plan::LoadRequest,
+        view::{Finding, Severity},
+    },
+    health::{self, Look},
+};
+
+/// Longest time a path of the load may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
+    let plan = ground.subject.plan;
+    let mut all = Vec::new();
+    all.extend(nothing_but_pods(ground));
+    let asked = plan.checks.iter().map(|check| one(ground, check));
+    let requests = plan.load.iter().flat_map(|load| &load.requests);
+    let sent = requests.map(|request| path(ground, request));
+    let (checks, paths) = futures::join!(join_all(asked), join_all(sent));
+    all.extend(checks.into_iter().flatten());
+    all.extend(paths);
+    all
+}
+
+fn nothing_but_pods(ground: &Ground<'_>) -> Option<Finding> {
+    let checks = &ground.subject.plan.checks;
+    let counts = |c: &&CheckSpec| c.severity != check::Severity::Warn;
+    let telling = checks
+        .iter()
+        .filter(counts)
+        .any(|c| !matches!(c.rule, Rule::Pods { .. }));
+    if telling {
+        return None;
+    }
+    let what = if checks.iter().any(|c| counts(&c)) {
+        "nothing but the pods is checked"
+    } else {
+        "nothing is checked"
+    };
+    Some(found(
+        Severity::Warning,
+        format!("plan of {}", ground.subject.app),
+        what,
+        "a version that runs and answers every request with an error would be promoted",
+        "add a check to canary.yaml, such as `- http: {path: /health}` or one of the success rate",
+    ))
+}
+
+/// Asks one check of stable.
+async fn one(ground: &Ground<'_>, check: &CheckSpec) -> Vec<Finding> {
+    let place = format!("check {}", check.name);
+    let probe = match health::bind(check, ground.cluster) {
+        Ok(probe) => probe,
+        Err(error) => {
+            return vec![found(
+                Severity::Error,
+                place,
+                error.to_string(),
+                "the check cannot be made",
+                "mend the check in canary.yaml",
+            )];
+        }
+    };
+    let method = check.options["method"].as_str().unwrap_or("GET");
+    if !is_harmless(method) {
+        return vec![found(
+            Severity::Note,
+            place,
+            format!("not tried, because it sends {method}"),
+            "this look changes nothing, also not in the app",
+            "",
+        )];
+    }
+    if !ground.stable_facts.pods.iter().any(|p| p.ready) {
+        return vec![found(
+            Severity::Note,
+            place,
+            "not tried: stable has no ready pod to ask",
+            "whether the check gives data is not known",
+            "",
+        )];
+    }
+    let look = Look {
+        workload: &ground.stable_facts,
+        pods: &ground.pods,
+        service: service(ground),
+        started: ground.cluster.clock().now(),
+    };
+    let readings = probe.look(&look).await;
+    vec![weigh(check, &place, &readings)]
+}
+
+fn is_harmless(method: &str) -> bool {
+    method.eq_ignore_ascii_case("GET") || method.eq_ignore_ascii_case("HEAD")
+}
+
+fn service<'g>(ground: &'g Ground<'_>) -> Option<&'g Service> {
+    let name = ground.subject.names.service.as_deref()?;
+    ground.survey.service(name)
+}
+
+/// What one reading of stable says about the check.
+enum Word {
+    Fine(String),
+    /// No data: the check would be unknown for ever.
+    Empty(String),
+    /// Stable itself breaks the limit.
+    Broken(String),
+    /// Data, but none to go by yet.
+    Idle,
+}
+
+/// Says what the answers of stable mean for a check.
+fn weigh(check: &CheckSpec, place: &str, readings: &[Reading]) -> Finding {
+    let asked = readings.len();
+    let (mut empty, mut broken, mut idle, mut seen) = (Vec::new(), Vec::new(), 0, None);
+    for Reading { subject, sample } in readings {
+        match word(check.rule, sample) {
+            Word::Fine(text) => seen = Some(text),
+            Word::Empty(text) => empty.push(format!("{subject}: {text}")),
+            Word::Broken(text) => broken.push(format!("{subject}: {text}")),
+            Word::Idle => idle += 1,
+        }
+    }
+    if asked == 0 {
+        return no_data(check, place, "nobody to ask");
+    }
+    if let Some(first) = empty.first() {
+        let text = format!("{first} ({} of {asked} answers)", empty.len());
+        return no_data(check, place, &text);
+    }
+    if let Some(first) = broken.first() {
+        let text = format!("{first} ({} of {asked} answers)", broken.len());
+        return breaks(check, place, &text);
+    }
+    if idle == asked {
+        return found(
+            Severity::Warning,
+            place,
+            "the counters are there and have counted no request",
+            "without requests the share of good ones is unknown, and unknown never advances",
+            "send traffic, or give the plan a `load`",
+        );
+    }
+    let seen = seen.unwrap_or_default();
+    fine(
+        place,
+        format!("the check works on stable: {seen}, {asked} asked"),
+    )
+}
+
+fn weight_of(check: &CheckSpec) -> Severity {
+    match check.severity {
+        check::Severity::Rollback | check::Severity::Hold => Severity::Error,
+        check::Severity::Warn => Severity::Warning,
+    }
+}
+
+fn no_data(check: &CheckSpec, place: &str, reason: &str) -> Finding {
+    found(
+        weight_of(check),
+        place,
+        format!("the check gives no data on stable: {reason}"),
+        "without data the verdict is unknown, and unknown never advances: the release would stop at its first step",
+        "mend path, port or expression of the check; it must work on the version that runs now",
+    )
+}
+
+fn breaks(check: &CheckSpec, place: &str, reason: &str) -> Finding {
+    found(
+        weight_of(check),
+        place,
+        format!("stable itself breaks the check: {reason}"),
+        format!(
+            "the limit is: {}; a version as good as stable would be rolled back, and a promotion undone",
+            limit(check.rule)
+        ),
+        "mend stable first, or choose a limit that stable keeps",
+    )
+}
+
+fn word(rule: Rule, sample: &Sample) -> Word {
+    match (sample, rule) {
+        (Sample::Missing(_, text), _) => Word::Empty(text.clone()),
+        (Sample::Holds(true, text), _) => Word::Fine(text.clone()),
+        (Sample::Holds(false, text) | Sample::Fatal(text) | Sample::Troubled(text), _) => {
+            Word::Broken(text.clone())
+        }
+        (Sample::Pending(text), _) => Word::Broken(text.clone()),
+        (Sample::Number(n), _) if !n.is_finite() => Word::Empty(n.to_string()),
+        (Sample::Number(n), Rule::Number { min, max, .. }) => {
+            let low = min.is_some_and(|min| *n < min);
+            let high = max.is_some_and(|max| *n > max);
+            if low || high {
+                Word::Broken(n.to_string())
+            } else {
+                Word::Fine(n.to_string())
+            }
+        }
+        (Sample::Number(n), Rule::Condition { .. } | Rule::Share { .. } | Rule::Pods { .. }) => {
+            Word::Fine(n.to_string())
+        }
+        (Sample::Counters { total, .. }, _) if *total <= 0.0 => Word::Idle,
+        (Sample::Counters { good, total }, Rule::Share { min, .. }) => {
+            let share = good / total;
+            let text = format!("{} of {total} requests good", percent(share));
+            if surely_below(share, min, *total) {
+                Word::Broken(text)
+            } else {
+                Word::Fine(text)
+            }
+        }
+        (
+            Sample::Counters { total, .. },
+            Rule::Condition { .. } | Rule::Number { .. } | Rule::Pods { .. },
+        ) => Word::Fine(format!("{total} requests")),
+        (Sample::Pod { ready: true, .. }, _) => Word::Fine("pods ready".to_owned()),
+        (Sample::Pod { ready: false, .. }, _) => Word::Broken("not ready".to_owned()),
+    }
+}
+
+/// Returns whether a share of good requests is below the limit by more than chance explains: by
+/// three standard deviations of a share that is just at the limit, over `total` requests.
+fn surely_below(share: f64, min: f64, total: f64) -> bool {
+    share + 3.0 * (min * (1.0 - min) / total).sqrt() < min
+}
+
+/// Sends one request of the load to a pod of stable.
+async fn path(ground: &Ground<'_>, request: &LoadRequest) -> Finding {
+    let place = format!("load {} {}", request.method, request.path);
+    if !is_harmless(&request.method) {
+        return found(
+            Severity::Note,
+            place,
+            format!("not tried, because it sends {}", request.method),
+            "this look changes nothing, also not in the app; the release sends it to both sides",
+            "make sure that the app takes it without harm",
+        );
+    }
+    let Some((pod, port)) = someone(ground) else {
+        return found(
+            Severity::Note,
+            place,
+            "not tried: no ready pod of stable with a port",
+            "",
+            "",
+        );
+    };
+    let asked = AppRequest {
+        method: if request.method.eq_ignore_ascii_case("HEAD") {
+            Method::HEAD
+        } else {
+            Method::GET
+        },
+        path: request.path.clone(),
+        headers: BTreeMap::new(),
+        body: Bytes::new(),
+    };
+    let answer = ground.cluster.ask_pod(&pod, port, &asked, TIMEOUT).await;
+    let why = "requests of the load that fail on stable count as failed on the canary too";
+    let mend = "choose a path that the app answers without harm";
+    match answer {
+        Ok(answer) if answer.status < 400 => fine(
+            place,
+            format!("stable answers with status {}", answer.status),
+        ),
+        Ok(answer) => {
+            let severity = if answer.status < 500 {
+                Severity::Note
+            } else {
+                Severity::Warning
+            };
+            let what = format!("stable answers with status {}", answer.status);
+            found(severity, place, what, why, mend)
+        }
+        Err(error) => found(Severity::Warning, place, error.to_string(), why, mend),
+    }
+}
+
+/// Returns a ready pod of stable and its port.
+fn someone(ground: &Ground<'_>) -> Option<(String, u16)> {
+    let ready = |pod: &&Pod| {
+        let name = pod.name_any();
+        let mut pods = ground.stable_facts.pods.iter();
+        pods.any(|p| p.ready && p.name == name)
+    };
+    let pod = ground.pods.iter().find(ready)?;
+    let port = match service(ground) {
+        Some(service) => pod_port(service, None, pod),
+        None => first_port(pod),
+    };
+    Some((pod.name_any(), port?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::verdict::Unknown;
+
+    fn said(rule: Rule, severity: check::Severity, samples: Vec<Sample>) -> Severity {
+        let check = CheckSpec {
+            name: "c".into(),
+            probe: "http".into(),
+            options: Value::Null,
+            rule,
+            severity,
+        };
+        let reading = |sample| Reading {
+            subject: "p".into(),
+            sample,
+        };
+        let readings: Vec<Reading> = samples.into_iter().map(reading).collect();
+        weigh(&check, "check c", &readings).severity
+    }
+
+    #[test]
+    fn what_stable_says_decides_how_bad_a_check_is() {
+        let share = Rule::Share {
+            min: 0.95,
+            min_requests: 20,
+        };
+        let condition = Rule::Condition { consecutive: 3 };
+        let number = Rule::Number {
+            min: None,
+            max: Some(5.0),
+            consecutive: 1,
+        };
+        let counters = |good, total| Sample::Counters { good, total };
+        let missing = Sample::Missing(Unknown::NoData, "null".into());
+        for (rule, samples, expected) in [
+            (
+                condition,
+                vec![Sample::Holds(true, "ok".into())],
+                Severity::Ok,
+            ),
+            (
+                condition,
+                vec![Sample::Holds(false, "503".into())],
+                Severity::Error,
+            ),
+            (
+                condition,
+                vec![Sample::Holds(true, "ok".into()), missing.clone()],
+                Severity::Error,
+            ),
+            (condition, vec![], Severity::Error),
+            (number, vec![Sample::Number(5.0)], Severity::Ok),
+            (number, vec![Sample::Number(5.1)], Severity::Error),
+            (number, vec![Sample::Number(f64::NAN)], Severity::Error),
+            (share, vec![counters(99.0, 100.0)], Severity::Ok),
+            // A few bad requests may be chance; many are not.
+            (share, vec![counters(13.0, 14.0)], Severity::Ok),
+            (share, vec![counters(900.0, 1000.0)], Severity::Error),
+            (share, vec![counters(60.0, 100.0)], Severity::Error),
+            (share, vec![counters(0.0, 0.0)], Severity::Warning),
+            (
+                share,
+                vec![counters(0.0, 0.0), counters(9.9, 10.0)],
+                Severity::Ok,
+            ),
+        ] {
+            let shown = format!("{rule:?} {samples:?}");
+            assert_eq!(
+                said(rule, check::Severity::Rollback, samples),
+                expected,
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_check_that_only_warns_is_no_error() {
+        let samples = vec![Sample::Holds(false, "503".into())];
+        let rule = Rule::Condition { consecutive: 1 };
+        assert_eq!(
+            said(rule, check::Severity::Warn, samples),
+            Severity::Warning
+        );
+    }
+
+    #[test]
+    fn only_reading_methods_are_sent() {
+        assert!(is_harmless("get") && is_harmless("HEAD"));
+        assert!(!is_harmless("POST") && !is_harmless("DELETE"));
+    }
+}

@@ -1,0 +1,245 @@
+//! What the record of earlier runs says about the next one.
+//!
+//! Owns: unfinished runs, versions that failed before, clocks that disagree. Must not: take a run.
+
+use std::time::Duration;
+
+use http::{Request, header};
+use jiff::{Timestamp, fmt::rfc2822};
+use kube::client::Body;
+
+use super::{Subject, fine, found, ground::Ground};
+use crate::{
+    cluster::{Cluster, Reason},
+    domain::{
+        decide::elapsed,
+        release::{Cause, FORMAT, Outcome, Phase, Release},
+        view::{Finding, Severity},
+        workload::Track,
+    },
+    journal::{Journal, JournalError, STALE},
+};
+
+/// Clocks further apart than this make heartbeats look stale or too young.
+const SKEW: Duration = Duration::from_secs(30);
+
+/// Longest wait for the API server's time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the journal says.
+pub(super) struct Record {
+    /// The latest run, if there was one.
+    pub(super) record: Option<Release>,
+    /// What is to be said about it whatever the cluster looks like.
+    pub(super) findings: Vec<Finding>,
+}
+
+pub(super) async fn findings(cluster: &Cluster, subject: &Subject<'_>) -> Record {
+    let journal = Journal::new(cluster.clone(), subject.app);
+    let place = journal.what();
+    match journal.load().await {
+        Ok(Some(saved)) => {
+            let now = cluster.clock().now();
+            let findings = vec![run(&saved.release, now, &place)];
+            let record = Some(saved.release);
+            Record { record, findings }
+        }
+        Ok(None) => Record {
+            record: None,
+            findings: vec![fine(place, "no run before this one")],
+        },
+        Err(error) => Record {
+            record: None,
+            findings: vec![unreadable(&error, place)],
+        },
+    }
+}
+
+fn unreadable(error: &JournalError, place: String) -> Finding {
+    let mend = match error {
+        JournalError::Newer(_) => "update canaryctl".to_owned(),
+        JournalError::Damaged { name, .. } => {
+            format!(
+                "look at ConfigMap {name}; deleting it forgets the history, and an unfinished run with it"
+            )
+        }
+        JournalError::Cluster(e) if e.reason == Reason::Forbidden => e.hint(),
+        JournalError::Cluster(_) | JournalError::Held { .. } | JournalError::Lost(_) => {
+            "try again".to_owned()
+        }
+    };
+    let why = "without the journal a release cannot know whether another one runs";
+    found(Severity::Error, place, error.to_string(), why, mend)
+}
+
+/// Says what the latest run means for the next one.
+fn run(release: &Release, now: Timestamp, place: &str) -> Finding {
+    let app = &release.app;
+    if release.version > FORMAT {
+        return found(
+            Severity::Error,
+            place,
+            format!(
+                "the journal has format {}, this canaryctl writes {FORMAT}",
+                release.version
+            ),
+            "a newer canaryctl keeps the record: this one must not write to it",
+            "update canaryctl",
+        );
+    }
+    if release.is_over() {
+        let ended = release
+            .ended
+            .map(|at| format!(" at {at}"))
+            .unwrap_or_default();
+        let how = release.ending.map_or("ended", outcome);
+        return fine(
+            place,
+            format!("the last run ({}) is over: {how}{ended}", release.id),
+        );
+    }
+    let phase = release.phase.words();
+    let held = release.holder.as_ref();
+    let alive = held.filter(|h| elapsed(h.heartbeat, now) < STALE);
+    if let Some(holder) = alive {
+        return found(
+            Severity::Error,
+            place,
+            format!(
+                "{} drives a release since {}: {phase}",
+                holder.who, holder.since
+            ),
+            "a second run is refused",
+            format!(
+                "watch it with `canaryctl status {app}`, or end it with `canaryctl rollback {app}`"
+            ),
+        );
+    }
+    let who = held.map(|h| format!(", left by {} at {}", h.who, h.heartbeat));
+    found(
+        Severity::Warning,
+        place,
+        format!(
+            "run {} is not finished: {phase}{}",
+            release.id,
+            who.unwrap_or_default()
+        ),
+        "`auto` goes on with that run and its plan, not with a new one",
+        format!("`canaryctl auto {app}` resumes it, `canaryctl rollback {app}` ends it"),
+    )
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Promoted => "promoted",
+        Outcome::RolledBack => "rolled back",
+        Outcome::AtWeight => "at the weight that was asked for",
+        Outcome::Paused => "paused",
+        Outcome::Conflict => "stopped by a conflict",
+        Outcome::Incomplete => "not completed",
+    }
+}
+
+/// Compares the version that would be released with that of the latest run.
+pub(super) fn version(record: Option<&Release>, ground: &Ground<'_>) -> Option<Finding> {
+    let release = record?;
+    let digest = ground
+        .tracks
+        .digest(ground.canary_template(), Track::Canary);
+    compare(release, &digest, ground.canary_place())
+}
+
+fn compare(release: &Release, digest: &str, place: String) -> Option<Finding> {
+    let app = &release.app;
+    let same = release.revision == digest;
+    if release.is_over() {
+        let failed = release.ending == Some(Outcome::RolledBack)
+            && matches!(release.cause, Some(Cause::Unhealthy | Cause::Unknown));
+        if !same || !failed {
+            return None;
+        }
+        let why = release.reason.clone().unwrap_or_default();
+        return Some(found(
+            Severity::Warning,
+            place,
+            format!(
+                "this very version was rolled back by run {}: {why}",
+                release.id
+            ),
+            "`auto` refuses to release it again by itself",
+            format!("release another version, or insist with `canaryctl auto {app} --restart`"),
+        ));
+    }
+    // While the canary is prepared it does not have the version yet.
+    if same || release.phase == Phase::Preparing {
+        return None;
+    }
+    Some(found(
+        Severity::Warning,
+        place,
+        format!(
+            "the canary is not the version that run {} checks",
+            release.id
+        ),
+        "the run is pinned to one version: it stops with exit code 4 when it is resumed",
+        format!("put the version back, or begin again with `canaryctl auto {app} --restart`"),
+    ))
+}
+
+/// Compares our clock with the API server's; says nothing when it does not tell its time.
+pub(super) async fn skew(cluster: &Cluster) -> Option<Finding> {
+    let request = Request::get("/version").body(Body::empty()).ok()?;
+    let asked = cluster.client().send(request);
+    let answer = cluster.clock().timeout(PATIENCE, asked).await.ok()?.ok()?;
+    let date = answer.headers().get(header::DATE)?.to_str().ok()?;
+    let theirs = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+    Some(apart(cluster.clock().now(), theirs))
+}
+
+fn apart(ours: Timestamp, theirs: Timestamp) -> Finding {
+    let apart = elapsed(ours.min(theirs), ours.max(theirs));
+    let place = "API server";
+    if apart <= SKEW {
+        return fine(place, "its clock agrees with ours");
+    }
+    let seconds = Duration::from_secs(apart.as_secs());
+    let apart = humantime::format_duration(seconds);
+    let which = if ours > theirs { "ahead of" } else { "behind" };
+    found(
+        Severity::Warning,
+        place,
+        format!("our clock is {apart} {which} the API server's"),
+        "whether another run still lives is told by its heartbeat: with clocks apart a living run may be taken over",
+        "set the clock of this machine (NTP)",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn clocks_half_a_minute_apart_are_told() {
+        let ours = at("2026-01-05T09:00:00Z");
+        assert_eq!(
+            apart(ours, at("2026-01-05T09:00:30Z")).severity,
+            Severity::Ok
+        );
+        let late = apart(ours, at("2026-01-05T09:01:31Z"));
+        assert_eq!(late.severity, Severity::Warning);
+        assert_eq!(late.what, "our clock is 1m 31s behind the API server's");
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_understood() {
+        let parser = rfc2822::DateTimeParser::new();
+        let date = parser
+            .parse_timestamp("Mon, 05 Jan 2026 09:00:00 GMT")
+            .unwrap();
+        assert_eq!(date, at("2026-01-05T09:00:00Z"));
+    }
+}
