@@ -268,7 +268,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__auto)
-            opts="-y -n -f -o -q -v -h --stable --canary --service --router --steps --hold --interval --on-unknown --on-failure --on-interrupt --strategy --image --until --once --restart --yes --dry-run --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
+            opts="-y -n -f -o -q -v -h --stable --canary --service --router --steps --hold --interval --on-unknown --on-failure --on-interrupt --strategy --image --until --once --skip-preflight --restart --yes --dry-run --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1308,7 +1308,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__rollback)
-            opts="-n -f -o -q -v -h --stable --canary --service --router --now --delete --dry-run --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
+            opts="-n -f -o -q -v -h --stable --canary --service --router --now --gradual --delete --dry-run --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

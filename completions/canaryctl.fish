@@ -137,6 +137,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l speed -d 'Simulated seconds in a real one' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l now -d 'Only move the traffic, first thing; leave the cleaning up'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l gradual -d 'Walk the steps back, resting at each'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l delete -d 'Delete the canary Deployment at the end'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s q -l quiet -d 'Say only the answer'
@@ -197,6 +198,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l speed -d 'Simulated seconds in a real one' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l once -d 'One evaluation and at most one change, for cron'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l skip-preflight -d 'Begin without looking for what would break it'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l restart -d 'Begin again, even what was rolled back'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s y -l yes -d 'Do not ask'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l dry-run -d 'Ask the API server, change nothing'

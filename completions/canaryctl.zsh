@@ -177,6 +177,7 @@ never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds in a real one]:N:_default' \
 '--now[Only move the traffic, first thing; leave the cleaning up]' \
+'(--now)--gradual[Walk the steps back, resting at each]' \
 '--delete[Delete the canary Deployment at the end]' \
 '--dry-run[Ask the API server, change nothing]' \
 '(-v --verbose)-q[Say only the answer]' \
@@ -262,6 +263,7 @@ never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds in a real one]:N:_default' \
 '--once[One evaluation and at most one change, for cron]' \
+'--skip-preflight[Begin without looking for what would break it]' \
 '--restart[Begin again, even what was rolled back]' \
 '-y[Do not ask]' \
 '--yes[Do not ask]' \

@@ -328,7 +328,7 @@ pub struct AutoArgs {
     /// One evaluation and at most one change, for cron
     #[arg(long)]
     pub once: bool,
-    /// Begin even if `check` finds errors
+    /// Begin without looking for what would break it
     #[arg(long)]
     pub skip_preflight: bool,
     /// Begin again, even what was rolled back

@@ -25,7 +25,14 @@ pub(super) async fn run(
     let app = args.app.app.as_deref();
     let work = work(context, app, &args.app.names, &args.plan, terminal).await?;
     let silent = args.yes || args.dry_run || context.global.sandbox.is_some();
-    if !silent && terminal.can_ask() {
+    if !silent && !terminal.can_ask() {
+        let text = format!(
+            "promoting {} asks first, and nobody can answer here",
+            work.settings.app
+        );
+        return Err(CliError::usage(text, "say --yes when it is meant"));
+    }
+    if !silent {
         let question = format!(
             "promote {} in {}: {} gets the version of {}? [y/N]",
             work.settings.app,

@@ -273,6 +273,8 @@ async fn short_help() {
               Stop with success at paused, promoted or step=N
           --once
               One evaluation and at most one change, for cron
+          --skip-preflight
+              Begin without looking for what would break it
           --restart
               Begin again, even what was rolled back
       -y, --yes

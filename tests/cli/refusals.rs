@@ -258,10 +258,6 @@ async fn images_that_are_none() {
     $ canaryctl auto payment-api -n canary-release --image other=registry/x:1
     exit 2
     --- stderr
-    cluster simulated, namespace canary-release
-    found Deployments payment-api-stable and payment-api-canary by name
-    found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
     error: payment-api-canary has no container other; it has: payment-api
     hint: give --image CONTAINER=IMAGE
     "#);
@@ -472,5 +468,28 @@ async fn a_reader_that_has_gone_is_no_error() {
     ] {
         let ran = console.run(line).await;
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_from_the_file_is_never_shown() {
+    let console = Console::on("healthy").await;
+    let folder = Folder::new("secret");
+    let check = "{ path: /metrics, good: body.good, total: body.total, min: 95%, headers: { Authorization: Bearer s3cr3t } }";
+    let text = format!("app: payment-api\nchecks:\n  - http: {check}\n");
+    let path = folder.file("canary.yaml", &text);
+    for line in [
+        "status",
+        "status -o json",
+        "monitor --duration 0s -v",
+        "check",
+        "auto --dry-run -v",
+        "set payment-api 25 -v -o json",
+        "history -o json",
+    ] {
+        let ran = console
+            .run(&format!("{line} -f {path} -n canary-release"))
+            .await;
+        assert!(!ran.text().contains("s3cr3t"), "{}", ran.text());
     }
 }

@@ -17,6 +17,7 @@ async fn sigterm_rolls_back() {
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl auto payment-api -n canary-release
     --- stderr
+    warning: nothing but the pods is checked (plan of payment-api)
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -38,7 +39,6 @@ async fn sigterm_rolls_back() {
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
     09:04:20Z  waits        payment-api-canary: 1 of 0 replicas asked for
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
-    09:04:30Z  waits        payment-api-canary: the controller to see the change
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
@@ -54,7 +54,7 @@ async fn sigterm_rolls_back() {
 
             READY  RESTARTS  REVISION  IMAGE
     stable  10/10  0         b9e7c8c2  registry.example/payment-api:1.5.0
-    canary  1/0    0         cfc10cb8  registry.example/payment-api:2.0.0
+    canary  0/0    0         cfc10cb8  registry.example/payment-api:2.0.0
 
     checks  none were looked at
 
@@ -77,6 +77,7 @@ async fn sigint_without_a_person_rolls_back() {
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl auto payment-api -n canary-release
     --- stderr
+    warning: nothing but the pods is checked (plan of payment-api)
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -98,7 +99,6 @@ async fn sigint_without_a_person_rolls_back() {
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
     09:04:20Z  waits        payment-api-canary: 1 of 0 replicas asked for
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
-    09:04:30Z  waits        payment-api-canary: the controller to see the change
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
@@ -118,6 +118,7 @@ async fn sigterm_holds_where_asked() {
                next     canaryctl status payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     --- stderr
+    warning: nothing but the pods is checked (plan of payment-api)
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -168,6 +169,7 @@ async fn a_second_signal_leaves_at_once() {
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
     exit 143
     --- stderr
+    warning: nothing but the pods is checked (plan of payment-api)
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -231,6 +233,7 @@ async fn a_person_can_roll_back() {
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
+    warning: nothing but the pods is checked (plan of payment-api)
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -251,7 +254,6 @@ async fn a_person_can_roll_back() {
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
     09:04:20Z  waits        payment-api-canary: 1 of 0 replicas asked for
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
-    09:04:30Z  waits        payment-api-canary: the controller to see the change
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
@@ -274,6 +276,7 @@ async fn a_person_can_hold() {
                next     canaryctl status payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     --- stderr
+    warning: nothing but the pods is checked (plan of payment-api)
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -303,11 +306,12 @@ async fn a_person_can_go_on() {
     $ canaryctl auto payment-api -n canary-release --steps 50,100 --hold 2m
     exit 0
     --- stdout
-    09:05:51Z  PROMOTED after 4m51s: payment-api-stable runs the new version
+    09:05:52Z  PROMOTED after 4m52s: payment-api-stable runs the new version
                weights  0% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
+    warning: nothing but the pods is checked (plan of payment-api)
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -323,46 +327,45 @@ async fn a_person_can_go_on() {
     09:01:10Z  ? unknown    pods: 2 of 5 ready, 0 restarts
     09:01:10Z  doing        scale payment-api-stable from 9 to 8
     09:01:11Z  doing        scale payment-api-stable from 8 to 7
-    09:01:12Z  doing        scale payment-api-stable from 7 to 6
-    09:01:13Z  doing        scale payment-api-stable from 6 to 5
-    09:01:13Z  reached      canary at 50% (5 of 10 pods)
-    09:01:13Z  step 1 of 2  watching at 50%
-    09:01:13Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:01:13Z  waits        2m more at 50%
-    09:02:15Z  still waits  57s more at 50% (for 1m02s)
+    09:01:13Z  doing        scale payment-api-stable from 7 to 5
+    09:01:14Z  reached      canary at 50% (5 of 10 pods)
+    09:01:14Z  step 1 of 2  watching at 50%
+    09:01:14Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:01:14Z  waits        2m more at 50%
+    09:02:15Z  still waits  58s more at 50% (for 1m01s)
     09:03:15Z  step 2 of 2  moving traffic to 100%
     09:03:15Z  doing        scale payment-api-canary from 5 to 10
     09:03:15Z  waits        payment-api-canary: the controller to see the change
     09:03:15Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
     09:03:16Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:26Z  ? unknown    pods: 8 of 10 ready, 0 restarts
-    09:03:26Z  doing        scale payment-api-stable from 5 to 2
-    09:03:26Z  doing        scale payment-api-stable from 2 to 0
-    09:03:26Z  reached      canary at 100% (10 of 10 pods)
-    09:03:26Z  step 2 of 2  watching at 100%
-    09:03:26Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:26Z  waits        2m more at 100%
-    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:28Z  still waits  57s more at 100% (for 1m02s)
-    09:05:28Z  promoting    moving all traffic to the canary
-    09:05:28Z  reached      canary at 100% (10 of 10 pods)
-    09:05:28Z  promoting    updating stable
-    09:05:28Z  doing        give payment-api-stable the version of payment-api-canary
-    09:05:28Z  waits        payment-api-stable: the controller to see the change
-    09:05:29Z  promoting    starting stable's pods
-    09:05:29Z  doing        scale payment-api-stable from 0 to 10
-    09:05:29Z  ? unknown    stable, pods: no pods
-    09:05:29Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:05:29Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:05:40Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
-    09:05:40Z  promoting    checking stable
-    09:05:40Z  waits        stable to prove itself healthy
-    09:05:50Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:50Z  promoting    returning traffic to stable
-    09:05:50Z  doing        scale payment-api-canary from 10 to 0
-    09:05:50Z  waits        payment-api-canary: the controller to see the change
-    09:05:51Z  reached      canary at 0% (0 of 10 pods)
-    09:05:51Z  phase        draining
-    09:05:51Z  phase        cleaning up
+    09:03:26Z  ? unknown    pods: 6 of 10 ready, 0 restarts
+    09:03:26Z  doing        scale payment-api-stable from 5 to 4
+    09:03:27Z  doing        scale payment-api-stable from 4 to 0
+    09:03:28Z  reached      canary at 100% (10 of 10 pods)
+    09:03:28Z  step 2 of 2  watching at 100%
+    09:03:28Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:28Z  waits        2m more at 100%
+    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:30Z  still waits  58s more at 100% (for 1m01s)
+    09:05:30Z  promoting    moving all traffic to the canary
+    09:05:30Z  reached      canary at 100% (10 of 10 pods)
+    09:05:30Z  promoting    updating stable
+    09:05:30Z  doing        give payment-api-stable the version of payment-api-canary
+    09:05:30Z  waits        payment-api-stable: the controller to see the change
+    09:05:30Z  promoting    starting stable's pods
+    09:05:30Z  doing        scale payment-api-stable from 0 to 10
+    09:05:30Z  ? unknown    stable, pods: no pods
+    09:05:30Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:05:31Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:05:41Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
+    09:05:42Z  promoting    checking stable
+    09:05:42Z  waits        stable to prove itself healthy
+    09:05:42Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:52Z  promoting    returning traffic to stable
+    09:05:52Z  doing        scale payment-api-canary from 10 to 0
+    09:05:52Z  waits        payment-api-canary: the controller to see the change
+    09:05:52Z  reached      canary at 0% (0 of 10 pods)
+    09:05:52Z  phase        draining
+    09:05:52Z  phase        cleaning up
     "#);
 }
 
