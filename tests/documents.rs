@@ -123,7 +123,9 @@ fn commands(text: &str) -> Vec<String> {
 
 /// Returns the command in a line, without comment, redirection or placeholder.
 fn shell(line: &str) -> Option<String> {
+    // A comment, a remark, and where the shell sends the answer are no part of the command.
     let line = line.split(" #").next()?.split("   (").next()?;
+    let line = line.split(" > ").next()?;
     let words: Vec<&str> = line
         .split_whitespace()
         .filter(|word| *word != "&")

@@ -16,7 +16,6 @@ async fn auto_promotes_a_healthy_release() {
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=healthy
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -119,7 +118,6 @@ async fn auto_rolls_back_what_is_unhealthy() {
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl history payment-api -n canary-release --sandbox=errors-at-25
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox errors-at-25, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -175,7 +173,6 @@ async fn auto_stops_at_a_step() {
                next     canaryctl monitor payment-api -n canary-release --sandbox=healthy
                undo     canaryctl rollback payment-api -n canary-release --sandbox=healthy
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -220,7 +217,6 @@ async fn auto_stops_at_an_approval() {
                next     canaryctl approve payment-api -n canary-release --sandbox=healthy
                undo     canaryctl rollback payment-api -n canary-release --sandbox=healthy
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -247,7 +243,6 @@ async fn auto_stops_at_an_approval() {
                next     canaryctl approve payment-api -n canary-release --sandbox=healthy
                undo     canaryctl rollback payment-api -n canary-release --sandbox=healthy
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -275,7 +270,6 @@ async fn auto_dry_run() {
     --- stdout
     would change nothing at this moment
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -297,7 +291,6 @@ async fn auto_gives_up_on_a_missing_image() {
                next     canaryctl history payment-api -n canary-release --sandbox=image-missing
     --- stderr
     warning: pods of the canary are in trouble already (payment-api ImagePullBackOff) (Deployment canary-release/payment-api-canary)
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox image-missing, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -331,7 +324,6 @@ async fn auto_refuses_or_pins_an_autoscaler() {
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=hpa-fights
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox hpa-fights, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -430,7 +422,6 @@ async fn auto_holds_without_data() {
                next     canaryctl status payment-api -n canary-release --sandbox=no-data
                undo     canaryctl rollback payment-api -n canary-release --sandbox=no-data
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox no-data, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
@@ -459,7 +450,6 @@ async fn auto_holds_with_too_few_requests() {
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=low-traffic
     --- stderr
-    warning: the counters are there and have counted no request (check success rate)
     cluster sandbox low-traffic, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
