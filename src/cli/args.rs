@@ -410,7 +410,7 @@ pub struct SandboxArgs {
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  canaryctl generate completions bash > /etc/bash_completion.d/canaryctl\n  canaryctl generate schema > canary.schema.json"
+    after_help = "Examples:\n  canaryctl generate completions bash\n  canaryctl generate schema"
 )]
 pub struct GenerateArgs {
     /// What to print.
