@@ -1,0 +1,202 @@
+//! The way back: undoing a promotion, rolling back, putting away.
+//!
+//! Owns: the phases that end a run. Must not: do I/O or read a clock.
+
+use super::{Action, Goal, Round, Turn, signed};
+use crate::domain::{
+    event::EventKind,
+    plan::{Cleanup, Strategy},
+    release::{Cause, Outcome, Phase},
+    split::Grain,
+    weight::Percent,
+    workload::Track,
+};
+
+impl Round<'_> {
+    /// Takes the canary out, by way of mending stable where a promotion has touched it.
+    pub(super) fn retreat(&mut self, cause: Cause, reason: String) {
+        self.release.ending = Some(Outcome::RolledBack);
+        self.leave(cause, reason);
+    }
+
+    /// Gives up a promotion: stable gets its old template back, traffic stays with the canary.
+    pub(super) fn undo(&mut self, reason: String) -> Turn {
+        self.release.ending = Some(Outcome::Incomplete);
+        self.leave(Cause::Promotion, reason);
+        None
+    }
+
+    pub(super) fn leave(&mut self, cause: Cause, reason: String) {
+        self.emit(EventKind::RollingBack {
+            cause,
+            reason: reason.clone(),
+        });
+        self.release.cause = Some(cause);
+        self.release.reason = Some(reason);
+        let stable = self.seen.stable.as_ref();
+        // A stable that is not there now may be half-updated when it is back.
+        let touched = stable.is_none_or(|s| s.revision != self.release.origin.stable_revision);
+        let promoting = self.release.phase >= Phase::PromoteTemplate;
+        let abandoned = self.release.ending == Some(Outcome::Incomplete);
+        if abandoned || (promoting && touched) {
+            self.release.target = Percent::FULL;
+            self.enter(Phase::UndoShift);
+        } else {
+            self.release.target = self.way_down();
+            self.enter(Phase::RollingBack);
+        }
+    }
+
+    /// Returns the next weight on the way down: 0 %, or the step below when that was asked for.
+    pub(super) fn way_down(&self) -> Percent {
+        if !self.release.gradual {
+            return Percent::ZERO;
+        }
+        let weights = self.release.plan.steps.iter().map(|s| s.weight);
+        let below = weights.filter(|weight| *weight < self.release.target);
+        below.max().unwrap_or(Percent::ZERO)
+    }
+
+    pub(super) fn undo_shift(&mut self) -> Turn {
+        let late = self.overdue(self.release.plan.ready_timeout);
+        if self.seen.split.settled || self.seen.canary.is_none() || late {
+            if late && !self.seen.split.settled {
+                let text =
+                    "the canary cannot carry all traffic; stable is mended under load".to_owned();
+                self.emit(EventKind::Warning { text });
+            }
+            self.enter(Phase::UndoTemplate);
+            return None;
+        }
+        if let Some(action) = self.scale_for(Track::Canary, Percent::FULL) {
+            return Some(action);
+        }
+        Some(Action::Shift(Percent::FULL))
+    }
+
+    pub(super) fn undo_template(&mut self) -> Turn {
+        let stable = self.seen.stable.as_ref()?;
+        let mended = stable.revision == self.release.origin.stable_revision;
+        let waits = stable.roll_out_waits_for();
+        if mended && waits.is_none() {
+            if self.release.ending == Some(Outcome::Incomplete) && self.seen.canary.is_some() {
+                self.end();
+            } else {
+                self.release.ending = Some(Outcome::RolledBack);
+                self.release.target = Percent::ZERO;
+                self.enter(Phase::RollingBack);
+            }
+            return None;
+        }
+        if self.overdue(self.release.plan.promote_timeout) {
+            let text = format!("{} could not be given its old template back", stable.name);
+            return Some(Action::Stop(Outcome::Incomplete, text));
+        }
+        if mended {
+            Some(self.wait(&waits.unwrap_or_default()))
+        } else {
+            Some(Action::RestoreStable)
+        }
+    }
+
+    pub(super) fn roll_back(&mut self) -> Turn {
+        let target = self.release.target;
+        if self.seen.split.settled && target > Percent::ZERO {
+            // A rollback by steps rests at each, so that stable takes the load bit by bit.
+            if self.since() < self.release.plan.interval {
+                return Some(self.wait(&format!("a moment at {target} on the way down")));
+            }
+            self.reached();
+            self.release.target = self.way_down();
+            self.enter(Phase::RollingBack);
+            return None;
+        }
+        if self.seen.split.settled {
+            self.reached();
+            self.enter(Phase::Draining);
+            let asked = self.release.cause == Some(Cause::Operator);
+            if asked && self.seen.goal == Goal::Weight {
+                let text = "no traffic reaches the canary; another `rollback` cleans up";
+                return Some(Action::Stop(Outcome::AtWeight, text.to_owned()));
+            }
+            return None;
+        }
+        if self.overdue(self.release.plan.ready_timeout) {
+            let text = format!("the rollback is not complete: {}", self.waits_for());
+            return Some(Action::Stop(Outcome::Incomplete, text));
+        }
+        if let Some(action) = self.scale_for(Track::Stable, Percent::FULL) {
+            return Some(action);
+        }
+        Some(Action::Shift(target))
+    }
+
+    pub(super) fn drain(&mut self) -> Turn {
+        let drained = match self.seen.grain {
+            // Pods that are gone have ended their requests by themselves.
+            Grain::Pods { .. } => true,
+            Grain::Weight(_) => self.since() >= self.release.plan.drain,
+        };
+        if drained {
+            self.enter(Phase::Cleaning);
+            return None;
+        }
+        let until = self
+            .release
+            .since
+            .checked_add(signed(self.release.plan.drain));
+        Some(Action::Wait {
+            until: until.unwrap_or(self.seen.now),
+            what: "the last requests to end".to_owned(),
+        })
+    }
+
+    pub(super) fn clean(&mut self) -> Turn {
+        if self.overdue(self.release.plan.ready_timeout) {
+            let text = "traffic is safe, but what the release leaves behind could not be put away";
+            return Some(Action::Stop(Outcome::Incomplete, text.to_owned()));
+        }
+        let swapped = self.release.plan.promote.strategy == Strategy::Swap
+            && self.release.ending == Some(Outcome::Promoted);
+        let (track, retired) = if swapped {
+            (Track::Stable, self.seen.stable.as_ref())
+        } else {
+            (Track::Canary, self.seen.canary.as_ref())
+        };
+        if let Some(retired) = retired {
+            match self.release.plan.promote.canary {
+                Cleanup::Delete if !swapped => return Some(Action::DeleteCanary),
+                Cleanup::Delete | Cleanup::ScaleDown => {
+                    let kept = self.retired_size(swapped);
+                    if retired.replicas > kept {
+                        return Some(Action::Scale(track, kept));
+                    }
+                }
+            }
+        }
+        if !self.seen.split.pinned.is_empty() {
+            return Some(Action::Unpin);
+        }
+        self.end();
+        None
+    }
+
+    /// Returns the size of the side that is no longer needed: what it had, unless its pods are traffic.
+    pub(super) fn retired_size(&self, swapped: bool) -> u32 {
+        match self.seen.grain {
+            Grain::Pods { .. } => 0,
+            Grain::Weight(_) if swapped => 0,
+            Grain::Weight(_) => self.release.origin.canary_replicas.unwrap_or(0),
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        if self.release.ending == Some(Outcome::Promoted)
+            && self.release.plan.promote.strategy == Strategy::Swap
+        {
+            std::mem::swap(&mut self.release.stable, &mut self.release.canary);
+        }
+        self.release.ended = Some(self.seen.now);
+        self.enter(Phase::Ended);
+    }
+}

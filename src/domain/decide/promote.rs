@@ -1,0 +1,165 @@
+//! Promotion: stable gets the version and its traffic back.
+//!
+//! Owns: the phases of a promotion. Must not: do I/O or read a clock.
+
+use super::{Action, Request, Round, Turn, by, images_text, unhealthy_text};
+use crate::domain::{
+    plan::Strategy,
+    release::{Outcome, Phase},
+    verdict::{Verdict, overall},
+    weight::Percent,
+    workload::{Track, Workload},
+};
+
+impl Round<'_> {
+    pub(super) fn promote(&mut self) {
+        match self.release.plan.promote.strategy {
+            Strategy::None => {
+                self.release.ending = Some(Outcome::Promoted);
+                self.end();
+            }
+            Strategy::Template | Strategy::Image | Strategy::Swap => {
+                self.release.target = Percent::FULL;
+                self.enter(Phase::PromoteShift);
+            }
+        }
+    }
+
+    pub(super) fn promote_shift(&mut self) -> Turn {
+        let forced = self.seen.request == Some(Request::Promote { force: true });
+        if let Some(action) = self.guards(forced) {
+            return action;
+        }
+        if self.seen.split.settled {
+            self.reached();
+            if self.release.plan.promote.strategy == Strategy::Swap {
+                self.release.ending = Some(Outcome::Promoted);
+                self.enter(Phase::Draining);
+            } else {
+                self.enter(Phase::PromoteTemplate);
+            }
+            return None;
+        }
+        self.shift_or_fail(Percent::FULL)
+    }
+
+    pub(super) fn promote_template(&mut self) -> Turn {
+        let stable = self.seen.stable.as_ref()?;
+        if !self.stable_has_version(stable) {
+            // Stable gets what the canary runs: nothing but what was checked.
+            if self.seen.canary.is_none() {
+                return self.canary_gone();
+            }
+            if let Some(action) = self.superseded() {
+                return Some(action);
+            }
+            if self.overdue(self.release.plan.promote_timeout) {
+                return self.undo(format!("{} does not take the new template", stable.name));
+            }
+            return Some(Action::UpdateStable);
+        }
+        if let Some(what) = stable.roll_out_waits_for() {
+            return self.wait_or_undo(&what);
+        }
+        self.enter(Phase::PromoteScale);
+        None
+    }
+
+    pub(super) fn promote_scale(&mut self) -> Turn {
+        if let Some(turn) = self.undo_if_unhealthy() {
+            return turn;
+        }
+        if let Some(action) = self.scale_for(Track::Stable, Percent::FULL) {
+            if self.overdue(self.release.plan.promote_timeout) {
+                return self.wait_or_undo("stable to take its size");
+            }
+            return Some(action);
+        }
+        let stable = self.seen.stable.as_ref()?;
+        if let Some(what) = stable.roll_out_waits_for() {
+            return self.wait_or_undo(&what);
+        }
+        self.enter(Phase::PromoteCheck);
+        None
+    }
+
+    pub(super) fn promote_check(&mut self) -> Turn {
+        if let Some(turn) = self.undo_if_unhealthy() {
+            return turn;
+        }
+        let stable = self.seen.stable.as_ref()?;
+        let complete = stable.roll_out_waits_for().is_none();
+        // Checks of counters say nothing of pods without traffic: then the roll-out must do.
+        let askable = self.release.plan.checks.iter();
+        let nothing_to_ask = !askable.into_iter().any(|c| c.rule.judges_state());
+        let looked = nothing_to_ask || !self.stable_checks().is_empty();
+        let healthy = looked && complete && overall(self.stable_checks()) == Verdict::Healthy;
+        if healthy && self.since() >= self.release.plan.interval {
+            self.release.target = Percent::ZERO;
+            self.enter(Phase::PromoteReturn);
+            return None;
+        }
+        self.wait_or_undo("stable to prove itself healthy")
+    }
+
+    pub(super) fn promote_return(&mut self) -> Turn {
+        if let Some(action) = self.stable_changed() {
+            return Some(action);
+        }
+        if self.seen.split.settled {
+            self.reached();
+            self.release.ending = Some(Outcome::Promoted);
+            self.enter(Phase::Draining);
+            return None;
+        }
+        if self.overdue(self.release.plan.promote_timeout) {
+            let text = format!(
+                "stable has the new version, but traffic does not return to it: {}",
+                self.waits_for()
+            );
+            return Some(Action::Stop(Outcome::Incomplete, text));
+        }
+        Some(Action::Shift(Percent::ZERO))
+    }
+
+    pub(super) fn stable_has_version(&self, stable: &Workload) -> bool {
+        match self.release.plan.promote.strategy {
+            Strategy::Template => stable.revision == self.release.revision,
+            Strategy::Image | Strategy::Swap | Strategy::None => {
+                // A sidecar that only one side has is none of the promotion's business.
+                let pairs = self.release.canary_images.iter();
+                let mut common = pairs
+                    .filter_map(|(name, image)| Some((stable.images.get(name)?, image)))
+                    .peekable();
+                common.peek().is_some() && common.all(|(is, wanted)| is == wanted)
+            }
+        }
+    }
+
+    /// Returns the stop of a promotion whose result somebody else has replaced: what stable runs
+    /// then was never checked.
+    pub(super) fn stable_changed(&self) -> Option<Action> {
+        let stable = self.seen.stable.as_ref()?;
+        if self.stable_has_version(stable) {
+            return None;
+        }
+        let text = format!(
+            "{} was changed during its promotion (now {}){}",
+            stable.name,
+            images_text(stable),
+            by(stable.template_by.as_deref())
+        );
+        Some(Action::Stop(Outcome::Conflict, text))
+    }
+
+    pub(super) fn undo_if_unhealthy(&mut self) -> Option<Turn> {
+        if let Some(action) = self.stable_changed() {
+            return Some(Some(action));
+        }
+        if overall(self.stable_checks()) == Verdict::Unhealthy {
+            let text = unhealthy_text(self.stable_checks());
+            return Some(self.undo(format!("stable with the new version: {text}")));
+        }
+        None
+    }
+}

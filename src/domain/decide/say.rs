@@ -1,0 +1,237 @@
+//! What the phases share: entering them, waiting, failing, and the sentences.
+//!
+//! Owns: the moves and the words of a round. Must not: do I/O or read a clock.
+
+use std::time::Duration;
+
+use super::{Action, Round, Turn, elapsed, pods_needed, signed, unhealthy_text};
+use crate::domain::{
+    check::Severity,
+    event::{Event, EventKind},
+    plan::{OnTrouble, Strategy},
+    release::{Cause, Outcome, Phase},
+    split::Grain,
+    verdict::{CheckResult, Verdict, overall},
+    weight::Percent,
+    workload::Track,
+};
+
+impl Round<'_> {
+    /// Returns the scaling a side needs before it may carry `weight`; routers by pods scale themselves.
+    pub(super) fn scale_for(&self, track: Track, weight: Percent) -> Option<Action> {
+        let by_pods = matches!(self.seen.grain, Grain::Pods { .. });
+        let origin = &self.release.origin;
+        let (side, total) = match track {
+            // Where pods are not the traffic, stable returns to its own recorded size.
+            Track::Stable if !by_pods => (self.seen.stable.as_ref()?, origin.stable_replicas),
+            Track::Stable => (self.seen.stable.as_ref()?, origin.total),
+            Track::Canary => (self.seen.canary.as_ref()?, origin.total),
+        };
+        // While stable is checked for promotion it must have its pods, whatever routes the traffic.
+        let promoting = self.release.phase == Phase::PromoteScale;
+        if by_pods && !promoting {
+            return None;
+        }
+        let need = pods_needed(weight, total);
+        (side.replicas < need).then_some(Action::Scale(track, need))
+    }
+
+    /// Returns an action that should be over in a moment, or gives up when it never takes effect.
+    pub(super) fn act_or_fail(&mut self, action: Action, what: &str) -> Turn {
+        if self.overdue(self.release.plan.ready_timeout) {
+            let limit = humantime::format_duration(self.release.plan.ready_timeout);
+            return self.fail(format!("still waiting after {limit} for {what}"));
+        }
+        Some(action)
+    }
+
+    pub(super) fn shift_or_fail(&mut self, weight: Percent) -> Turn {
+        if self.overdue(self.release.plan.ready_timeout) {
+            let limit = humantime::format_duration(self.release.plan.ready_timeout);
+            let text = format!(
+                "{} not reached within {limit}: {}",
+                self.release.target,
+                self.waits_for()
+            );
+            return self.fail(text);
+        }
+        if let Some(action) = self.scale_for(Track::Canary, weight) {
+            return Some(action);
+        }
+        Some(Action::Shift(weight))
+    }
+
+    pub(super) fn wait_or_fail(&mut self, what: &str) -> Turn {
+        if overall(self.canary_checks()) == Verdict::Unhealthy {
+            let text = unhealthy_text(self.canary_checks());
+            return self.fail(text);
+        }
+        if self.overdue(self.release.plan.ready_timeout) {
+            let limit = humantime::format_duration(self.release.plan.ready_timeout);
+            return self.fail(format!("still waiting after {limit} for {what}"));
+        }
+        Some(self.wait(what))
+    }
+
+    pub(super) fn wait_or_undo(&mut self, what: &str) -> Turn {
+        if self.overdue(self.release.plan.promote_timeout) {
+            let limit = humantime::format_duration(self.release.plan.promote_timeout);
+            return self.undo(format!("still waiting after {limit} for {what}"));
+        }
+        Some(self.wait(what))
+    }
+
+    pub(super) fn fail(&mut self, reason: String) -> Turn {
+        let broken = |r: &&CheckResult| r.verdict == Verdict::Unhealthy;
+        let severities = self
+            .canary_checks()
+            .iter()
+            .filter(broken)
+            .map(|r| r.severity);
+        let only_holds = severities.clone().count() > 0
+            && severities.into_iter().all(|s| s != Severity::Rollback);
+        if only_holds || self.release.plan.on_failure == OnTrouble::Hold {
+            self.release.cause = Some(Cause::Unhealthy);
+            return Some(self.pause(&reason));
+        }
+        self.retreat(Cause::Unhealthy, reason);
+        None
+    }
+
+    pub(super) fn begin_step(&mut self, index: usize) {
+        self.release.step = index;
+        self.release.step_since = self.seen.now;
+        self.release.gate_spent = Duration::ZERO;
+        self.release.approved = false;
+        if let Some(step) = self.release.plan.steps.get(index) {
+            self.release.target = step.weight;
+        }
+        self.enter(Phase::Shifting);
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase) {
+        if phase == Phase::Holding {
+            let later = self.release.step > 0;
+            self.release
+                .checks
+                .values_mut()
+                .for_each(|m| m.begin_step(later));
+        }
+        self.moved = true;
+        self.release.phase = phase;
+        self.release.since = self.seen.now;
+        let weight = self.release.target;
+        let (step, steps) = (self.release.step + 1, self.release.plan.steps.len());
+        self.emit(EventKind::Entered {
+            phase,
+            step,
+            steps,
+            weight,
+        });
+    }
+
+    pub(super) fn reached(&mut self) {
+        let split = self.seen.split.clone();
+        self.emit(EventKind::Reached { split });
+    }
+
+    pub(super) fn pause(&mut self, text: &str) -> Action {
+        self.release.reason = Some(text.to_owned());
+        Action::Stop(Outcome::Paused, text.to_owned())
+    }
+
+    pub(super) fn wait(&self, what: &str) -> Action {
+        let until = self
+            .seen
+            .now
+            .checked_add(signed(self.release.plan.interval));
+        Action::Wait {
+            until: until.unwrap_or(self.seen.now),
+            what: what.to_owned(),
+        }
+    }
+
+    pub(super) fn emit(&mut self, kind: EventKind) {
+        let at = self.seen.now;
+        self.events.push(Event { at, kind });
+    }
+
+    pub(super) fn canary_checks(&self) -> &[CheckResult] {
+        if self.moved {
+            &[]
+        } else {
+            &self.seen.canary_checks
+        }
+    }
+
+    pub(super) fn stable_checks(&self) -> &[CheckResult] {
+        if self.moved {
+            &[]
+        } else {
+            &self.seen.stable_checks
+        }
+    }
+
+    pub(super) fn since(&self) -> Duration {
+        elapsed(self.release.since, self.seen.now)
+    }
+
+    pub(super) fn overdue(&self, limit: Duration) -> bool {
+        self.since() >= limit
+    }
+
+    pub(super) fn waits_for(&self) -> String {
+        let split = &self.seen.split;
+        split.waits_for.clone().unwrap_or_else(|| {
+            format!(
+                "the split is {} ({}), wanted {}",
+                split.actual, split.detail, split.wanted
+            )
+        })
+    }
+
+    pub(super) fn reached_text(&self) -> String {
+        let split = &self.seen.split;
+        format!(
+            "canary at {} (wanted {}, {})",
+            split.actual, split.wanted, split.detail
+        )
+    }
+
+    pub(super) fn unsure_text(&self) -> String {
+        let unsure = self
+            .canary_checks()
+            .iter()
+            .filter(|r| r.verdict != Verdict::Healthy);
+        let texts: Vec<&str> = unsure.map(|r| r.text.as_str()).collect();
+        if texts.is_empty() && self.release.plan.checks.is_empty() {
+            return "the plan has no checks, so nothing can prove the canary healthy".to_owned();
+        }
+        if texts.is_empty() {
+            return "the first look at the checks".to_owned();
+        }
+        format!("not enough evidence: {}", texts.join("; "))
+    }
+
+    pub(super) fn ending_text(&self, outcome: Outcome) -> String {
+        let reason = self.release.reason.clone().unwrap_or_default();
+        match outcome {
+            Outcome::Promoted => match self.release.plan.promote.strategy {
+                Strategy::None => format!(
+                    "done: {} keeps {} of the traffic, stable is unchanged",
+                    self.release.canary, self.release.target
+                ),
+                Strategy::Swap => format!("promoted: {} is stable now", self.release.stable),
+                Strategy::Template | Strategy::Image => {
+                    format!("promoted: {} runs the new version", self.release.stable)
+                }
+            },
+            Outcome::RolledBack => format!("rolled back, verified at 0%: {reason}"),
+            Outcome::Incomplete => format!(
+                "the promotion failed: {reason}; all traffic is on {}, {} has its old template",
+                self.release.canary, self.release.stable
+            ),
+            Outcome::AtWeight | Outcome::Paused | Outcome::Conflict => reason,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The way up: preparing, shifting, holding, approving.
+//!
+//! Owns: the phases before a promotion. Must not: do I/O or read a clock.
+
+use std::time::Duration;
+
+use super::{Action, FIRST_LOOK, Goal, Round, Turn, elapsed};
+use crate::domain::{
+    plan::OnTrouble,
+    release::{Cause, Outcome, Phase},
+    verdict::{Verdict, overall},
+    weight::Percent,
+    workload::Track,
+};
+
+impl Round<'_> {
+    pub(super) fn prepare(&mut self) -> Turn {
+        let Some(canary) = &self.seen.canary else {
+            if self.release.create {
+                return self.act_or_fail(Action::CreateCanary, "the canary Deployment to exist");
+            }
+            return self.canary_gone();
+        };
+        let lacks_image =
+            |(name, image): (&String, &String)| canary.images.get(name) != Some(image);
+        if self.release.images.iter().any(lacks_image) {
+            return self.act_or_fail(Action::SetImages, "the canary to take its image");
+        }
+        if let Some(action) = self.superseded() {
+            return Some(action);
+        }
+        let weight = self
+            .release
+            .plan
+            .steps
+            .first()
+            .map_or(Percent::ZERO, |s| s.weight);
+        if let Some(action) = self.scale_for(Track::Canary, weight) {
+            return self.act_or_fail(action, "the canary to take its size");
+        }
+        if let Some(what) = canary.roll_out_waits_for() {
+            return self.wait_or_fail(&what);
+        }
+        self.begin_step(0);
+        None
+    }
+
+    pub(super) fn shift(&mut self) -> Turn {
+        if let Some(action) = self.guards(false) {
+            return action;
+        }
+        if self.seen.split.settled {
+            self.reached();
+            if self.seen.goal == Goal::Weight {
+                let text = self.reached_text();
+                return Some(Action::Stop(Outcome::AtWeight, text));
+            }
+            self.enter(Phase::Holding);
+            return None;
+        }
+        self.shift_or_fail(self.release.target)
+    }
+
+    pub(super) fn hold(&mut self) -> Turn {
+        if let Some(action) = self.guards(false) {
+            return action;
+        }
+        if let Some(action) = self.drift() {
+            return action;
+        }
+        if self.moved {
+            return Some(Action::Look);
+        }
+        let Some(step) = self.release.present_step().cloned() else {
+            return Some(self.pause("the plan has no steps"));
+        };
+        let verdict = overall(self.canary_checks());
+        let looked = !self.canary_checks().is_empty();
+        let held = self.since() >= step.hold || self.wants_promotion();
+        let present = self.release.step + 1;
+        let goal_step = matches!(self.seen.goal, Goal::Step(wanted) if wanted <= present);
+        let healthy = looked && verdict == Verdict::Healthy;
+        if healthy && held {
+            if goal_step && !self.wants_promotion() {
+                return Some(Action::Stop(Outcome::AtWeight, self.reached_text()));
+            }
+            if step.approve && !self.release.approved && !self.wants_promotion() {
+                self.enter(Phase::Approving);
+            } else {
+                self.next_step();
+            }
+            return self.after_steps();
+        }
+        // The deadline ends the wait for evidence. A healthy canary waits for its hold alone, which
+        // ends by itself; and nobody gives up before the first look.
+        let spent = elapsed(self.release.step_since, self.seen.now);
+        let patient = looked || self.since() >= self.release.plan.interval * FIRST_LOOK;
+        if !healthy && patient && spent >= step.deadline.saturating_add(self.release.gate_spent) {
+            let text = self.unsure_text();
+            return match self.release.plan.on_unknown {
+                OnTrouble::Hold => Some(self.pause(&text)),
+                OnTrouble::Rollback => {
+                    self.retreat(Cause::Unknown, text);
+                    None
+                }
+            };
+        }
+        let what = if healthy {
+            let left = step.hold.saturating_sub(self.since());
+            let left = Duration::from_secs(left.as_secs().max(1));
+            format!(
+                "{} more at {}",
+                humantime::format_duration(left),
+                step.weight
+            )
+        } else {
+            self.unsure_text()
+        };
+        Some(self.wait(&what))
+    }
+
+    pub(super) fn approval(&mut self) -> Turn {
+        if let Some(action) = self.guards(false) {
+            return action;
+        }
+        if let Some(action) = self.drift() {
+            return action;
+        }
+        if self.release.approved || self.wants_promotion() {
+            let checks = self.canary_checks();
+            if checks.is_empty() {
+                return Some(self.wait("the first look at the checks"));
+            }
+            if overall(checks) != Verdict::Healthy {
+                // What was proven before the gate holds no more: the step proves itself again.
+                self.release.approved = true;
+                self.release.gate_spent += self.since();
+                self.enter(Phase::Holding);
+                return None;
+            }
+            self.release.gate_spent += self.since();
+            self.next_step();
+            return self.after_steps();
+        }
+        let what = format!("approval of step {}", self.release.step + 1);
+        match self.seen.goal {
+            Goal::End => Some(self.wait(&what)),
+            Goal::Approval | Goal::Step(_) | Goal::Weight => {
+                Some(self.pause(&format!("waits for {what}")))
+            }
+        }
+    }
+
+    /// Goes to the next step; past the last one the phase stays and `after_steps` finishes.
+    pub(super) fn next_step(&mut self) {
+        let more = self.release.step + 1 < self.release.plan.steps.len();
+        if more && !self.wants_promotion() {
+            self.begin_step(self.release.step + 1);
+        } else {
+            self.finish_steps();
+        }
+    }
+
+    pub(super) fn finish_steps(&mut self) {
+        if self.release.plan.promote.auto || self.wants_promotion() {
+            self.promote();
+        }
+    }
+
+    /// Returns the pause of a run that has proven all its steps but may not promote by itself.
+    pub(super) fn after_steps(&mut self) -> Turn {
+        let proven = self.release.phase == Phase::Holding || self.release.approved;
+        let waits = matches!(self.release.phase, Phase::Holding | Phase::Approving);
+        if waits && proven && self.release.step + 1 >= self.release.plan.steps.len() {
+            return Some(self.pause("all steps are proven; promotion is left to a person"));
+        }
+        None
+    }
+}
