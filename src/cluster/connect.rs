@@ -27,6 +27,7 @@ use serde_json::json;
 use tokio::{process::Command, sync::Mutex};
 use tower::{BoxError, Layer, Service, ServiceExt};
 
+use super::error::innermost;
 use crate::clock::Clock;
 
 /// Longest time an exec plugin may take.
@@ -365,12 +366,4 @@ fn unreadable(error: &KubeconfigError) -> String {
     let text = innermost(error);
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

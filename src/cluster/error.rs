@@ -203,7 +203,7 @@ fn detail_of(reason: Reason, status: &kube::core::Status) -> String {
 }
 
 /// Returns the message of the innermost cause, which names the real trouble.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -117,21 +117,8 @@ impl Cluster {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, kube::Error>>,
     {
-        let mut pause = FIRST_PAUSE;
-        let mut attempt = 1;
-        loop {
-            let error = match self.once("read", what, Box::pin(request())).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if attempt == ATTEMPTS || !error.reason.is_outage() {
-                return Err(error);
-            }
-            let asked = error.retry_after.unwrap_or(pause).min(LONGEST_PAUSE);
-            self.clock.sleep(asked.max(pause)).await;
-            attempt += 1;
-            pause *= 2;
-        }
+        self.attempts("read", what, Reason::is_outage, request)
+            .await
     }
 
     /// Reads something that may be absent.
@@ -163,6 +150,22 @@ impl Cluster {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, kube::Error>>,
     {
+        let overloaded = |reason| reason == Reason::Throttled;
+        self.attempts(action, what, overloaded, request).await
+    }
+
+    /// Sends a request again, with growing pauses, while `again` says that its failure may pass.
+    async fn attempts<T, F, Fut>(
+        &self,
+        action: &'static str,
+        what: &str,
+        again: impl Fn(Reason) -> bool,
+        request: F,
+    ) -> Result<T, ClusterError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, kube::Error>>,
+    {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
@@ -170,7 +173,7 @@ impl Cluster {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if attempt == ATTEMPTS || error.reason != Reason::Throttled {
+            if attempt == ATTEMPTS || !again(error.reason) {
                 return Err(error);
             }
             let asked = error.retry_after.unwrap_or(pause).min(LONGEST_PAUSE);
