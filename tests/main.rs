@@ -18,5 +18,6 @@ mod layering;
 mod preflight;
 mod releases;
 mod rights;
+mod round_trips;
 mod safety;
 mod support;

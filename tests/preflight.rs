@@ -106,7 +106,7 @@ async fn look(
     options: &Value,
     images: &BTreeMap<String, String>,
 ) -> Found {
-    let survey = cluster.survey().await.unwrap();
+    let survey = cluster.survey("canaryctl-payment-api").await.unwrap();
     let names = discover::names(&survey, NAMESPACE, APP, None, None, None).unwrap();
     let router = RouterSpec {
         name: "replicas".into(),

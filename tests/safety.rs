@@ -721,7 +721,7 @@ async fn disturbed(n: u64, fault: Fault) {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_survives_server_errors() {
-    disturbed(5, Fault::Status(500, None)).await;
+    disturbed(4, Fault::Status(500, None)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -741,7 +741,7 @@ async fn a_release_survives_calls_that_are_never_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_survives_lost_requests() {
-    disturbed(5, Fault::RequestLost).await;
+    disturbed(4, Fault::RequestLost).await;
 }
 
 #[tokio::test(start_paused = true)]

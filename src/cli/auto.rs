@@ -9,7 +9,7 @@ use crate::{
         workload::{Track, Tracks},
     },
     engine::start::{Intent, containers},
-    journal::Journal,
+    journal::Saved,
     preflight::{self, Subject},
 };
 
@@ -68,7 +68,7 @@ pub(super) async fn run(
 /// Looks for what would break a release that is about to begin; errors refuse it, warnings are said.
 async fn preflight(work: &Work, args: &AutoArgs, terminal: &mut Terminal) -> Result<(), CliError> {
     let images = images(work, args)?;
-    if args.skip_preflight || goes_on(work).await || has_one_version(work, &images) {
+    if args.skip_preflight || goes_on(work) || has_one_version(work, &images) {
         return Ok(());
     }
     let subject = Subject {
@@ -109,9 +109,8 @@ fn images(work: &Work, args: &AutoArgs) -> Result<BTreeMap<String, String>, CliE
 }
 
 /// Returns whether an unfinished run is there to be resumed; then it is too late for a preflight.
-async fn goes_on(work: &Work) -> bool {
-    let journal = Journal::new(work.session.cluster.clone(), &work.settings.app);
-    let saved = journal.load().await.ok().flatten();
+fn goes_on(work: &Work) -> bool {
+    let saved = Saved::of(&work.survey).ok().flatten();
     saved.is_some_and(|saved| !saved.release.is_over())
 }
 

@@ -107,6 +107,7 @@ pub(super) async fn ride(
             Ok(signal.code())
         }
         Err(Stopped::Error(error)) => {
+            let error = error.for_app(&work.invocation);
             let phase = engine.release().phase;
             let retreat = phase.is_retreat() || phase >= Phase::PromoteTemplate;
             let finish = screen.invocation.command("rollback");

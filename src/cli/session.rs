@@ -18,6 +18,7 @@ use crate::{
         Sink,
         start::{Intent, Order},
     },
+    journal,
     report::closing::Invocation,
     sim::{
         SimCluster,
@@ -60,7 +61,7 @@ pub(super) struct Work {
     pub(super) settings: AppSettings,
     /// The cluster.
     pub(super) session: Session,
-    /// Deployments, Services, autoscalers.
+    /// What was read of the namespace.
     pub(super) survey: Survey,
     /// Names of the app's objects.
     pub(super) names: Names,
@@ -283,7 +284,11 @@ pub(super) async fn work(
     let checks: Vec<CheckSpec> = settings.checks.iter().map(|c| c.0.clone()).collect();
     let plan = settings.plan(checks)?;
     let session = open(context, settings.namespace.as_deref()).await?;
-    let survey = session.cluster.survey().await?;
+    let record = journal::config_map(&settings.app);
+    let namespace = session.cluster.namespace();
+    let invocation = context.invocation(&settings.app, namespace, given);
+    let survey = session.cluster.survey(&record).await;
+    let survey = survey.map_err(|e| CliError::from(e).for_app(&invocation))?;
     let mut names = discover::names(
         &survey,
         session.cluster.namespace(),
@@ -296,15 +301,14 @@ pub(super) async fn work(
         Some(router) => router.0.clone(),
         None => detect(&survey, &mut names)?,
     };
-    let namespace = session.cluster.namespace();
     Ok(Work {
-        invocation: context.invocation(&settings.app, namespace, given),
         settings,
         session,
         survey,
         names,
         router,
         plan,
+        invocation,
     })
 }
 
@@ -358,6 +362,7 @@ impl Work {
             holder: env::process_id(self.session.cluster.clock().now()),
             sink,
             journal: true,
+            survey: Some(self.survey.clone()),
         }
     }
 }

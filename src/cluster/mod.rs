@@ -10,6 +10,7 @@ pub mod discover;
 pub mod error;
 pub mod forward;
 pub mod objects;
+pub mod pods;
 pub mod template;
 pub mod wake;
 pub mod workloads;

@@ -4,20 +4,25 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::{
-        autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{Pod, Service},
-    },
-    apimachinery::pkg::util::intstr::IntOrString,
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{ConfigMap, Service},
 };
 use kube::{ResourceExt, api::ListParams};
 
-use super::{Cluster, ClusterError, Reason, workloads::Live};
+use super::{
+    Cluster, ClusterError, Reason,
+    pods::{LivePod, LiveSet},
+    workloads::{Live, Sides},
+};
 
-/// Everything discovery and preflight look at, read in one parallel round.
-#[derive(Debug, Clone, Default)]
+/// Everything a look at an app begins with, read in one parallel round before any name but the
+/// app's is known.
+#[derive(Debug, Clone)]
 pub struct Survey {
+    /// When it was read.
+    pub at: Timestamp,
     /// Deployments.
     pub deployments: Vec<Live>,
     /// Services.
@@ -26,6 +31,12 @@ pub struct Survey {
     pub autoscalers: Vec<HorizontalPodAutoscaler>,
     /// Whether autoscalers could be read.
     pub autoscalers_known: bool,
+    /// Pods; `None` where they may not be read, or are too many to read without knowing whose.
+    pub pods: Option<Vec<LivePod>>,
+    /// ReplicaSets; `None` where they may not be read or are too many.
+    pub replica_sets: Option<Vec<LiveSet>>,
+    /// The ConfigMap that was asked for, if it exists; only some verbs need it.
+    pub record: Result<Option<ConfigMap>, ClusterError>,
 }
 
 impl Survey {
@@ -43,24 +54,82 @@ impl Survey {
     pub fn autoscaler(&self, deployment: &str) -> Option<&HorizontalPodAutoscaler> {
         self.autoscalers.iter().find(|hpa| scales(hpa, deployment))
     }
+
+    /// Returns both sides of a release; `None` when pods or ReplicaSets were not read.
+    pub fn sides(
+        &self,
+        stable: &str,
+        canary: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Option<Sides> {
+        let (sets, pods) = (self.replica_sets.as_ref()?, self.pods.as_ref()?);
+        let sets = sets.iter().filter(|s| s.metadata.carries(labels));
+        let pods = pods.iter().filter(|p| p.metadata.carries(labels));
+        Some(Sides {
+            stable: self.deployment(stable).cloned(),
+            canary: self.deployment(canary).cloned(),
+            replica_sets: sets.cloned().collect(),
+            pods: pods.cloned().collect(),
+        })
+    }
+}
+
+impl Default for Survey {
+    fn default() -> Self {
+        Self {
+            at: Timestamp::UNIX_EPOCH,
+            deployments: Vec::new(),
+            services: Vec::new(),
+            autoscalers: Vec::new(),
+            autoscalers_known: false,
+            pods: None,
+            replica_sets: None,
+            record: Ok(None),
+        }
+    }
 }
 
 impl Cluster {
-    /// Reads Deployments, Services and autoscalers of the namespace.
-    pub async fn survey(&self) -> Result<Survey, ClusterError> {
+    /// Returns both sides of a release as surveyed; where the namespace is too crowded to be surveyed
+    /// whole, reads them.
+    pub async fn sides_in(
+        &self,
+        survey: &Survey,
+        stable: &str,
+        canary: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Sides, ClusterError> {
+        match survey.sides(stable, canary, labels) {
+            Some(sides) => Ok(sides),
+            None => self.sides(stable, canary, labels, &[]).await,
+        }
+    }
+
+    /// Reads the namespace, and the ConfigMap named `record`.
+    pub async fn survey(&self, record: &str) -> Result<Survey, ClusterError> {
+        let at = self.clock().now();
         let params = ListParams::default();
         let services = self.api::<Service>();
+        let records = self.api::<ConfigMap>();
         let what = format!("Services of namespace {}", self.namespace());
-        let (deployments, services, autoscalers) = futures::try_join!(
+        let what_record = self.named("ConfigMap", record);
+        let (deployments, services, autoscalers, pods, replica_sets, record) = futures::try_join!(
             self.deployments(),
             self.read(&what, || services.list(&params)),
             self.autoscalers(),
+            async { readable(self.few_pods().await) },
+            async { readable(self.few_replica_sets().await) },
+            async { Ok(self.read_opt(&what_record, || records.get(record)).await) },
         )?;
         Ok(Survey {
+            at,
             deployments,
             services: services.items,
             autoscalers_known: autoscalers.is_some(),
             autoscalers: autoscalers.unwrap_or_default(),
+            pods,
+            replica_sets,
+            record,
         })
     }
 
@@ -69,11 +138,16 @@ impl Cluster {
         let api = self.api::<HorizontalPodAutoscaler>();
         let what = format!("HorizontalPodAutoscalers of namespace {}", self.namespace());
         let params = ListParams::default();
-        match self.read(&what, || api.list(&params)).await {
-            Ok(list) => Ok(Some(list.items)),
-            Err(e) if matches!(e.reason, Reason::Forbidden | Reason::NotServed) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let list = self.read(&what, || api.list(&params)).await;
+        readable(list.map(|list| Some(list.items)))
+    }
+}
+
+/// Takes what may not be read, or is not served, for unread.
+fn readable<T>(read: Result<Option<T>, ClusterError>) -> Result<Option<T>, ClusterError> {
+    match read {
+        Err(e) if matches!(e.reason, Reason::Forbidden | Reason::NotServed) => Ok(None),
+        Ok(_) | Err(_) => read,
     }
 }
 
@@ -87,45 +161,4 @@ pub fn scales(hpa: &HorizontalPodAutoscaler, deployment: &str) -> bool {
 pub fn selects(service: &Service, labels: &BTreeMap<String, String>) -> bool {
     let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
     selector.is_some_and(|s| !s.is_empty() && s.iter().all(|(k, v)| labels.get(k) == Some(v)))
-}
-
-/// Returns the port of a pod behind a port of a Service, or the only or first port when none is
-/// named. Names are looked up in the pod: two revisions may differ.
-pub fn pod_port(service: &Service, port: Option<&str>, pod: &Pod) -> Option<u16> {
-    let ports = service.spec.as_ref()?.ports.as_ref()?;
-    let found = match port {
-        None => ports.first(),
-        Some(asked) => ports
-            .iter()
-            .find(|p| p.name.as_deref() == Some(asked) || p.port.to_string() == asked),
-    }?;
-    match &found.target_port {
-        None => u16::try_from(found.port).ok(),
-        Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
-        Some(IntOrString::String(name)) => named_port(pod, name),
-    }
-}
-
-/// Returns the number of a named container port of a pod.
-pub fn named_port(pod: &Pod, name: &str) -> Option<u16> {
-    let spec = pod.spec.as_ref()?;
-    let sidecars = spec.init_containers.iter().flatten();
-    let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
-    let mut ports = spec
-        .containers
-        .iter()
-        .chain(sidecars)
-        .flat_map(|c| c.ports.iter().flatten());
-    let port = ports.find(|p| p.name.as_deref() == Some(name))?;
-    u16::try_from(port.container_port).ok()
-}
-
-/// Returns the only container port of a pod, or the first.
-pub fn first_port(pod: &Pod) -> Option<u16> {
-    let containers = &pod.spec.as_ref()?.containers;
-    let port = containers
-        .iter()
-        .flat_map(|c| c.ports.iter().flatten())
-        .next()?;
-    u16::try_from(port.container_port).ok()
 }

@@ -6,18 +6,19 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    apps::v1::{Deployment, ReplicaSet},
-    core::v1 as core,
-};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
-    core::{ApiResource, DynamicObject},
+    api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams},
+    core::{ApiResource, DynamicObject, Request, Resource},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, FIELD_MANAGER};
+use super::{
+    Cluster, ClusterError, FIELD_MANAGER,
+    pods::{LivePod, LiveSet},
+};
 use crate::domain::workload::{Pod, Track, Tracks, Workload};
 
 /// Annotation by which the Deployment controller numbers its ReplicaSets.
@@ -34,7 +35,7 @@ pub struct Live {
 
 impl Live {
     fn new(object: Value) -> Result<Self, String> {
-        let typed = serde_json::from_value(object.clone()).map_err(|e| e.to_string())?;
+        let typed = Deployment::deserialize(&object).map_err(|e| e.to_string())?;
         Ok(Self { object, typed })
     }
 
@@ -83,9 +84,9 @@ pub struct Sides {
     /// The canary, if it exists.
     pub canary: Option<Live>,
     /// ReplicaSets of both.
-    pub replica_sets: Vec<ReplicaSet>,
+    pub replica_sets: Vec<LiveSet>,
     /// Pods of both.
-    pub pods: Vec<core::Pod>,
+    pub pods: Vec<LivePod>,
 }
 
 impl Sides {
@@ -105,56 +106,69 @@ impl Sides {
 }
 
 impl Cluster {
-    /// Reads both sides of a release in one parallel round.
+    /// Reads both sides of a release in one parallel round. ReplicaSets are read only when `known`
+    /// lacks those of the Deployments' present revisions: they change once in a release, or twice.
     pub async fn sides(
         &self,
         stable: &str,
         canary: &str,
         labels: &BTreeMap<String, String>,
+        known: &[LiveSet],
     ) -> Result<Sides, ClusterError> {
-        let params = ListParams::default().labels(&selector_text(labels));
-        let (sets, pods) = (self.api::<ReplicaSet>(), self.api::<core::Pod>());
-        let what = |kind: &str| format!("{kind} of namespace {}", self.namespace());
-        let (what_sets, what_pods) = (what("ReplicaSets"), what("Pods"));
-        let (stable, canary, sets, pods) = futures::try_join!(
+        let selector = selector_text(labels);
+        let sets = async {
+            if known.is_empty() {
+                return self.replica_sets(&selector).await;
+            }
+            Ok(known.to_vec())
+        };
+        let (stable, canary, replica_sets, pods) = futures::try_join!(
             self.deployment(stable),
             self.deployment(canary),
-            self.read(&what_sets, || sets.list(&params)),
-            self.read(&what_pods, || pods.list(&params)),
+            sets,
+            self.pods(&selector),
         )?;
-        Ok(Sides {
+        let mut sides = Sides {
             stable,
             canary,
-            replica_sets: sets.items,
-            pods: pods.items,
-        })
+            replica_sets,
+            pods,
+        };
+        let unknown = |live: &Live| current_set(live, &sides.replica_sets).is_none();
+        let mut both = sides.stable.iter().chain(&sides.canary);
+        if !known.is_empty() && both.any(unknown) {
+            sides.replica_sets = self.replica_sets(&selector).await?;
+        }
+        Ok(sides)
     }
 
     /// Reads one Deployment; `None` when there is none.
     pub async fn deployment(&self, name: &str) -> Result<Option<Live>, ClusterError> {
-        let api = self.raw_deployments();
         let what = self.named("Deployment", name);
-        let Some(object) = self.read_opt(&what, || api.get(name)).await? else {
-            return Ok(None);
+        let get = || async {
+            let request = deployments_at(self.namespace()).get(name, &GetParams::default());
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client().request::<Value>(request).await
         };
-        let object = serde_json::to_value(object)
-            .map_err(|e| ClusterError::garbled("read", &what, e.to_string()))?;
-        let live = Live::new(object).map_err(|e| ClusterError::garbled("read", &what, e))?;
-        Ok(Some(live))
+        let object = self.read_opt(&what, get).await?;
+        let live = object.map(Live::new).transpose();
+        live.map_err(|e| ClusterError::garbled("read", &what, e))
     }
 
     /// Reads all Deployments of the namespace.
     pub async fn deployments(&self) -> Result<Vec<Live>, ClusterError> {
-        let api = self.raw_deployments();
         let what = format!("Deployments of namespace {}", self.namespace());
-        let params = ListParams::default();
-        let list = self.read(&what, || api.list(&params)).await?;
-        let live = list.items.into_iter().map(|object| {
-            let object = serde_json::to_value(object).map_err(|e| e.to_string())?;
-            Live::new(object)
-        });
-        live.collect::<Result<_, String>>()
-            .map_err(|e| ClusterError::garbled("read", &what, e))
+        let list = || async {
+            let request = deployments_at(self.namespace()).list(&ListParams::default());
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client().request::<Value>(request).await
+        };
+        let mut list = self.read(&what, list).await?;
+        let Value::Array(items) = list["items"].take() else {
+            return Ok(Vec::new());
+        };
+        let live: Result<_, String> = items.into_iter().map(Live::new).collect();
+        live.map_err(|e| ClusterError::garbled("read", &what, e))
     }
 
     /// Sets the number of replicas of a Deployment, unless it changed since `seen`.
@@ -268,6 +282,10 @@ impl Cluster {
     }
 }
 
+fn deployments_at(namespace: &str) -> Request {
+    Request::new(Deployment::url_path(&(), Some(namespace)))
+}
+
 /// Returns a JSON patch from its operations.
 pub fn json_patch(operations: Value) -> Patch<()> {
     // Operations are built by this crate; a malformed one becomes an empty patch, which changes nothing.
@@ -294,8 +312,8 @@ fn facts(
     live: &Live,
     track: Track,
     tracks: &Tracks,
-    sets: &[ReplicaSet],
-    pods: &[core::Pod],
+    sets: &[LiveSet],
+    pods: &[LivePod],
 ) -> Workload {
     let name = live.name();
     let meta = &live.typed.metadata;
@@ -355,67 +373,52 @@ fn manager_of(object: &Value, field: &[&str]) -> Option<String> {
 }
 
 /// Returns the ReplicaSet of the Deployment's latest revision.
-fn current_set(live: &Live, sets: &[ReplicaSet]) -> Option<String> {
+fn current_set(live: &Live, sets: &[LiveSet]) -> Option<String> {
     let revision = live.typed.annotations().get(REVISION)?;
-    let uid = live.typed.uid()?;
+    let uid = live.typed.metadata.uid.as_ref()?;
     let current = sets.iter().find(|set| {
-        set.owner_references().iter().any(|o| o.uid == uid)
-            && set.annotations().get(REVISION) == Some(revision)
+        let meta = &set.metadata;
+        meta.owner_references.iter().any(|o| o.uid == *uid)
+            && meta.annotations.get(REVISION) == Some(revision)
     });
-    current.map(ResourceExt::name_any)
+    current.map(|set| set.metadata.name.clone())
 }
 
 /// Returns whether a pod is of the Deployment: its ReplicaSet is named after it and the pod's hash.
-fn belongs(pod: &core::Pod, deployment: &str) -> bool {
-    let Some(hash) = pod.labels().get("pod-template-hash") else {
+fn belongs(pod: &LivePod, deployment: &str) -> bool {
+    let Some(hash) = pod.metadata.labels.get("pod-template-hash") else {
         return false;
     };
     let owner = format!("{deployment}-{hash}");
-    pod.owner_references()
-        .iter()
-        .any(|o| o.kind == "ReplicaSet" && o.name == owner)
+    let mut owners = pod.metadata.owner_references.iter();
+    owners.any(|o| o.kind == "ReplicaSet" && o.name == owner)
 }
 
-fn pod_facts(pod: &core::Pod, current: Option<&str>) -> Pod {
-    let status = pod.status.clone().unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default();
+fn pod_facts(pod: &LivePod, current: Option<&str>) -> Pod {
+    let (meta, status) = (&pod.metadata, &pod.status);
     let is = |kind: &str, value: &str| {
-        let mut all = conditions.iter();
-        all.find(|c| c.type_ == kind && c.status == value)
+        let mut all = status.conditions.iter();
+        all.find(|c| c.kind == kind && c.status == value)
     };
-    let terminating = pod.metadata.deletion_timestamp.is_some();
-    let containers: Vec<_> = status
-        .init_container_statuses
-        .into_iter()
-        .flatten()
-        .chain(status.container_statuses.into_iter().flatten())
-        .collect();
-    let waiting = containers.iter().filter_map(|c| {
-        let waiting = c.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.clone().unwrap_or_default();
-        Some((
-            c.name.clone(),
-            reason,
-            waiting.message.clone().unwrap_or_default(),
-        ))
+    let terminating = meta.deletion_timestamp.is_some();
+    let containers = || {
+        let first = status.init_container_statuses.iter();
+        first.chain(&status.container_statuses)
+    };
+    let waiting = containers().filter_map(|c| {
+        let waiting = c.state.waiting.clone()?;
+        let reason = waiting.reason.unwrap_or_default();
+        Some((c.name.clone(), reason, waiting.message.unwrap_or_default()))
     });
-    let restarts = containers
-        .iter()
-        .map(|c| c.restart_count.max(0))
-        .sum::<i32>();
-    let last_end = containers.iter().find_map(|c| {
-        let last = c.last_state.as_ref()?.terminated.as_ref()?;
-        last.reason.clone()
-    });
-    let owner = pod.owner_references().first().map(|o| o.name.as_str());
+    let restarts: i32 = containers().map(|c| c.restart_count.max(0)).sum();
+    let last_end = containers().find_map(|c| c.last_state.terminated.as_ref()?.reason.clone());
+    let owner = meta.owner_references.first().map(|o| o.name.as_str());
     Pod {
-        name: pod.name_any(),
+        name: meta.name.clone(),
         ready: !terminating && is("Ready", "True").is_some(),
         terminating,
         current: current.is_none() || owner == current,
-        created: pod
-            .creation_timestamp()
-            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
         restarts: u32::try_from(restarts).unwrap_or(0),
         waiting: waiting.collect(),
         last_end,

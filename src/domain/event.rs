@@ -141,8 +141,9 @@ impl EventKind {
     /// Returns whether the event belongs in the audit trail and on the Deployment.
     pub fn is_transition(&self) -> bool {
         match self {
+            // A tick that goes on is no news; somebody who takes over is.
+            Self::Resumed { from, .. } => from.is_some(),
             Self::Started { .. }
-            | Self::Resumed { .. }
             | Self::Entered { .. }
             | Self::Reached { .. }
             | Self::Drift { .. }

@@ -9,19 +9,10 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, observe::Sight};
 use crate::{
-    cluster::{
-        ClusterError,
-        workloads::{Live, Sides},
-    },
-    domain::{
-        decide::{Action, Observation},
-        event::EventKind,
-        plan::Strategy,
-        workload::{Track, Workload},
-    },
-    traffic::Scene,
+    cluster::{ClusterError, workloads::Live},
+    domain::{decide::Action, event::EventKind, plan::Strategy, workload::Track},
 };
 
 impl Engine {
@@ -29,9 +20,9 @@ impl Engine {
     pub(super) async fn act(
         &mut self,
         action: &Action,
-        sides: &Sides,
-        seen: &Observation,
+        sight: &Sight,
     ) -> Result<bool, EngineError> {
+        let sides = &sight.sides;
         let release = &self.saved.release;
         let live = |track: Track| {
             sides.live(track).ok_or_else(|| {
@@ -62,15 +53,7 @@ impl Engine {
                     images.join(", ")
                 )]
             }
-            Action::Shift(weight) => {
-                let absent = Workload::default();
-                let scene = Scene {
-                    stable: seen.stable.as_ref().unwrap_or(&absent),
-                    canary: seen.canary.as_ref(),
-                    sides,
-                };
-                self.router.shift(*weight, &scene).await?
-            }
+            Action::Shift(weight) => self.router.shift(*weight, &sight.scene()).await?,
             Action::Scale(track, replicas) => {
                 let side = live(*track)?;
                 self.router.pin(&side.name(), *replicas).await?;

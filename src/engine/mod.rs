@@ -5,6 +5,7 @@
 //! found by looking, never assumed.
 
 mod act;
+mod bind;
 mod observe;
 pub mod start;
 pub mod status;
@@ -16,9 +17,9 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::sync::watch;
 
 use crate::{
-    cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake, workloads::Sides},
+    cluster::{Cluster, ClusterError, Reason, audit::AuditEvent, pods::LiveSet, wake::Wake},
     domain::{
-        decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed},
+        decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
         release::{Cause, Entry, Left, Outcome, Phase, Release},
         verdict::CheckResult,
@@ -28,6 +29,7 @@ use crate::{
     journal::{HEARTBEAT, Journal, JournalError, Saved, approve},
     traffic::{Router, TrafficError},
 };
+use observe::{First, Sight};
 
 /// How long the API server may be out of reach before a run gives up.
 pub const API_PATIENCE: Duration = Duration::from_secs(300);
@@ -49,6 +51,9 @@ const SHORTEST: Duration = Duration::from_millis(200);
 
 /// Longest wait while pods come and go, should the watch be lost.
 const MOVING: Duration = Duration::from_secs(5);
+
+/// More events than one round can have.
+const MOST_EVENTS: usize = 20;
 
 /// Receives every event of a run.
 pub type Sink = Box<dyn FnMut(&Event) + Send>;
@@ -97,7 +102,11 @@ impl EngineError {
         match self {
             Self::Cluster(error)
             | Self::Traffic(TrafficError::Cluster(error))
-            | Self::Journal(JournalError::Cluster(error)) => error.is_passing(),
+            | Self::Journal(JournalError::Cluster(error)) => {
+                // What a write does not find was there a moment ago: the next look sees it gone.
+                let vanished = error.reason == Reason::NotFound && error.action != "read";
+                error.is_passing() || vanished
+            }
             Self::Journal(_) | Self::Traffic(_) | Self::Health(_) | Self::Refused { .. } => false,
         }
     }
@@ -121,6 +130,12 @@ pub struct Engine {
     probes: BTreeMap<String, Box<dyn Probe>>,
     service: Option<Service>,
     labels: BTreeMap<String, String>,
+    /// ReplicaSets of both sides, as read last.
+    replica_sets: Vec<LiveSet>,
+    /// What was read before the first round, until that uses it.
+    first: Option<First>,
+    /// The next save makes this process the driver; the value says whether it overtakes others.
+    claim: Option<bool>,
     saved: Saved,
     /// The record as the cluster has it.
     persisted: Option<Release>,
@@ -224,25 +239,19 @@ impl Engine {
         drive: &Drive,
         request: Option<Request>,
     ) -> Result<Next, EngineError> {
-        let (sides, seen) = self.observe(drive.goal, request).await?;
-        let Decision {
-            release,
-            action,
-            events,
-        } = decide(&self.saved.release, &seen);
-        self.saved.release = release;
-        for event in &events {
-            self.record(event);
-        }
+        let (sight, mut seen) = self.observe(drive.goal, request).await?;
+        let (action, events) = self.decide(&sight, &mut seen)?;
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
         // Told only when it is recorded, and not forgotten when recording takes another try.
         self.untold.extend(events);
-        self.save(acts).await?;
+        if self.save(acts).await? == Kept::Overtaken {
+            return Ok(Next::Again);
+        }
         let events = std::mem::take(&mut self.untold);
         for event in &events {
             (self.sink)(event);
         }
-        self.steer_load(&sides, &seen);
+        self.steer_load(&sight.sides, &seen);
         let next = match action {
             Action::Wait { until, what } => {
                 self.say_waiting(&what, self.saved.release.since);
@@ -260,7 +269,7 @@ impl Engine {
             | Action::UpdateStable
             | Action::RestoreStable
             | Action::DeleteCanary
-            | Action::Unpin) => self.carry_out(action, &sides, &seen).await,
+            | Action::Unpin) => self.carry_out(action, &sight, &seen).await,
         };
         // The trail on the Deployment comes when there is time: nothing delays moving traffic.
         self.unaudited.extend(events);
@@ -270,15 +279,46 @@ impl Engine {
         next
     }
 
+    /// Decides what to do. Where that is a phase that needs no look of its own, such as a rollback,
+    /// its first action is decided on the same sight: what is urgent does not wait for a second one.
+    fn decide(
+        &mut self,
+        sight: &Sight,
+        seen: &mut Observation,
+    ) -> Result<(Action, Vec<Event>), EngineError> {
+        let mut all = Vec::new();
+        loop {
+            let before = self.saved.release.phase;
+            let Decision {
+                release,
+                action,
+                events,
+            } = decide(&self.saved.release, seen);
+            self.saved.release = release;
+            for event in &events {
+                self.record(event);
+            }
+            all.extend(events);
+            let release = &self.saved.release;
+            let entered = release.phase != before && looks(release.phase) == Looks::Nothing;
+            if action != Action::Look || !entered || all.len() > MOST_EVENTS {
+                return Ok((action, all));
+            }
+            seen.split = self.router.read(release.target, &sight.scene())?;
+            seen.canary_checks.clear();
+            seen.stable_checks.clear();
+        }
+    }
+
     /// Acts. The same change again in the same phase had no effect yet, or not the whole: then there
     /// is a pause before the next look, so that nothing is repeated without time passing.
     async fn carry_out(
         &mut self,
         action: Action,
-        sides: &Sides,
+        sight: &Sight,
         seen: &Observation,
     ) -> Result<Next, EngineError> {
-        let acted = self.act(&action, sides, seen).await?;
+        let acted = self.act(&action, sight).await?;
         let this = Some((action, self.saved.release.phase));
         let again = self.acted == this;
         self.acted = this;
@@ -299,23 +339,48 @@ impl Engine {
     }
 
     /// Saves the record when it changed, when a change to the cluster follows, or as a heartbeat.
-    async fn save(&mut self, acts: bool) -> Result<(), EngineError> {
-        let Some(journal) = &self.journal else {
-            return Ok(());
+    async fn save(&mut self, acts: bool) -> Result<Kept, EngineError> {
+        let Some(journal) = self.journal.clone() else {
+            self.claim = None;
+            return Ok(Kept::Saved);
         };
         let now = self.cluster.clock().now();
         let changed = self.persisted.as_ref() != Some(&self.saved.release);
         let due = elapsed(self.persisted_at, now) >= HEARTBEAT;
         if !changed && !acts && !due {
-            return Ok(());
+            return Ok(Kept::Saved);
         }
         if let Some(holder) = &mut self.saved.release.holder {
             holder.heartbeat = now;
         }
-        journal.save(&mut self.saved).await?;
+        match journal.save(&mut self.saved).await {
+            Ok(()) => {}
+            // The driver before saved between our reading and our saving: it does so all the time,
+            // and must not keep a rollback out by it.
+            Err(JournalError::Lost(_)) if self.claim == Some(true) => {
+                return self.overtake(&journal).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.claim = None;
         self.persisted = Some(self.saved.release.clone());
         self.persisted_at = now;
-        Ok(())
+        Ok(Kept::Saved)
+    }
+
+    /// Takes up the record as another driver left it; what was decided on ours is decided again.
+    async fn overtake(&mut self, journal: &Journal) -> Result<Kept, EngineError> {
+        if let Some(there) = journal.load().await? {
+            there.refuse_newer()?;
+            self.saved = there;
+            self.saved.release.holder = Some(self.as_holder());
+            self.untold
+                .retain(|event| matches!(event.kind, EventKind::Resumed { .. }));
+            for event in self.untold.clone() {
+                self.record(&event);
+            }
+        }
+        Ok(Kept::Overtaken)
     }
 
     /// Ends the sitting: lets go of the run and says how it went.
@@ -330,7 +395,10 @@ impl Engine {
         let at = self.cluster.clock().now();
         let over = self.saved.release.is_over();
         self.saved.release.left = (!over).then_some(Left { at, tick });
-        self.save(true).await?;
+        // A run that was never claimed is not ours to let go of.
+        if self.claim.is_none() {
+            self.save(true).await?;
+        }
         Ok(Box::new(End {
             outcome,
             cause: self.saved.release.cause,
@@ -427,6 +495,15 @@ impl Engine {
             () = clock.sleep(pause) => {}
         }
     }
+}
+
+/// What became of a save.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    /// The record is as it is meant.
+    Saved,
+    /// Another driver had saved: what is meant has to be decided again.
+    Overtaken,
 }
 
 /// What follows a round.

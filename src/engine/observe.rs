@@ -3,18 +3,16 @@
 //! Owns: reading both sides, the split and the checks, in parallel, and the load's aim. Must not:
 //! change the cluster.
 
-use k8s_openapi::api::core::v1 as core;
-use kube::ResourceExt;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::{Engine, EngineError, Results, due, shares};
 use crate::{
-    cluster::{
-        objects::{first_port, pod_port},
-        workloads::Sides,
-    },
+    cluster::{pods::LivePod, workloads::Sides},
     domain::{
         check::{CheckSpec, Memory, Reading, Rule},
-        decide::{Goal, Looks, Observation, Request, looks},
+        decide::{Goal, Looks, Observation, Request, elapsed, looks},
         event::{Event, EventKind},
         judge::{Circumstances, judge},
         release::Phase,
@@ -25,11 +23,52 @@ use crate::{
         Look, Probe,
         load::{Destination, Runner},
     },
-    traffic::Scene,
+    traffic::{Objects, Scene},
 };
 
 /// Checks on stable are remembered under this prefix.
 const STABLE: &str = "stable/";
+
+/// How long what a verb began with serves as the first look.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// Both sides and the router's objects, read before the first round.
+pub(super) struct First {
+    pub(super) at: Timestamp,
+    pub(super) sides: Sides,
+    pub(super) objects: Objects,
+}
+
+/// Both sides at one moment.
+pub(super) struct Sight {
+    at: Timestamp,
+    pub(super) stable: Option<Workload>,
+    pub(super) canary: Option<Workload>,
+    /// Stands for a stable side that is gone.
+    absent: Workload,
+    pub(super) sides: Sides,
+    objects: Objects,
+}
+
+impl Sight {
+    /// Returns it as routers look at it.
+    pub(super) fn scene(&self) -> Scene<'_> {
+        Scene {
+            stable: self.stable.as_ref().unwrap_or(&self.absent),
+            canary: self.canary.as_ref(),
+            sides: &self.sides,
+            objects: &self.objects,
+        }
+    }
+
+    pub(super) fn into_first(self) -> First {
+        First {
+            at: self.at,
+            sides: self.sides,
+            objects: self.objects,
+        }
+    }
+}
 
 /// Returns what a probe sees, with the check it belongs to.
 async fn readings<'c>(
@@ -45,42 +84,71 @@ impl Engine {
         &mut self,
         goal: Goal,
         request: Option<Request>,
-    ) -> Result<(Sides, Observation), EngineError> {
+    ) -> Result<(Sight, Observation), EngineError> {
+        let sight = self.sight().await?;
         let release = &self.saved.release;
-        let sides = self
-            .cluster
-            .sides(&release.stable, &release.canary, &self.labels)
-            .await?;
-        let stable = sides.workload(Track::Stable, &release.tracks);
-        let canary = sides.workload(Track::Canary, &release.tracks);
-        let absent = Workload {
-            name: release.stable.clone(),
-            ..Workload::default()
-        };
-        let scene = Scene {
-            stable: stable.as_ref().unwrap_or(&absent),
-            canary: canary.as_ref(),
-            sides: &sides,
-        };
-        let split = self.router.read(release.target, &scene).await?;
-        self.canary_uid = sides.canary.as_ref().and_then(|live| live.typed.uid());
-        self.look(&sides, stable.as_ref(), canary.as_ref()).await;
+        let split = self.router.read(release.target, &sight.scene())?;
+        let canary = sight.sides.canary.as_ref();
+        self.canary_uid = canary.and_then(|live| live.typed.metadata.uid.clone());
+        // Who wants out is not kept waiting for checks.
+        if request != Some(Request::Rollback) {
+            self.look(&sight).await;
+        }
         let seen = Observation {
             now: self.cluster.clock().now(),
             split,
             grain: self.router.grain(),
-            stable,
-            canary,
+            stable: sight.stable.clone(),
+            canary: sight.canary.clone(),
             canary_checks: self.results.canary.clone(),
             stable_checks: self.results.stable.clone(),
             request,
             goal,
         };
-        Ok((sides, seen))
+        Ok((sight, seen))
+    }
+
+    /// Reads both sides and the router's objects in one parallel round; at the very first, what a
+    /// verb began with serves.
+    pub(super) async fn sight(&mut self) -> Result<Sight, EngineError> {
+        let now = self.cluster.clock().now();
+        let first = self.first.take();
+        let first = first.filter(|first| elapsed(first.at, now) < FIRST);
+        let First { at, sides, objects } = match first {
+            Some(first) => first,
+            None => self.read(now).await?,
+        };
+        self.replica_sets.clone_from(&sides.replica_sets);
+        let tracks = &self.saved.release.tracks;
+        Ok(Sight {
+            at,
+            stable: sides.workload(Track::Stable, tracks),
+            canary: sides.workload(Track::Canary, tracks),
+            absent: Workload {
+                name: self.saved.release.stable.clone(),
+                ..Workload::default()
+            },
+            sides,
+            objects,
+        })
+    }
+
+    async fn read(&self, at: Timestamp) -> Result<First, EngineError> {
+        let release = &self.saved.release;
+        let known = &self.replica_sets;
+        let sides = async {
+            let (stable, canary) = (&release.stable, &release.canary);
+            let sides = self.cluster.sides(stable, canary, &self.labels, known);
+            sides.await.map_err(EngineError::from)
+        };
+        let objects = async { self.router.fetch().await.map_err(EngineError::from) };
+        let (sides, objects) = futures::try_join!(sides, objects)?;
+        Ok(First { at, sides, objects })
     }
 
     /// Looks at the checks that matter in the phase, when they are due.
-    async fn look(&mut self, sides: &Sides, stable: Option<&Workload>, canary: Option<&Workload>) {
+    async fn look(&mut self, sight: &Sight) {
+        let (stable, canary) = (sight.stable.as_ref(), sight.canary.as_ref());
         let release = &self.saved.release;
         let phase = (release.phase, release.since);
         if self.results.phase != Some(phase) {
@@ -112,7 +180,7 @@ impl Engine {
             .filter(|c| wanted(c))
             .cloned()
             .collect();
-        let results = self.look_at(track, workload, sides, &checks).await;
+        let results = self.look_at(track, workload, &sight.sides, &checks).await;
         match track {
             Track::Stable => self.results.stable.clone_from(&results),
             Track::Canary => self.results.canary.clone_from(&results),
@@ -120,7 +188,13 @@ impl Engine {
         self.results.looked = Some(now);
         let at = self.cluster.clock().now();
         let kind = EventKind::Checked { track, results };
-        (self.sink)(&Event { at, kind });
+        let event = Event { at, kind };
+        if self.claim.is_some() {
+            // The run's first look comes after its beginning, which is told once it is recorded.
+            self.untold.push(event);
+        } else {
+            (self.sink)(&event);
+        }
     }
 
     /// Looks at some checks on one side and judges them.
@@ -187,23 +261,19 @@ impl Engine {
     fn destinations(
         &self,
         side: Option<&Workload>,
-        pods: &[core::Pod],
+        pods: &[LivePod],
         share: f64,
     ) -> Vec<Destination> {
-        let ready = |pod: &&core::Pod| {
-            let name = pod.name_any();
+        let ready = |pod: &&LivePod| {
+            let name = pod.name();
             side.is_some_and(|s| s.pods.iter().any(|p| p.name == name && p.ready))
         };
-        let ready: Vec<&core::Pod> = pods.iter().filter(ready).collect();
+        let ready: Vec<&LivePod> = pods.iter().filter(ready).collect();
         let count = u32::try_from(ready.len()).unwrap_or(u32::MAX);
-        let destination = |pod: &&core::Pod| {
-            let port = match &self.service {
-                Some(service) => pod_port(service, None, pod),
-                None => first_port(pod),
-            }?;
+        let destination = |pod: &&LivePod| {
             Some(Destination {
-                pod: pod.name_any(),
-                port,
+                pod: pod.name().to_owned(),
+                port: pod.app_port(self.service.as_ref())?,
                 share: share / f64::from(count),
             })
         };

@@ -2,18 +2,14 @@
 //!
 //! Owns: gathering a [`StatusView`]. Must not: write anything, not even the journal.
 
-use super::{Engine, EngineError};
-use crate::{
-    cluster::workloads::Sides,
-    domain::{
-        check::CheckSpec,
-        release::{Outcome, Release},
-        verdict::CheckResult,
-        view::{DOCUMENT, RunView, StatusView},
-        weight::Percent,
-        workload::Track,
-    },
-    traffic::Scene,
+use super::{Engine, EngineError, observe::Sight};
+use crate::domain::{
+    check::CheckSpec,
+    release::{Outcome, Release},
+    verdict::CheckResult,
+    view::{DOCUMENT, RunView, StatusView},
+    weight::Percent,
+    workload::Track,
 };
 
 impl Engine {
@@ -27,26 +23,15 @@ impl Engine {
     ) -> Result<StatusView, EngineError> {
         let release = self.saved.release.clone();
         let recorded = self.saved.is_recorded();
-        let sides = self
-            .cluster
-            .sides(&release.stable, &release.canary, &self.labels)
-            .await?;
-        let stable = sides.workload(Track::Stable, &release.tracks);
-        let canary = sides.workload(Track::Canary, &release.tracks);
-        let fallback = crate::domain::workload::Workload::default();
-        let scene = Scene {
-            stable: stable.as_ref().unwrap_or(&fallback),
-            canary: canary.as_ref(),
-            sides: &sides,
-        };
+        let sight = self.sight().await?;
         let active = recorded && !release.is_over();
-        let mut split = self.router.read(release.target, &scene).await?;
+        let mut split = self.router.read(release.target, &sight.scene())?;
         if !active {
             // Without a run nothing is wanted but what is.
-            split = self.router.read(split.set, &scene).await?;
+            split = self.router.read(split.set, &sight.scene())?;
         }
         let results = if checks {
-            self.results_of(&sides, &release).await
+            self.results_of(&sight, &release).await
         } else {
             Vec::new()
         };
@@ -62,19 +47,20 @@ impl Engine {
             undo: (active || live).then(|| command("rollback")),
             run: recorded.then(|| run_view(&release)),
             split: Some(split),
-            stable,
-            canary,
+            stable: sight.stable,
+            canary: sight.canary,
             checks: results,
             waits_for,
         })
     }
 
-    async fn results_of(&mut self, sides: &Sides, release: &Release) -> Vec<CheckResult> {
-        let Some(canary) = sides.workload(Track::Canary, &release.tracks) else {
+    async fn results_of(&mut self, sight: &Sight, release: &Release) -> Vec<CheckResult> {
+        let Some(canary) = &sight.canary else {
             return Vec::new();
         };
         let checks: Vec<CheckSpec> = release.plan.checks.clone();
-        self.look_at(Track::Canary, &canary, sides, &checks).await
+        self.look_at(Track::Canary, canary, &sight.sides, &checks)
+            .await
     }
 }
 

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
 use http::Method;
 use k8s_openapi::api::core::v1 as core;
-use kube::ResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
@@ -20,7 +19,7 @@ use crate::{
     cluster::{
         Cluster,
         forward::{AppAnswer, AppRequest, ForwardError},
-        objects::{first_port, named_port, pod_port},
+        pods::LivePod,
     },
     domain::{
         check::{CheckSpec, Reading, Rule, Sample, Severity},
@@ -342,8 +341,8 @@ struct Asker {
 #[async_trait]
 impl Probe for Asker {
     async fn look(&self, look: &Look<'_>) -> Vec<Reading> {
-        let ready = |pod: &&core::Pod| {
-            let name = pod.name_any();
+        let ready = |pod: &&LivePod| {
+            let name = pod.name();
             look.workload.pods.iter().any(|p| p.name == name && p.ready)
         };
         let asked: Vec<_> = look
@@ -364,29 +363,26 @@ impl Probe for Asker {
 // === impl Asker ===
 
 impl Asker {
-    async fn reading(&self, pod: &core::Pod, service: Option<&core::Service>) -> Reading {
+    async fn reading(&self, pod: &LivePod, service: Option<&core::Service>) -> Reading {
         Reading {
-            subject: pod.name_any(),
+            subject: pod.name().to_owned(),
             sample: self.ask(pod, service).await,
         }
     }
 
-    async fn ask(&self, pod: &core::Pod, service: Option<&core::Service>) -> Sample {
+    async fn ask(&self, pod: &LivePod, service: Option<&core::Service>) -> Sample {
         let port = match &self.port {
             Some(Port::Number(number)) => Some(*number),
-            Some(Port::Name(name)) => named_port(pod, name),
-            None => service
-                .and_then(|service| pod_port(service, None, pod))
-                .or_else(|| first_port(pod)),
+            Some(Port::Name(name)) => pod.named_port(name),
+            None => pod.app_port(service),
         };
         let Some(port) = port else {
             let text = "the pod has no such port; name one with `port`".to_owned();
             return Sample::Missing(Unknown::Query, text);
         };
-        let name = pod.name_any();
         let answer = self
             .cluster
-            .ask_pod(&name, port, &self.request, self.timeout)
+            .ask_pod(pod.name(), port, &self.request, self.timeout)
             .await;
         match answer {
             Ok(answer) => self.sample(&answer),

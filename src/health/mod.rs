@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, pods::LivePod},
     domain::{
         check::{CheckSpec, Reading},
         workload::Workload,
@@ -55,7 +55,7 @@ pub struct Look<'a> {
     /// Facts about the side.
     pub workload: &'a Workload,
     /// Its pods as objects.
-    pub pods: &'a [core::Pod],
+    pub pods: &'a [LivePod],
     /// The Service of both sides, where known.
     pub service: Option<&'a core::Service>,
     /// When the run began.

@@ -17,11 +17,8 @@ use kube::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cluster::{Cluster, ClusterError, FIELD_MANAGER, Reason},
-    domain::{
-        decide::elapsed,
-        release::{Entry, FORMAT, Holder, Outcome, Release},
-    },
+    cluster::{Cluster, ClusterError, FIELD_MANAGER, Reason, objects::Survey},
+    domain::release::{Entry, FORMAT, Outcome, Release},
 };
 
 /// A driver that has not shown itself for so long is taken over.
@@ -144,13 +141,40 @@ impl Saved {
         self.version.is_some()
     }
 
-    /// Returns a record that is not in the cluster yet.
-    pub fn unsaved(release: Release, past: Vec<PastRun>) -> Self {
-        Self {
+    /// Returns the record in what was read of the namespace; `None` when there never was a run.
+    pub fn of(survey: &Survey) -> Result<Option<Self>, JournalError> {
+        let record = survey.record.as_ref().map_err(Clone::clone)?;
+        record.as_ref().map(parse).transpose()
+    }
+
+    /// Returns the record of a new run, not saved yet: the one before becomes history.
+    pub fn after(before: Option<Self>, release: Release) -> Result<Self, JournalError> {
+        let Some(before) = before else {
+            return Ok(Self {
+                release,
+                past: Vec::new(),
+                version: None,
+            });
+        };
+        before.refuse_newer()?;
+        let mut past = before.past;
+        past.push(past_run(&before.release));
+        let excess = past.len().saturating_sub(PAST_RUNS);
+        past.drain(..excess);
+        keep_small(&mut past);
+        Ok(Self {
             release,
             past,
-            version: None,
+            version: before.version,
+        })
+    }
+
+    /// Refuses a record that this version must not write to.
+    pub fn refuse_newer(&self) -> Result<(), JournalError> {
+        if self.release.version > FORMAT {
+            return Err(JournalError::Newer(self.release.version));
         }
+        Ok(())
     }
 }
 
@@ -179,74 +203,6 @@ impl Journal {
             .read_opt(&self.what(), || api.get(&name))
             .await?;
         map.as_ref().map(parse).transpose()
-    }
-
-    /// Begins a run: keeps the one before as history and makes `holder` the driver.
-    pub async fn begin(
-        &self,
-        release: Release,
-        before: Option<Saved>,
-        holder: Holder,
-    ) -> Result<Saved, JournalError> {
-        if let Some(before) = &before {
-            refuse_newer(&before.release)?;
-        }
-        let (mut past, version) = before
-            .map(|saved| {
-                let mut past = saved.past;
-                past.push(past_run(&saved.release));
-                (past, saved.version)
-            })
-            .unwrap_or_default();
-        let excess = past.len().saturating_sub(PAST_RUNS);
-        past.drain(..excess);
-        keep_small(&mut past);
-        let mut saved = Saved {
-            release,
-            past,
-            version,
-        };
-        saved.release.holder = Some(holder);
-        self.put(&mut saved).await?;
-        Ok(saved)
-    }
-
-    /// Makes `holder` the driver of a run. A run held by somebody who lives is refused, unless
-    /// `force`: a rollback beats everything.
-    pub async fn take(
-        &self,
-        mut saved: Saved,
-        holder: Holder,
-        force: bool,
-    ) -> Result<Saved, JournalError> {
-        refuse_newer(&saved.release)?;
-        if let Some(other) = &saved.release.holder
-            && other.id != holder.id
-            && !force
-            && elapsed(other.heartbeat, holder.heartbeat) < STALE
-        {
-            return Err(JournalError::Held {
-                who: other.who.clone(),
-                since: other.since,
-            });
-        }
-        saved.release.holder = Some(holder.clone());
-        let mut attempt = 1;
-        loop {
-            match self.put(&mut saved).await {
-                // The driver before saved between our reading and our taking: it does so all the
-                // time, and must not keep a rollback out by it.
-                Err(JournalError::Lost(_)) if force && attempt < ATTEMPTS => {
-                    attempt += 1;
-                    if let Some(there) = self.load().await? {
-                        saved = there;
-                        saved.release.holder = Some(holder.clone());
-                    }
-                }
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(saved),
-            }
-        }
     }
 
     /// Saves the record; fails when somebody else saved since.
@@ -376,13 +332,6 @@ pub fn past_run(release: &Release) -> PastRun {
         outcome: release.ending.filter(|_| release.is_over()),
         trail: release.trail.clone(),
     }
-}
-
-fn refuse_newer(release: &Release) -> Result<(), JournalError> {
-    if release.version > FORMAT {
-        return Err(JournalError::Newer(release.version));
-    }
-    Ok(())
 }
 
 fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {

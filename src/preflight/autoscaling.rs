@@ -137,7 +137,7 @@ fn vertical(ground: &Ground<'_>) -> Option<Finding> {
     let resized = ground
         .pods
         .iter()
-        .any(|p| p.annotations().contains_key(RESIZED));
+        .any(|p| p.metadata.annotations.contains_key(RESIZED));
     resized.then(|| {
         found(
             Severity::Note,

@@ -8,15 +8,11 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use futures::future::join_all;
 use http::Method;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Service;
 
 use super::{fine, found, ground::Ground};
 use crate::{
-    cluster::{
-        forward::AppRequest,
-        objects::{first_port, pod_port},
-    },
+    cluster::{forward::AppRequest, pods::LivePod},
     domain::{
         check::{self, CheckSpec, Reading, Rule, Sample},
         judge::{limit, percent},
@@ -306,17 +302,14 @@ async fn path(ground: &Ground<'_>, request: &LoadRequest) -> Finding {
 
 /// Returns a ready pod of stable and its port.
 fn someone(ground: &Ground<'_>) -> Option<(String, u16)> {
-    let ready = |pod: &&Pod| {
-        let name = pod.name_any();
+    let ready = |pod: &&LivePod| {
+        let name = pod.name();
         let mut pods = ground.stable_facts.pods.iter();
         pods.any(|p| p.ready && p.name == name)
     };
     let pod = ground.pods.iter().find(ready)?;
-    let port = match service(ground) {
-        Some(service) => pod_port(service, None, pod),
-        None => first_port(pod),
-    };
-    Some((pod.name_any(), port?))
+    let port = pod.app_port(service(ground));
+    Some((pod.name().to_owned(), port?))
 }
 
 #[cfg(test)]

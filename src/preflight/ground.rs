@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        core::v1::{Pod, ResourceQuota},
-        discovery::v1::EndpointSlice,
-        networking::v1::NetworkPolicy,
+        core::v1::ResourceQuota, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
@@ -23,6 +21,7 @@ use crate::{
     cluster::{
         Cluster, ClusterError, Reason,
         objects::Survey,
+        pods::LivePod,
         template,
         workloads::{Live, common_labels},
     },
@@ -43,7 +42,7 @@ pub(super) struct Ground<'a> {
     pub(super) stable_facts: Workload,
     pub(super) canary_facts: Option<Workload>,
     /// Pods of both sides.
-    pub(super) pods: Vec<Pod>,
+    pub(super) pods: Vec<LivePod>,
     /// `None` where they may not be read.
     pub(super) slices: Option<Vec<EndpointSlice>>,
     /// `None` where they may not be read.
@@ -67,7 +66,7 @@ impl<'a> Ground<'a> {
         };
         let labels = common_labels(known, survey.deployment(&names.canary));
         let (sides, slices, quotas, budgets, policies) = futures::try_join!(
-            cluster.sides(&names.stable, &names.canary, &labels),
+            cluster.sides(&names.stable, &names.canary, &labels, &[]),
             list(cluster, "EndpointSlices"),
             list(cluster, "ResourceQuotas"),
             list(cluster, "PodDisruptionBudgets"),

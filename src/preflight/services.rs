@@ -214,7 +214,7 @@ fn endpoints(ground: &Ground<'_>, service: &Service, place: &str) -> Option<Find
     let pods = sides.into_iter().flatten().flat_map(|side| &side.pods);
     let selected = |name: &str| {
         let mut pods = ground.pods.iter();
-        pods.any(|p| p.name_any() == name && selects(service, p.labels()))
+        pods.any(|p| p.name() == name && selects(service, &p.metadata.labels))
     };
     let pods = pods.filter(|p| p.ready && selected(&p.name)).count();
     let pods = u32::try_from(pods).unwrap_or(u32::MAX);

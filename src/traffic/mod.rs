@@ -74,10 +74,14 @@ pub struct Scene<'a> {
     pub canary: Option<&'a Workload>,
     /// The objects behind the facts.
     pub sides: &'a Sides,
+    /// The router's own objects.
+    pub objects: &'a Objects,
 }
 
+/// A router's own objects at one moment, such as autoscalers or routes.
+pub type Objects = Vec<Value>;
+
 /// A kind of router: an entry of [`PROVIDERS`].
-#[async_trait]
 pub trait Provider: Sync {
     /// Returns its name in configuration.
     fn name(&self) -> &'static str;
@@ -97,12 +101,13 @@ pub trait Provider: Sync {
     /// Returns why this router fits the app, if it does.
     fn detect(&self, survey: &Survey, target: &Target) -> Option<String>;
 
-    /// Binds the router to an app.
-    async fn bind(
+    /// Binds the router to an app, by what was read of the namespace.
+    fn bind(
         &self,
         cluster: &Cluster,
         target: &Target,
         options: &Value,
+        survey: &Survey,
     ) -> Result<Box<dyn Router>, TrafficError>;
 }
 
@@ -112,8 +117,14 @@ pub trait Router: Send + Sync {
     /// Returns how finely it divides.
     fn grain(&self) -> Grain;
 
-    /// Reads the division of traffic and compares it with `wanted`.
-    async fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError>;
+    /// Picks the router's own objects out of what was read of the namespace.
+    fn pick(&self, survey: &Survey) -> Objects;
+
+    /// Reads the router's own objects.
+    async fn fetch(&self) -> Result<Objects, TrafficError>;
+
+    /// Tells the division of traffic from what was read, and compares it with `wanted`.
+    fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError>;
 
     /// Makes the next safe changes towards `to`, none when it is only a matter of waiting, and
     /// returns them in words. Called again until [`Split::settled`].

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Provider, Router, Scene, Target, TrafficError};
+use super::{Objects, Provider, Router, Scene, Target, TrafficError};
 use crate::{
     cluster::{
         Cluster, Reason,
@@ -50,7 +50,6 @@ enum Hpa {
     Refuse,
 }
 
-#[async_trait]
 impl Provider for Replicas {
     fn name(&self) -> &'static str {
         "replicas"
@@ -86,11 +85,12 @@ impl Provider for Replicas {
         ))
     }
 
-    async fn bind(
+    fn bind(
         &self,
         cluster: &Cluster,
         target: &Target,
         options: &Value,
+        survey: &Survey,
     ) -> Result<Box<dyn Router>, TrafficError> {
         let options: Options = if options.is_null() {
             Options::default()
@@ -100,25 +100,20 @@ impl Provider for Replicas {
                 reason: e.to_string(),
             })?
         };
-        let known = cluster.autoscalers().await?.unwrap_or_default();
-        let ours = |hpa: &&HorizontalPodAutoscaler| {
-            scales(hpa, &target.stable) || scales(hpa, &target.canary)
-        };
-        let autoscalers: Vec<String> = known
-            .iter()
-            .filter(ours)
-            .map(ResourceExt::name_any)
-            .collect();
-        if let (Hpa::Refuse, Some(name)) = (options.hpa, autoscalers.first()) {
+        let autoscaler = [&target.stable, &target.canary]
+            .into_iter()
+            .find_map(|name| survey.autoscaler(name));
+        if let (Hpa::Refuse, Some(hpa)) = (options.hpa, autoscaler) {
             return Err(TrafficError::Refused(format!(
-                "HorizontalPodAutoscaler {}/{name} would fight the release, and `hpa: refuse` is set",
-                cluster.namespace()
+                "HorizontalPodAutoscaler {}/{} would fight the release, and `hpa: refuse` is set",
+                cluster.namespace(),
+                hpa.name_any()
             )));
         }
         Ok(Box::new(ByPods {
             cluster: cluster.clone(),
             target: target.clone(),
-            watched: !autoscalers.is_empty(),
+            watched: autoscaler.is_some(),
         }))
     }
 }
@@ -138,8 +133,20 @@ impl Router for ByPods {
         }
     }
 
-    async fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError> {
-        let autoscalers = self.autoscalers().await?;
+    fn pick(&self, survey: &Survey) -> Objects {
+        let ours = survey.autoscalers.iter().filter(|hpa| self.is_ours(hpa));
+        ours.filter_map(|hpa| serde_json::to_value(hpa).ok())
+            .collect()
+    }
+
+    async fn fetch(&self) -> Result<Objects, TrafficError> {
+        let all = self.autoscalers().await?;
+        let objects = all.iter().filter_map(|hpa| serde_json::to_value(hpa).ok());
+        Ok(objects.collect())
+    }
+
+    fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError> {
+        let autoscalers = typed(scene.objects);
         let pinned = autoscalers.iter().filter(|hpa| is_pinned(hpa));
         let pinned = pinned.map(ResourceExt::name_any).collect();
         let mut split = split(
@@ -161,7 +168,7 @@ impl Router for ByPods {
 
     async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError> {
         let mut done = Vec::new();
-        let autoscalers = self.autoscalers().await?;
+        let autoscalers = typed(scene.objects);
         let changes = next(to, self.target.total, scene.stable, scene.canary);
         // An autoscaler of a side whose number is right already is held, too, before it has its say.
         for track in [Track::Stable, Track::Canary] {
@@ -233,10 +240,12 @@ impl ByPods {
             return Ok(Vec::new());
         }
         let known = self.cluster.autoscalers().await?.unwrap_or_default();
-        let ours = known
-            .into_iter()
-            .filter(|hpa| scales(hpa, &self.target.stable) || scales(hpa, &self.target.canary));
+        let ours = known.into_iter().filter(|hpa| self.is_ours(hpa));
         Ok(ours.collect())
+    }
+
+    fn is_ours(&self, hpa: &HorizontalPodAutoscaler) -> bool {
+        scales(hpa, &self.target.stable) || scales(hpa, &self.target.canary)
     }
 
     /// Returns the autoscaler that may still move a side away from its number at `wanted`.
@@ -305,6 +314,11 @@ impl ByPods {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn typed(objects: &Objects) -> Vec<HorizontalPodAutoscaler> {
+    let typed = |object| HorizontalPodAutoscaler::deserialize(object).ok();
+    objects.iter().filter_map(typed).collect()
 }
 
 /// Returns the smallest and largest size an autoscaler may set.

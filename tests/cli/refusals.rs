@@ -401,7 +401,7 @@ async fn a_missing_right_is_named() {
     exit 1
     --- stderr
     error: cannot read Deployments of namespace canary-release: deployments.apps is forbidden: User "ana" cannot list resource "deployments" in API group "apps" in the namespace "canary-release"
-    hint: ask for the missing right; `canaryctl check APP` lists what each verb needs
+    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
     "#);
     deny(&console, "patch", "apps", "deployments/scale");
     assert_snapshot!(console.shows("set payment-api -n canary-release 25").await, @r#"
@@ -415,7 +415,7 @@ async fn a_missing_right_is_named() {
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 25%
     error: cannot scale Deployment canary-release/payment-api-canary: deployments.apps "payment-api-canary" is forbidden: User "ana" cannot patch resource "deployments/scale" in API group "apps" in the namespace "canary-release"
-    hint: ask for the missing right; `canaryctl check APP` lists what each verb needs
+    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
     "#);
     deny(&console, "*", "", "configmaps");
     assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @r#"

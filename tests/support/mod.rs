@@ -144,7 +144,11 @@ impl Bench {
 
     pub(crate) async fn begin(&self, sitting: &Sitting) -> Result<Begun, EngineError> {
         // The names are found on a connection of its own: they are no part of what is tested here.
-        let survey = self.cluster().survey().await.unwrap();
+        let survey = self
+            .cluster()
+            .survey("canaryctl-payment-api")
+            .await
+            .unwrap();
         let names = discover::names(
             &survey,
             NAMESPACE,
@@ -171,6 +175,7 @@ impl Bench {
                 news.notify_one();
             }),
             journal: sitting.journal,
+            survey: None,
         };
         begin(&sitting.cluster, order).await
     }

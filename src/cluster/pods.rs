@@ -1,0 +1,373 @@
+//! Pods and ReplicaSets, as much of them as a release looks at.
+//!
+//! Owns: reading them, by label or those of a whole namespace, and which port of a pod is meant.
+//! Must not: interpret their state beyond what is written here. They are read at every look, in
+//! numbers, so only the fields in use are kept; what a cluster sends besides is skipped, not stored.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        apps::v1::ReplicaSet,
+        core::v1::{Pod, Service},
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::{api::ListParams, core::NamespaceResourceScope, core::Request, core::Resource};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+use super::{Cluster, ClusterError};
+
+/// Most objects of a kind that are read without knowing their labels.
+pub const CROWD: u32 = 500;
+
+/// Metadata of an object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Meta {
+    /// Name.
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    /// Labels.
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: BTreeMap<String, String>,
+    /// What owns the object.
+    #[serde(deserialize_with = "or_default")]
+    pub owner_references: Vec<Owner>,
+    /// When it was created.
+    pub creation_timestamp: Option<Timestamp>,
+    /// When it is to be gone, if it is being deleted.
+    pub deletion_timestamp: Option<Timestamp>,
+}
+
+/// An owner of an object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Owner {
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Identity.
+    pub uid: String,
+}
+
+/// A ReplicaSet, without its pod template.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct LiveSet {
+    /// Metadata.
+    pub metadata: Meta,
+}
+
+/// A pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct LivePod {
+    /// Metadata.
+    pub metadata: Meta,
+    /// What was asked for.
+    #[serde(deserialize_with = "or_default")]
+    pub spec: PodSpec,
+    /// What is.
+    #[serde(deserialize_with = "or_default")]
+    pub status: PodStatus,
+}
+
+/// The containers of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// Containers.
+    #[serde(deserialize_with = "or_default")]
+    pub containers: Vec<Container>,
+    /// Containers that run before them, or beside them as sidecars.
+    #[serde(deserialize_with = "or_default")]
+    pub init_containers: Vec<Container>,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// Ports.
+    #[serde(deserialize_with = "or_default")]
+    pub ports: Vec<ContainerPort>,
+    /// `Always` makes a sidecar of an init container.
+    pub restart_policy: Option<String>,
+}
+
+/// A port of a container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerPort {
+    /// Name.
+    pub name: Option<String>,
+    /// Number.
+    pub container_port: u16,
+}
+
+/// The state of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// Conditions such as `Ready`.
+    #[serde(deserialize_with = "or_default")]
+    pub conditions: Vec<Condition>,
+    /// State of the containers.
+    #[serde(deserialize_with = "or_default")]
+    pub container_statuses: Vec<ContainerStatus>,
+    /// State of the init containers.
+    #[serde(deserialize_with = "or_default")]
+    pub init_container_statuses: Vec<ContainerStatus>,
+}
+
+/// A condition of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// Which, such as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, as one word.
+    pub reason: Option<String>,
+    /// Why, as a sentence.
+    pub message: Option<String>,
+}
+
+/// The state of a container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    /// The container.
+    pub name: String,
+    /// Times it was started again.
+    pub restart_count: i32,
+    /// Its state.
+    #[serde(deserialize_with = "or_default")]
+    pub state: ContainerState,
+    /// Its state before the last restart.
+    #[serde(deserialize_with = "or_default")]
+    pub last_state: ContainerState,
+}
+
+/// What a container does, or did.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// Why it waits, if it does.
+    pub waiting: Option<Said>,
+    /// How it ended, if it did.
+    pub terminated: Option<Said>,
+}
+
+/// A reason and what was said about it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Said {
+    /// Why, as one word.
+    pub reason: Option<String>,
+    /// Why, as a sentence.
+    pub message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(deserialize_with = "or_default", bound = "T: DeserializeOwned")]
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMeta {
+    #[serde(rename = "continue")]
+    more: Option<String>,
+}
+
+/// Servers may send `null` for what is empty.
+fn or_default<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+impl Meta {
+    /// Returns whether the object carries all of these labels.
+    pub fn carries(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.iter().all(|(k, v)| self.labels.get(k) == Some(v))
+    }
+}
+
+impl LivePod {
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
+    /// Returns the number of a named container port.
+    pub fn named_port(&self, name: &str) -> Option<u16> {
+        let sidecars = self.spec.init_containers.iter();
+        let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
+        let all = self.spec.containers.iter().chain(sidecars);
+        let mut ports = all.flat_map(|c| &c.ports);
+        let port = ports.find(|p| p.name.as_deref() == Some(name))?;
+        Some(port.container_port)
+    }
+
+    /// Returns the only container port, or the first.
+    pub fn first_port(&self) -> Option<u16> {
+        let mut ports = self.spec.containers.iter().flat_map(|c| &c.ports);
+        ports.next().map(|p| p.container_port)
+    }
+
+    /// Returns the port at which the app answers: the one behind the Service where there is one, or
+    /// else the first.
+    pub fn app_port(&self, service: Option<&Service>) -> Option<u16> {
+        service
+            .and_then(|service| self.port_behind(service, None))
+            .or_else(|| self.first_port())
+    }
+
+    /// Returns the port behind a port of a Service, or its only or first port when none is named.
+    /// Names are looked up in the pod: two revisions may differ.
+    pub fn port_behind(&self, service: &Service, port: Option<&str>) -> Option<u16> {
+        let ports = service.spec.as_ref()?.ports.as_ref()?;
+        let found = match port {
+            None => ports.first(),
+            Some(asked) => ports
+                .iter()
+                .find(|p| p.name.as_deref() == Some(asked) || p.port.to_string() == asked),
+        }?;
+        match &found.target_port {
+            None => u16::try_from(found.port).ok(),
+            Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
+            Some(IntOrString::String(name)) => self.named_port(name),
+        }
+    }
+}
+
+impl Cluster {
+    /// Reads the pods with these labels.
+    pub async fn pods(&self, selector: &str) -> Result<Vec<LivePod>, ClusterError> {
+        let params = ListParams::default().labels(selector);
+        let page = self.page::<Pod, LivePod>("Pods", &params).await?;
+        Ok(page.items)
+    }
+
+    /// Reads the ReplicaSets with these labels.
+    pub async fn replica_sets(&self, selector: &str) -> Result<Vec<LiveSet>, ClusterError> {
+        let params = ListParams::default().labels(selector);
+        let page = self.page::<ReplicaSet, LiveSet>("ReplicaSets", &params);
+        Ok(page.await?.items)
+    }
+
+    /// Reads all pods of the namespace; `None` when there are more than [`CROWD`].
+    pub(super) async fn few_pods(&self) -> Result<Option<Vec<LivePod>>, ClusterError> {
+        let params = ListParams::default().limit(CROWD);
+        let page = self.page::<Pod, LivePod>("Pods", &params).await?;
+        Ok(page.metadata.whole(page.items))
+    }
+
+    /// Reads all ReplicaSets of the namespace; `None` when there are more than [`CROWD`].
+    pub(super) async fn few_replica_sets(&self) -> Result<Option<Vec<LiveSet>>, ClusterError> {
+        let params = ListParams::default().limit(CROWD);
+        let page = self.page::<ReplicaSet, LiveSet>("ReplicaSets", &params);
+        let page = page.await?;
+        Ok(page.metadata.whole(page.items))
+    }
+
+    async fn page<K, T>(&self, kinds: &str, params: &ListParams) -> Result<Page<T>, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        T: DeserializeOwned,
+    {
+        let what = format!("{kinds} of namespace {}", self.namespace());
+        let url = K::url_path(&(), Some(self.namespace()));
+        let list = || async {
+            let request = Request::new(&url).list(params);
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client().request(request).await
+        };
+        self.read(&what, list).await
+    }
+}
+
+impl PageMeta {
+    fn whole<T>(&self, items: Vec<T>) -> Option<Vec<T>> {
+        self.more
+            .as_ref()
+            .is_none_or(String::is_empty)
+            .then_some(items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod() -> LivePod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "web-1", "labels": null, "managedFields": [{"manager": "x"}]},
+            "spec": {
+                "containers": [{"name": "web", "ports": [{"name": "http", "containerPort": 8080}]}],
+                "initContainers": [
+                    {"name": "setup", "ports": [{"name": "early", "containerPort": 1}]},
+                    {"name": "proxy", "restartPolicy": "Always",
+                     "ports": [{"name": "metrics", "containerPort": 9000}]},
+                ],
+            },
+            "status": null,
+        }))
+        .unwrap()
+    }
+
+    fn service(port: &serde_json::Value) -> Service {
+        serde_json::from_value(json!({"spec": {"ports": [port]}})).unwrap()
+    }
+
+    #[test]
+    fn empty_fields_may_be_null() {
+        let pod = pod();
+        assert!(pod.metadata.labels.is_empty());
+        assert!(pod.status.conditions.is_empty());
+    }
+
+    #[test]
+    fn ports_are_found_by_name_in_containers_and_sidecars_only() {
+        let pod = pod();
+        assert_eq!(pod.named_port("http"), Some(8080));
+        assert_eq!(pod.named_port("metrics"), Some(9000));
+        assert_eq!(pod.named_port("early"), None);
+        assert_eq!(pod.first_port(), Some(8080));
+    }
+
+    #[test]
+    fn a_port_of_a_service_leads_to_the_pods_own() {
+        let pod = pod();
+        for (port, asked, expected) in [
+            (json!({"port": 80}), None, Some(80)),
+            (json!({"port": 80, "targetPort": 8080}), None, Some(8080)),
+            (
+                json!({"port": 80, "targetPort": "http"}),
+                Some("80"),
+                Some(8080),
+            ),
+            (json!({"port": 80, "targetPort": "gone"}), None, None),
+            (json!({"port": 80, "name": "web"}), Some("other"), None),
+        ] {
+            let service = service(&port);
+            assert_eq!(pod.port_behind(&service, asked), expected, "{port}");
+        }
+    }
+}

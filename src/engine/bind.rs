@@ -1,0 +1,159 @@
+//! A run put together: its record, router, probes and what was read of the cluster so far.
+//!
+//! Owns: making an [`Engine`], and what a verb sets on it before its first round. Must not: change
+//! anything in the cluster.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Engine, EngineError, Results, observe::First, start::Order};
+use crate::{
+    cluster::{Cluster, objects::Survey, workloads::common_labels},
+    domain::{
+        event::{Event, EventKind},
+        plan::Step,
+        release::{Cause, Holder, Outcome, Phase},
+        split::Split,
+        weight::Percent,
+    },
+    health,
+    journal::{Journal, Saved},
+    traffic::{self, TrafficError},
+};
+
+impl Engine {
+    pub(super) async fn bind(
+        cluster: &Cluster,
+        order: Order,
+        survey: &Survey,
+        journal: Option<Journal>,
+        saved: Saved,
+    ) -> Result<Self, EngineError> {
+        let release = &saved.release;
+        let target = traffic::Target {
+            stable: release.stable.clone(),
+            canary: release.canary.clone(),
+            service: release.service.clone(),
+            total: release.origin.total,
+        };
+        let provider = traffic::provider(&release.router.name).ok_or_else(|| {
+            let known: Vec<&str> = traffic::PROVIDERS.iter().map(|p| p.name()).collect();
+            TrafficError::Unknown {
+                name: release.router.name.clone(),
+                known: known.join(", "),
+            }
+        })?;
+        let router = provider.bind(cluster, &target, &release.router.options, survey)?;
+        let service = release.service.as_deref();
+        let service = service.and_then(|name| survey.service(name)).cloned();
+        let canary = survey.deployment(&release.canary);
+        let mut labels = survey
+            .deployment(&release.stable)
+            .map(|stable| common_labels(stable, canary))
+            .unwrap_or_default();
+        // A canary that is made later differs in these; its pods must be found, too.
+        labels.retain(|key, _| !release.tracks.labels.contains_key(key));
+        let sides = cluster
+            .sides_in(survey, &release.stable, &release.canary, &labels)
+            .await?;
+        let first = First {
+            at: survey.at,
+            sides,
+            objects: router.pick(survey),
+        };
+        let mut probes = BTreeMap::new();
+        for check in &release.plan.checks {
+            probes.insert(check.name.clone(), health::bind(check, cluster)?);
+        }
+        Ok(Self {
+            cluster: cluster.clone(),
+            journal,
+            router,
+            probes,
+            service,
+            labels,
+            replica_sets: Vec::new(),
+            first: Some(first),
+            claim: None,
+            persisted: None,
+            persisted_at: cluster.clock().now(),
+            results: Results::default(),
+            load: None,
+            waiting_for: String::new(),
+            acted: None,
+            audit_warned: false,
+            audit_off: None,
+            unaudited: Vec::new(),
+            untold: Vec::new(),
+            canary_uid: None,
+            holder: order.holder,
+            who: order.who,
+            sink: order.sink,
+            saved,
+        })
+    }
+
+    /// Returns the split as it is before the first round.
+    pub(super) async fn split(&mut self) -> Result<Split, EngineError> {
+        let sight = self.sight().await?;
+        let split = self
+            .router
+            .read(self.saved.release.target, &sight.scene())?;
+        // Nothing was changed since: the first round begins with the same.
+        self.first = Some(sight.into_first());
+        Ok(split)
+    }
+
+    /// Aims the run at a weight set by hand.
+    pub(super) fn retarget(&mut self, weight: Percent, now: Timestamp) {
+        let release = &mut self.saved.release;
+        let below = |step: &Step| step.weight <= weight;
+        release.step = release.plan.steps.iter().rposition(below).unwrap_or(0);
+        if let [only] = release.plan.steps.as_mut_slice() {
+            only.weight = weight;
+        }
+        release.step_since = now;
+        self.go(Phase::Shifting, weight, now);
+    }
+
+    pub(super) fn go(&mut self, phase: Phase, target: Percent, now: Timestamp) {
+        let release = &mut self.saved.release;
+        release.phase = phase;
+        release.target = target;
+        release.since = now;
+    }
+
+    /// Notes that the run is rolled back because an operator wants it.
+    pub(super) fn ends_by_operator(&mut self) {
+        let release = &mut self.saved.release;
+        release.ending = Some(Outcome::RolledBack);
+        release.cause = Some(Cause::Operator);
+        release.reason = Some("an operator asked for it".to_owned());
+    }
+
+    /// Makes this process the driver with the first save: one write says who drives and what comes
+    /// first. With `force` a driver who lives is overtaken.
+    pub(super) fn claim(&mut self, force: bool) {
+        self.saved.release.holder = Some(self.as_holder());
+        self.claim = Some(force);
+    }
+
+    pub(super) fn as_holder(&self) -> Holder {
+        let now = self.cluster.clock().now();
+        Holder {
+            id: self.holder.clone(),
+            who: self.who.clone(),
+            since: now,
+            heartbeat: now,
+        }
+    }
+
+    /// Has an event told as soon as the run is recorded.
+    pub(super) fn announce(&mut self, kind: EventKind) {
+        let at = self.cluster.clock().now();
+        let event = Event { at, kind };
+        self.record(&event);
+        self.untold.push(event);
+    }
+}

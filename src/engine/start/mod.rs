@@ -1,0 +1,178 @@
+//! From an operator's order to a run that can be driven.
+//!
+//! Owns: beginning, resuming and taking over a run; what each verb means for the record. Must not:
+//! change anything in the cluster: the first round of the run does, journal first.
+
+mod draft;
+mod fresh;
+mod resume;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Engine, EngineError, Sink};
+use crate::{
+    cluster::{Cluster, discover::Names, objects::Survey},
+    domain::{
+        decide::elapsed,
+        event::EventKind,
+        plan::Plan,
+        release::{FORMAT, Release, RouterSpec},
+        weight::WeightChange,
+    },
+    journal::{self, Journal, JournalError, Saved},
+};
+pub use draft::containers;
+
+/// How long what was read of the cluster may be used to begin with.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// An image for a container, as given on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageOrder {
+    /// The container; `None` when there is only one.
+    pub container: Option<String>,
+    /// The image.
+    pub image: String,
+}
+
+/// What a verb asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Intent {
+    /// The whole release, or the rest of it.
+    Auto {
+        /// Images the canary gets first.
+        images: Vec<ImageOrder>,
+        /// Begin again, even if a run is unfinished or this version was rolled back before.
+        restart: bool,
+    },
+    /// Move to a weight and stop.
+    Set(WeightChange),
+    /// Out of the traffic.
+    Rollback,
+    /// The canary's version becomes the stable one.
+    Promote,
+    /// Only look.
+    Look,
+}
+
+/// Everything needed to begin or resume.
+pub struct Order {
+    /// The app.
+    pub app: String,
+    /// Its objects.
+    pub names: Names,
+    /// The router.
+    pub router: RouterSpec,
+    /// The plan of a new run.
+    pub plan: Plan,
+    /// What is asked for.
+    pub intent: Intent,
+    /// User and host, or the URL of the CI job.
+    pub who: String,
+    /// Unique for the process.
+    pub holder: String,
+    /// Receives events.
+    pub sink: Sink,
+    /// Whether to keep a journal; without one nothing can be resumed.
+    pub journal: bool,
+    /// What was read of the namespace already; read anew unless it is younger than [`FRESH`].
+    pub survey: Option<Survey>,
+}
+
+/// Result of beginning.
+pub enum Begun {
+    /// A run to be driven.
+    Run(Box<Engine>),
+    /// Nothing to do, with the reason.
+    Nothing(String),
+}
+
+/// Begins or resumes what `order` asks for.
+pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineError> {
+    let now = cluster.clock().now();
+    let survey = match order.survey.take() {
+        Some(survey) if elapsed(survey.at, now) < FRESH => survey,
+        Some(_) | None => cluster.survey(&journal::config_map(&order.app)).await?,
+    };
+    let journal = order
+        .journal
+        .then(|| Journal::new(cluster.clone(), &order.app));
+    let rolls_back = order.intent == Intent::Rollback;
+    let known = match &journal {
+        None => Ok(None),
+        Some(_) => known(&survey, rolls_back),
+    };
+    let known = match known {
+        Ok(known) => known,
+        // A rollback needs nothing but the objects. What cannot be read is not overwritten either.
+        Err(error) if rolls_back => {
+            let begun = Box::pin(fresh::fresh(cluster, order, &survey, None, None)).await?;
+            return Ok(without_journal(begun, &error));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let active = known.as_ref().filter(|saved| !saved.release.is_over());
+    match (&order.intent, active.cloned()) {
+        (Intent::Auto { restart: true, .. }, Some(active)) => {
+            refuse_alive(&active.release, now, &order.holder)?;
+            Box::pin(fresh::fresh(cluster, order, &survey, journal, known)).await
+        }
+        (
+            Intent::Auto { .. } | Intent::Set(_) | Intent::Promote | Intent::Rollback,
+            Some(active),
+        ) => Box::pin(resume::resume(cluster, order, &survey, journal, active)).await,
+        (Intent::Look, _) => match known {
+            Some(known) => {
+                let engine = Engine::bind(cluster, order, &survey, None, known).await?;
+                Ok(Begun::Run(Box::new(engine)))
+            }
+            None => Box::pin(fresh::fresh(cluster, order, &survey, None, None)).await,
+        },
+        (_, None) => Box::pin(fresh::fresh(cluster, order, &survey, journal, known)).await,
+    }
+}
+
+/// Returns the record there is. Only a look may be had at one in a newer format.
+fn known(survey: &Survey, rolls_back: bool) -> Result<Option<Saved>, JournalError> {
+    let known = Saved::of(survey)?;
+    match &known {
+        Some(saved) if rolls_back && saved.release.version > FORMAT => {
+            Err(JournalError::Newer(saved.release.version))
+        }
+        Some(_) | None => Ok(known),
+    }
+}
+
+fn without_journal(begun: Begun, error: &JournalError) -> Begun {
+    match begun {
+        Begun::Run(mut engine) => {
+            let text = format!("rolling back without the journal: {error}");
+            engine.tell(EventKind::Warning { text });
+            Begun::Run(engine)
+        }
+        Begun::Nothing(text) => Begun::Nothing(text),
+    }
+}
+
+fn refuse_alive(release: &Release, now: Timestamp, own: &str) -> Result<(), EngineError> {
+    let Some(holder) = release.holder.as_ref().filter(|h| h.id != own) else {
+        return Ok(());
+    };
+    if elapsed(holder.heartbeat, now) < journal::STALE {
+        return Err(JournalError::Held {
+            who: holder.who.clone(),
+            since: holder.since,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+fn refused(text: String, hint: &str) -> EngineError {
+    EngineError::Refused {
+        text,
+        hint: hint.to_owned(),
+    }
+}

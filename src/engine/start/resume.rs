@@ -1,0 +1,146 @@
+//! Going on with a run that is under way.
+//!
+//! Owns: whether it may be gone on with, what the time meanwhile counts for, and making a whole
+//! release of a weight set by hand. Must not: change anything in the cluster but the journal.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Begun, ImageOrder, Intent, Order, refuse_alive, refused};
+use crate::{
+    cluster::{Cluster, objects::Survey},
+    domain::{
+        decide::elapsed,
+        event::EventKind,
+        plan::{Plan, Step},
+        release::{Holder, Left, Phase, Release},
+    },
+    engine::{Engine, EngineError},
+    journal::{Journal, Saved},
+};
+
+/// Longest time between two ticks that counts against a wait which needs somebody to act.
+const TICK: Duration = Duration::from_secs(60);
+
+pub(super) async fn resume(
+    cluster: &Cluster,
+    order: Order,
+    survey: &Survey,
+    journal: Option<Journal>,
+    mut saved: Saved,
+) -> Result<Begun, EngineError> {
+    let now = cluster.clock().now();
+    let before = saved.release.holder.clone();
+    let force = order.intent == Intent::Rollback;
+    saved.refuse_newer()?;
+    if !force {
+        refuse_alive(&saved.release, now, &order.holder)?;
+    }
+    refuse_other_images(&saved.release, &order)?;
+    skip_dead_time(&mut saved.release, before.as_ref(), now);
+    if saved.release.ending.is_none() {
+        // Why the last sitting stopped is no reason any more: this one goes on.
+        (saved.release.cause, saved.release.reason) = (None, None);
+    }
+    let intent = order.intent.clone();
+    let adopts = matches!(intent, Intent::Auto { .. } | Intent::Promote);
+    if adopts && is_by_hand(&saved.release) {
+        adopt(&mut saved.release, &order.plan, now);
+    }
+    let mut engine = Engine::bind(cluster, order, survey, journal, saved).await?;
+    if let Intent::Set(change) = intent {
+        let split = engine.split().await?;
+        let weight = change
+            .from(split.set)
+            .map_err(|e| refused(e.to_string(), "give a weight from 0 to 100"))?;
+        engine.retarget(weight, now);
+    }
+    engine.claim(force);
+    let release = engine.release();
+    let resumed = EventKind::Resumed {
+        id: release.id.clone(),
+        phase: release.phase,
+        from: before.map(|h| h.who),
+    };
+    engine.announce(resumed);
+    Ok(Begun::Run(Box::new(engine)))
+}
+
+/// Time in which nobody drove the run counts against no wait and for no hold.
+///
+/// Between two ticks the run is looked after: holds go on, but a wait that needs us to act counts
+/// [`TICK`] at most. Who takes up a run that stopped for a person gives its waits their time anew.
+fn skip_dead_time(release: &mut Release, before: Option<&Holder>, now: Timestamp) {
+    let later = |at: Timestamp, dead: Duration| {
+        let dead = SignedDuration::try_from(dead).ok();
+        dead.and_then(|d| at.checked_add(d).ok())
+            .unwrap_or(at)
+            .min(now)
+    };
+    let passive = matches!(
+        release.phase,
+        Phase::Holding | Phase::Approving | Phase::Draining
+    );
+    match (before, release.left.take()) {
+        (Some(before), _) => {
+            let dead = elapsed(before.heartbeat, now);
+            release.since = later(release.since, dead);
+            release.step_since = later(release.step_since, dead);
+        }
+        (None, Some(Left { at, tick: true })) => {
+            if !passive {
+                let dead = elapsed(at, now).saturating_sub(TICK);
+                release.since = later(release.since, dead);
+            }
+        }
+        (None, Some(Left { at, tick: false })) => {
+            release.step_since = now;
+            release.gate_spent = Duration::ZERO;
+            release.since = if passive {
+                later(release.since, elapsed(at, now))
+            } else {
+                now
+            };
+        }
+        (None, None) => {}
+    }
+}
+
+/// An order for another version than the one under way is no order to go on with that one.
+fn refuse_other_images(release: &Release, order: &Order) -> Result<(), EngineError> {
+    let Intent::Auto { images, .. } = &order.intent else {
+        return Ok(());
+    };
+    let known = |asked: &ImageOrder| match &asked.container {
+        Some(container) => release.canary_images.get(container) == Some(&asked.image),
+        None => release.canary_images.values().any(|i| *i == asked.image),
+    };
+    if images.iter().all(known) {
+        return Ok(());
+    }
+    let text = format!("release {} is under way: {}", release.id, release.change());
+    Err(refused(
+        text,
+        "go on without --image, roll it back, or begin again with --restart",
+    ))
+}
+
+/// Returns whether the run was made by a weight set by hand: nothing is checked in it.
+fn is_by_hand(release: &Release) -> bool {
+    release.plan.checks.is_empty() && !release.plan.promote.auto && release.ending.is_none()
+}
+
+/// Makes a whole release of a weight set by hand: it goes on from the weight it is at.
+fn adopt(release: &mut Release, plan: &Plan, now: Timestamp) {
+    release.plan = plan.clone();
+    let reached = |step: &Step| step.weight <= release.target;
+    let at = plan.steps.iter().rposition(reached);
+    release.step = at.unwrap_or(0);
+    if at.is_none() {
+        let first = plan.steps.first().map(|step| step.weight);
+        release.target = first.unwrap_or(release.target);
+    }
+    release.phase = Phase::Shifting;
+    (release.since, release.step_since) = (now, now);
+}
