@@ -154,15 +154,16 @@ func healthy(ctx context.Context, address string) error {
 	return nil
 }
 
-// addNarrow holds one user to a priority level of one share that queues nothing and borrows
-// nothing: a few requests at once get 429. A server without this API is left as it is.
+// addNarrow holds one user to a priority level without a share, that queues nothing and borrows
+// nothing: one request at a time is served, the others get 429. A server without this API is left
+// as it is.
 func addNarrow(ctx context.Context, client kubernetes.Interface) error {
-	shares, none := int32(1), int32(0)
+	none := int32(0)
 	level := &flow.PriorityLevelConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: narrowUser},
 		Spec: flow.PriorityLevelConfigurationSpec{Type: flow.PriorityLevelEnablementLimited,
 			Limited: &flow.LimitedPriorityLevelConfiguration{
-				NominalConcurrencyShares: &shares, LendablePercent: &none, BorrowingLimitPercent: &none,
+				NominalConcurrencyShares: &none, LendablePercent: &none, BorrowingLimitPercent: &none,
 				LimitResponse: flow.LimitResponse{Type: flow.LimitResponseTypeReject},
 			}},
 	}
