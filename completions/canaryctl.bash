@@ -61,6 +61,9 @@ _canaryctl() {
             canaryctl__subcmd__generate,man)
                 cmd="canaryctl__subcmd__generate__subcmd__man"
                 ;;
+            canaryctl__subcmd__generate,rbac)
+                cmd="canaryctl__subcmd__generate__subcmd__rbac"
+                ;;
             canaryctl__subcmd__generate,schema)
                 cmd="canaryctl__subcmd__generate__subcmd__schema"
                 ;;
@@ -72,6 +75,9 @@ _canaryctl() {
                 ;;
             canaryctl__subcmd__generate__subcmd__help,man)
                 cmd="canaryctl__subcmd__generate__subcmd__help__subcmd__man"
+                ;;
+            canaryctl__subcmd__generate__subcmd__help,rbac)
+                cmd="canaryctl__subcmd__generate__subcmd__help__subcmd__rbac"
                 ;;
             canaryctl__subcmd__generate__subcmd__help,schema)
                 cmd="canaryctl__subcmd__generate__subcmd__help__subcmd__schema"
@@ -117,6 +123,9 @@ _canaryctl() {
                 ;;
             canaryctl__subcmd__help__subcmd__generate,man)
                 cmd="canaryctl__subcmd__help__subcmd__generate__subcmd__man"
+                ;;
+            canaryctl__subcmd__help__subcmd__generate,rbac)
+                cmd="canaryctl__subcmd__help__subcmd__generate__subcmd__rbac"
                 ;;
             canaryctl__subcmd__help__subcmd__generate,schema)
                 cmd="canaryctl__subcmd__help__subcmd__generate__subcmd__schema"
@@ -488,7 +497,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__generate)
-            opts="-n -f -o -q -v -h --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help completions man schema help"
+            opts="-n -f -o -q -v -h --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help completions man schema rbac help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -612,7 +621,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__generate__subcmd__help)
-            opts="completions man schema help"
+            opts="completions man schema rbac help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -667,6 +676,20 @@ _canaryctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        canaryctl__subcmd__generate__subcmd__help__subcmd__rbac)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         canaryctl__subcmd__generate__subcmd__help__subcmd__schema)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -688,6 +711,80 @@ _canaryctl() {
                 return 0
             fi
             case "${prev}" in
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sandbox)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --speed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        canaryctl__subcmd__generate__subcmd__rbac)
+            opts="-A -n -f -o -q -v -h --verb --router --strict --without --all-namespaces --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --verb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --router)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --without)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --namespace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -862,7 +959,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__help__subcmd__generate)
-            opts="completions man schema"
+            opts="completions man schema rbac"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -890,6 +987,20 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__help__subcmd__generate__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        canaryctl__subcmd__help__subcmd__generate__subcmd__rbac)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -287,25 +287,26 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l list -d 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s h -l help -d 'Print help'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -s n -l namespace -d 'Namespace of the app' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -l context -d 'Context of the kubeconfig' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -l kubeconfig -d 'Path of the kubeconfig' -r -F
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -s f -l file -d 'Configuration of the release (canary.yaml)' -r -F
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -s o -l output -d 'Form of the answer: human or json' -r -f -a "human\t'For people'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s n -l namespace -d 'Namespace of the app' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l context -d 'Context of the kubeconfig' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l kubeconfig -d 'Path of the kubeconfig' -r -F
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s f -l file -d 'Configuration of the release (canary.yaml)' -r -F
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s o -l output -d 'Form of the answer: human or json' -r -f -a "human\t'For people'
 json\t'One JSON document, or one object per line for what takes time'"
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -l timeout -d 'Longest time of one API request' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l timeout -d 'Longest time of one API request' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal'
 always\t'Also in pipes'
 never\t'Never'"
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -l speed -d 'Simulated seconds in a real one' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -s h -l help -d 'Print help'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -f -a "completions" -d 'Completion script of a shell'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -f -a "man" -d 'Man page'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -f -a "schema" -d 'JSON Schema of the configuration file'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s q -l quiet -d 'Say only the answer'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s h -l help -d 'Print help'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -f -a "completions" -d 'Completion script of a shell'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -f -a "man" -d 'Man page'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -f -a "schema" -d 'JSON Schema of the configuration file'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -f -a "rbac" -d 'Role with exactly the rights that verbs need'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -l context -d 'Context of the kubeconfig' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -l kubeconfig -d 'Path of the kubeconfig' -r -F
@@ -351,9 +352,30 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l verb -d 'What the Role is for' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l router -d 'How traffic is moved' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l without -d 'Leave out what only some releases need: http, autoscaler, create, delete, restore' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s n -l namespace -d 'Namespace of the app' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l context -d 'Context of the kubeconfig' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l kubeconfig -d 'Path of the kubeconfig' -r -F
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s f -l file -d 'Configuration of the release (canary.yaml)' -r -F
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s o -l output -d 'Form of the answer: human or json' -r -f -a "human\t'For people'
+json\t'One JSON document, or one object per line for what takes time'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l timeout -d 'Longest time of one API request' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal'
+always\t'Also in pipes'
+never\t'Never'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l strict -d 'Only what the verbs cannot do without'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s A -l all-namespaces -d 'A `ClusterRole`, to be bound in several namespaces'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s q -l quiet -d 'Say only the answer'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Completion script of a shell'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Man page'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "schema" -d 'JSON Schema of the configuration file'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "rbac" -d 'Role with exactly the rights that verbs need'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand help; and not __fish_seen_subcommand_from status set monitor rollback promote auto approve check history sandbox generate help" -f -a "status" -d 'Show a release, or all releases of the namespace'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand help; and not __fish_seen_subcommand_from status set monitor rollback promote auto approve check history sandbox generate help" -f -a "set" -d 'Move the canary to a share of the traffic'
@@ -370,3 +392,4 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand help; and not __fish
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "completions" -d 'Completion script of a shell'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "man" -d 'Man page'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "schema" -d 'JSON Schema of the configuration file'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "rbac" -d 'Role with exactly the rights that verbs need'

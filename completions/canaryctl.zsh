@@ -520,6 +520,39 @@ never\:"Never"))' \
 '--help[Print help]' \
 && ret=0
 ;;
+(rbac)
+_arguments "${_arguments_options[@]}" : \
+'*--verb=[What the Role is for]:VERB:_default' \
+'--router=[How traffic is moved]:ROUTER:_default' \
+'*--without=[Leave out what only some releases need\: http, autoscaler, create, delete, restore]:CASE:_default' \
+'-n+[Namespace of the app]:NAME:_default' \
+'--namespace=[Namespace of the app]:NAME:_default' \
+'--context=[Context of the kubeconfig]:NAME:_default' \
+'--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
+'-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
+'--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
+'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+json\:"One JSON document, or one object per line for what takes time"))' \
+'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+json\:"One JSON document, or one object per line for what takes time"))' \
+'--timeout=[Longest time of one API request]:TIME:_default' \
+'--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
+always\:"Also in pipes"
+never\:"Never"))' \
+'--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
+'--speed=[Simulated seconds in a real one]:N:_default' \
+'--strict[Only what the verbs cannot do without]' \
+'-A[A \`ClusterRole\`, to be bound in several namespaces]' \
+'--all-namespaces[A \`ClusterRole\`, to be bound in several namespaces]' \
+'(-v --verbose)-q[Say only the answer]' \
+'(-v --verbose)--quiet[Say only the answer]' \
+'*-v[Say every look and every wait]' \
+'*--verbose[Say every look and every wait]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::app -- The app\: then only its own journal may be written:_default' \
+&& ret=0
+;;
 (help)
 _arguments "${_arguments_options[@]}" : \
 ":: :_canaryctl__subcmd__generate__subcmd__help_commands" \
@@ -541,6 +574,10 @@ _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
 (schema)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rbac)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -632,6 +669,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(rbac)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
         esac
     ;;
 esac
@@ -688,6 +729,7 @@ _canaryctl__subcmd__generate_commands() {
 'completions:Completion script of a shell' \
 'man:Man page' \
 'schema:JSON Schema of the configuration file' \
+'rbac:Role with exactly the rights that verbs need' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'canaryctl generate commands' commands "$@"
@@ -703,6 +745,7 @@ _canaryctl__subcmd__generate__subcmd__help_commands() {
 'completions:Completion script of a shell' \
 'man:Man page' \
 'schema:JSON Schema of the configuration file' \
+'rbac:Role with exactly the rights that verbs need' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'canaryctl generate help commands' commands "$@"
@@ -722,6 +765,11 @@ _canaryctl__subcmd__generate__subcmd__help__subcmd__man_commands() {
     local commands; commands=()
     _describe -t commands 'canaryctl generate help man commands' commands "$@"
 }
+(( $+functions[_canaryctl__subcmd__generate__subcmd__help__subcmd__rbac_commands] )) ||
+_canaryctl__subcmd__generate__subcmd__help__subcmd__rbac_commands() {
+    local commands; commands=()
+    _describe -t commands 'canaryctl generate help rbac commands' commands "$@"
+}
 (( $+functions[_canaryctl__subcmd__generate__subcmd__help__subcmd__schema_commands] )) ||
 _canaryctl__subcmd__generate__subcmd__help__subcmd__schema_commands() {
     local commands; commands=()
@@ -731,6 +779,11 @@ _canaryctl__subcmd__generate__subcmd__help__subcmd__schema_commands() {
 _canaryctl__subcmd__generate__subcmd__man_commands() {
     local commands; commands=()
     _describe -t commands 'canaryctl generate man commands' commands "$@"
+}
+(( $+functions[_canaryctl__subcmd__generate__subcmd__rbac_commands] )) ||
+_canaryctl__subcmd__generate__subcmd__rbac_commands() {
+    local commands; commands=()
+    _describe -t commands 'canaryctl generate rbac commands' commands "$@"
 }
 (( $+functions[_canaryctl__subcmd__generate__subcmd__schema_commands] )) ||
 _canaryctl__subcmd__generate__subcmd__schema_commands() {
@@ -776,6 +829,7 @@ _canaryctl__subcmd__help__subcmd__generate_commands() {
 'completions:Completion script of a shell' \
 'man:Man page' \
 'schema:JSON Schema of the configuration file' \
+'rbac:Role with exactly the rights that verbs need' \
     )
     _describe -t commands 'canaryctl help generate commands' commands "$@"
 }
@@ -788,6 +842,11 @@ _canaryctl__subcmd__help__subcmd__generate__subcmd__completions_commands() {
 _canaryctl__subcmd__help__subcmd__generate__subcmd__man_commands() {
     local commands; commands=()
     _describe -t commands 'canaryctl help generate man commands' commands "$@"
+}
+(( $+functions[_canaryctl__subcmd__help__subcmd__generate__subcmd__rbac_commands] )) ||
+_canaryctl__subcmd__help__subcmd__generate__subcmd__rbac_commands() {
+    local commands; commands=()
+    _describe -t commands 'canaryctl help generate rbac commands' commands "$@"
 }
 (( $+functions[_canaryctl__subcmd__help__subcmd__generate__subcmd__schema_commands] )) ||
 _canaryctl__subcmd__help__subcmd__generate__subcmd__schema_commands() {

@@ -690,7 +690,7 @@ async fn a_missing_right_of_auto_is_an_error() {
     found.has(Severity::Error, "you may not patch deployments.apps/scale");
     found.has(
         Severity::Ok,
-        "you have every right for status, monitor, check, approve, history, init",
+        "you have every right for status, monitor, check, approve, history",
     );
 }
 

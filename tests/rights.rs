@@ -9,9 +9,9 @@ use std::{
 
 use canaryctl::{
     cluster::Cluster,
-    domain::release::Outcome,
+    domain::{release::Outcome, right::Verb},
     engine::start::{Begun, Intent},
-    preflight::rights::Verb,
+    preflight::rights::of_verb,
     sim::{
         fault::{Attempt, Fault, Plan},
         scenario::parse_objects,
@@ -73,7 +73,7 @@ async fn the_role_to_release_has_no_right_that_is_not_used() {
 #[test]
 fn the_roles_are_what_check_asks_for() {
     let asked = |verbs: &[Verb]| -> BTreeSet<Right> {
-        let rights = verbs.iter().flat_map(|verb| verb.rights());
+        let rights = verbs.iter().flat_map(|verb| of_verb(*verb, "replicas"));
         rights
             .map(|r| match r.subresource {
                 "" => right(r.verb, r.group, r.resource),

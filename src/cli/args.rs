@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{
         plan::{OnTrouble, Strategy},
+        right::{self, Need},
         weight::WeightChange,
     },
     engine::start::ImageOrder,
@@ -431,6 +432,33 @@ pub enum Generate {
     Man,
     /// JSON Schema of the configuration file
     Schema,
+    /// Role with exactly the rights that verbs need
+    #[command(
+        after_help = "Examples:\n  canaryctl generate rbac payment-api | kubectl apply -f -\n  canaryctl generate rbac --verb status,monitor,history\n  canaryctl generate rbac payment-api --verb rollback --strict"
+    )]
+    Rbac(RbacArgs),
+}
+
+/// Arguments of `generate rbac`.
+#[derive(Debug, Args)]
+pub struct RbacArgs {
+    /// The app: then only its own journal may be written
+    pub app: Option<String>,
+    /// What the Role is for
+    #[arg(long = "verb", value_name = "VERB", value_parser = parse_verb, value_delimiter = ',', default_value = "auto")]
+    pub verbs: Vec<right::Verb>,
+    /// How traffic is moved
+    #[arg(long, default_value = "replicas")]
+    pub router: String,
+    /// Only what the verbs cannot do without
+    #[arg(long)]
+    pub strict: bool,
+    /// Leave out what only some releases need: http, autoscaler, create, delete, restore
+    #[arg(long, value_name = "CASE", value_parser = parse_case, value_delimiter = ',')]
+    pub without: Vec<Need>,
+    /// A `ClusterRole`, to be bound in several namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
@@ -441,6 +469,25 @@ fn parse_speed(text: &str) -> Result<f64, String> {
         Ok(speed)
     } else {
         Err("it must be between 0.1 and 1000".to_owned())
+    }
+}
+
+fn parse_verb(text: &str) -> Result<right::Verb, String> {
+    let words: Vec<&str> = right::Verb::ALL.iter().map(|verb| verb.word()).collect();
+    let known = right::Verb::ALL
+        .into_iter()
+        .find(|verb| verb.word() == text);
+    known.ok_or_else(|| format!("the verbs are {}", words.join(", ")))
+}
+
+fn parse_case(text: &str) -> Result<Need, String> {
+    match text {
+        "http" => Ok(Need::Asking),
+        "autoscaler" => Ok(Need::Autoscaler),
+        "create" => Ok(Need::Create),
+        "delete" => Ok(Need::Delete),
+        "restore" => Ok(Need::Restore),
+        _ => Err("the cases are http, autoscaler, create, delete, restore".to_owned()),
     }
 }
 

@@ -1,23 +1,62 @@
 //! `generate`: files made from the command line's own definition.
 
-use crate::config;
+use crate::{
+    config,
+    domain::right::Need,
+    preflight::rights,
+    report::role::{RoleText, role},
+};
 
 use super::{
-    args::{Generate, GenerateArgs},
+    Context,
+    args::{Generate, GenerateArgs, RbacArgs},
     command,
     error::CliError,
     exit::Code,
+    session::named_router,
     tables::{CheckEntry, RouterEntry},
     ui::Terminal,
 };
 
-pub(super) fn run(args: &GenerateArgs, terminal: &mut Terminal) -> Result<Code, CliError> {
+pub(super) fn run(
+    context: &Context,
+    args: &GenerateArgs,
+    terminal: &mut Terminal,
+) -> Result<Code, CliError> {
     match &args.what {
         Generate::Completions { shell } => terminal.answer(&completions(*shell)),
         Generate::Man => terminal.answer(&man()?),
+        Generate::Rbac(args) => terminal.answer(&rbac(context, args)?),
         Generate::Schema => terminal.document(&config::schema::<RouterEntry, CheckEntry>()),
     }
     Ok(Code::Done)
+}
+
+/// Returns the Role for some verbs.
+fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
+    named_router(&args.router)?;
+    let wanted = |need: Need| {
+        let vital = !args.strict || need != Need::Better;
+        vital && !args.without.contains(&need)
+    };
+    let mut rights = rights::rights(&args.router);
+    rights.retain(|right| {
+        let serves = right.verbs.iter().any(|verb| args.verbs.contains(verb));
+        serves && wanted(right.need)
+    });
+    let verbs: Vec<&str> = args.verbs.iter().map(|verb| verb.word()).collect();
+    let app = args.app.iter().map(String::as_str);
+    let words: Vec<&str> = std::iter::once("canaryctl")
+        .chain(app)
+        .chain(verbs)
+        .collect();
+    let text = RoleText {
+        name: &words.join("-"),
+        namespace: context.global.namespace.as_deref(),
+        app: args.app.as_deref(),
+        everywhere: args.all_namespaces,
+    };
+    Ok(role(&text, &rights))
 }
 
 /// Returns the completion script of a shell.

@@ -119,7 +119,7 @@ pub async fn run_on(
         Verb::Sandbox(args) => {
             Box::pin(sandbox::run(&context, &args, &mut terminal, signals)).await
         }
-        Verb::Generate(args) => generate::run(&args, &mut terminal),
+        Verb::Generate(args) => generate::run(&context, &args, &mut terminal),
     };
     match outcome {
         Ok(code) => terminal.finish(code),

@@ -108,7 +108,7 @@ pub(super) fn settings(
     Ok(settings)
 }
 
-fn named_router(name: &str) -> Result<RouterSpec, CliError> {
+pub(super) fn named_router(name: &str) -> Result<RouterSpec, CliError> {
     if traffic::provider(name).is_none() {
         let known: Vec<&str> = traffic::PROVIDERS.iter().map(|p| p.name()).collect();
         let text = format!("no router '{name}'; there are: {}", known.join(", "));

@@ -31,10 +31,11 @@ pub struct Survey {
     pub autoscalers: Vec<HorizontalPodAutoscaler>,
     /// Whether autoscalers could be read.
     pub autoscalers_known: bool,
-    /// Pods; `None` where they may not be read, or are too many to read without knowing whose.
-    pub pods: Option<Vec<LivePod>>,
-    /// ReplicaSets; `None` where they may not be read or are too many.
-    pub replica_sets: Option<Vec<LiveSet>>,
+    /// Pods; `None` where there are too many to read without knowing whose, an error where they may
+    /// not be read: discovery does without them.
+    pub pods: Result<Option<Vec<LivePod>>, ClusterError>,
+    /// ReplicaSets, likewise.
+    pub replica_sets: Result<Option<Vec<LiveSet>>, ClusterError>,
     /// The ConfigMap that was asked for, if it exists; only some verbs need it.
     pub record: Result<Option<ConfigMap>, ClusterError>,
 }
@@ -55,22 +56,26 @@ impl Survey {
         self.autoscalers.iter().find(|hpa| scales(hpa, deployment))
     }
 
-    /// Returns both sides of a release; `None` when pods or ReplicaSets were not read.
-    pub fn sides(
+    /// Returns both sides of a release; `None` when there are too many pods or ReplicaSets.
+    fn sides(
         &self,
         stable: &str,
         canary: &str,
         labels: &BTreeMap<String, String>,
-    ) -> Option<Sides> {
-        let (sets, pods) = (self.replica_sets.as_ref()?, self.pods.as_ref()?);
+    ) -> Result<Option<Sides>, ClusterError> {
+        let sets = self.replica_sets.as_ref().map_err(Clone::clone)?;
+        let pods = self.pods.as_ref().map_err(Clone::clone)?;
+        let (Some(sets), Some(pods)) = (sets, pods) else {
+            return Ok(None);
+        };
         let sets = sets.iter().filter(|s| s.metadata.carries(labels));
         let pods = pods.iter().filter(|p| p.metadata.carries(labels));
-        Some(Sides {
+        Ok(Some(Sides {
             stable: self.deployment(stable).cloned(),
             canary: self.deployment(canary).cloned(),
             replica_sets: sets.cloned().collect(),
             pods: pods.cloned().collect(),
-        })
+        }))
     }
 }
 
@@ -82,8 +87,8 @@ impl Default for Survey {
             services: Vec::new(),
             autoscalers: Vec::new(),
             autoscalers_known: false,
-            pods: None,
-            replica_sets: None,
+            pods: Ok(None),
+            replica_sets: Ok(None),
             record: Ok(None),
         }
     }
@@ -99,7 +104,7 @@ impl Cluster {
         canary: &str,
         labels: &BTreeMap<String, String>,
     ) -> Result<Sides, ClusterError> {
-        match survey.sides(stable, canary, labels) {
+        match survey.sides(stable, canary, labels)? {
             Some(sides) => Ok(sides),
             None => self.sides(stable, canary, labels, &[]).await,
         }
@@ -117,8 +122,8 @@ impl Cluster {
             self.deployments(),
             self.read(&what, || services.list(&params)),
             self.autoscalers(),
-            async { readable(self.few_pods().await) },
-            async { readable(self.few_replica_sets().await) },
+            async { passing(self.few_pods().await) },
+            async { passing(self.few_replica_sets().await) },
             async { Ok(self.read_opt(&what_record, || records.get(record)).await) },
         )?;
         Ok(Survey {
@@ -140,6 +145,14 @@ impl Cluster {
         let params = ListParams::default();
         let list = self.read(&what, || api.list(&params)).await;
         readable(list.map(|list| Some(list.items)))
+    }
+}
+
+/// Keeps a refusal for whoever needs what was refused; any other error counts at once.
+fn passing<T>(read: Result<T, ClusterError>) -> Result<Result<T, ClusterError>, ClusterError> {
+    match read {
+        Err(error) if error.reason != Reason::Forbidden => Err(error),
+        Ok(_) | Err(_) => Ok(read),
     }
 }
 

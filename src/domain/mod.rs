@@ -9,6 +9,7 @@ pub mod event;
 pub mod judge;
 pub mod plan;
 pub mod release;
+pub mod right;
 pub mod split;
 pub mod verdict;
 pub mod view;

@@ -360,6 +360,15 @@ impl Engine {
             Err(JournalError::Lost(_)) if self.claim == Some(true) => {
                 return self.overtake(&journal).await;
             }
+            // Whoever may move traffic back does so, though it cannot be written down.
+            Err(JournalError::Cluster(error))
+                if error.reason == Reason::Forbidden && self.saved.release.phase.is_retreat() =>
+            {
+                (self.claim, self.journal) = (None, None);
+                let text = format!("rolling back without the journal: {error}");
+                self.tell(EventKind::Warning { text });
+                return Ok(Kept::Saved);
+            }
             Err(error) => return Err(error.into()),
         }
         self.claim = None;

@@ -66,7 +66,7 @@ impl<'a> Ground<'a> {
         };
         let labels = common_labels(known, survey.deployment(&names.canary));
         let (sides, slices, quotas, budgets, policies) = futures::try_join!(
-            cluster.sides(&names.stable, &names.canary, &labels, &[]),
+            cluster.sides_in(survey, &names.stable, &names.canary, &labels),
             list(cluster, "EndpointSlices"),
             list(cluster, "ResourceQuotas"),
             list(cluster, "PodDisruptionBudgets"),

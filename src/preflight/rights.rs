@@ -13,102 +13,17 @@ use crate::{
     cluster::{Cluster, ClusterError, Reason, objects::Survey},
     domain::{
         plan::{Cleanup, Plan},
+        right::{Need, READERS, Right, Verb, WRITERS},
         view::{Finding, Severity},
     },
     journal::config_map,
+    traffic,
 };
 
 /// Questions asked at the same time.
 const AT_ONCE: usize = 8;
 
-/// A verb of this tool that talks to the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
-    /// `status`.
-    Status,
-    /// `set`.
-    Set,
-    /// `monitor`.
-    Monitor,
-    /// `rollback`.
-    Rollback,
-    /// `promote`.
-    Promote,
-    /// `auto`.
-    Auto,
-    /// `check`.
-    Check,
-    /// `approve`.
-    Approve,
-    /// `history`.
-    History,
-    /// `init`.
-    Init,
-}
-
-/// When a right is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Always.
-    Always,
-    /// Never strictly: the verb works without, and says less or reacts later.
-    Better,
-    /// When checks or a load ask pods over HTTP.
-    Asking,
-    /// When an autoscaler scales either Deployment.
-    Autoscaler,
-    /// When the canary Deployment is created.
-    Create,
-    /// When the plan deletes the canary at the end.
-    Delete,
-}
-
-/// One right: a verb of the API on a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Right {
-    /// Verb of the API, such as `patch`.
-    pub verb: &'static str,
-    /// API group; empty for core.
-    pub group: &'static str,
-    /// Plural of the resource.
-    pub resource: &'static str,
-    /// Subresource; empty for none.
-    pub subresource: &'static str,
-    /// When it is needed.
-    pub need: Need,
-    /// What for.
-    pub why: &'static str,
-}
-
-const READERS: &[Verb] = &[
-    Verb::Status,
-    Verb::Set,
-    Verb::Monitor,
-    Verb::Rollback,
-    Verb::Promote,
-    Verb::Auto,
-    Verb::Check,
-    Verb::Init,
-];
-const JOURNAL_READERS: &[Verb] = &[
-    Verb::Status,
-    Verb::Set,
-    Verb::Monitor,
-    Verb::Rollback,
-    Verb::Promote,
-    Verb::Auto,
-    Verb::Check,
-    Verb::Approve,
-    Verb::History,
-];
-const WRITERS: &[Verb] = &[Verb::Set, Verb::Rollback, Verb::Promote, Verb::Auto];
-const JOURNAL_WRITERS: &[Verb] = &[
-    Verb::Set,
-    Verb::Rollback,
-    Verb::Promote,
-    Verb::Auto,
-    Verb::Approve,
-];
+const JOURNAL_READERS: &[Verb] = &Verb::ALL;
 const PROMOTERS: &[Verb] = &[Verb::Promote, Verb::Auto];
 const LOOKERS: &[Verb] = &[
     Verb::Status,
@@ -117,113 +32,72 @@ const LOOKERS: &[Verb] = &[
     Verb::Auto,
     Verb::Check,
 ];
-
-/// Verb of the API, group, resource, subresource, when, what for, and the verbs that need it.
-type Row = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Need,
-    &'static str,
-    &'static [Verb],
-);
-
-#[rustfmt::skip]
-const ROWS: &[Row] = &[
-    ("get", "apps", "deployments", "", Need::Always, "read both sides", READERS),
-    ("list", "apps", "deployments", "", Need::Always, "find the Deployments of an app", READERS),
-    ("list", "apps", "replicasets", "", Need::Always, "tell new pods from old ones", READERS),
-    ("list", "", "pods", "", Need::Always, "read the state of the pods", READERS),
-    ("list", "", "services", "", Need::Always, "find the Service of an app", READERS),
-    ("get", "", "services", "", Need::Always, "find the ports of the app", READERS),
-    ("list", "autoscaling", "horizontalpodautoscalers", "", Need::Better, "see autoscalers", READERS),
-    ("get", "", "configmaps", "", Need::Always, "read the journal", JOURNAL_READERS),
-    ("list", "", "configmaps", "", Need::Better, "list the releases of a namespace", &[Verb::Status]),
-    ("watch", "apps", "deployments", "", Need::Better, "react at once instead of at the next look", WRITERS),
-    ("watch", "", "pods", "", Need::Better, "react at once instead of at the next look", WRITERS),
-    ("get", "", "pods", "portforward", Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
-    ("create", "", "pods", "portforward", Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
-    ("patch", "apps", "deployments", "scale", Need::Always, "change numbers of pods", WRITERS),
-    ("create", "", "configmaps", "", Need::Always, "begin a journal", WRITERS),
-    ("update", "", "configmaps", "", Need::Always, "keep the journal", JOURNAL_WRITERS),
-    ("create", "events.k8s.io", "events", "", Need::Better, "leave a trail for `kubectl get events`", WRITERS),
-    ("patch", "autoscaling", "horizontalpodautoscalers", "", Need::Autoscaler, "pin autoscalers and restore them", WRITERS),
-    ("patch", "apps", "deployments", "", Need::Always, "set images and promote the template", PROMOTERS),
-    ("get", "apps", "replicasets", "", Need::Always, "restore stable's old template when a promotion fails", &[Verb::Promote, Verb::Auto, Verb::Rollback]),
-    ("patch", "apps", "deployments", "", Need::Better, "restore stable's old template when a promotion fails", &[Verb::Rollback]),
-    ("create", "apps", "deployments", "", Need::Create, "create the canary", &[Verb::Auto]),
-    ("delete", "apps", "deployments", "", Need::Delete, "delete the canary at the end", WRITERS),
-    ("list", "", "resourcequotas", "", Need::Better, "see whether there is room for more pods", &[Verb::Check]),
-    ("list", "policy", "poddisruptionbudgets", "", Need::Better, "see disruption budgets", &[Verb::Check]),
-    ("list", "networking.k8s.io", "networkpolicies", "", Need::Better, "see policies that hold for one side only", &[Verb::Check]),
-    ("list", "discovery.k8s.io", "endpointslices", "", Need::Better, "see which pods the Service reaches", &[Verb::Check]),
+const BEGINNERS: &[Verb] = &[
+    Verb::Set,
+    Verb::Rollback,
+    Verb::Promote,
+    Verb::Auto,
+    Verb::Approve,
 ];
 
-impl Verb {
-    /// Every verb.
-    pub const ALL: [Self; 10] = [
-        Self::Status,
-        Self::Set,
-        Self::Monitor,
-        Self::Rollback,
-        Self::Promote,
-        Self::Auto,
-        Self::Check,
-        Self::Approve,
-        Self::History,
-        Self::Init,
-    ];
-
-    /// Returns the verb as it is typed.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Set => "set",
-            Self::Monitor => "monitor",
-            Self::Rollback => "rollback",
-            Self::Promote => "promote",
-            Self::Auto => "auto",
-            Self::Check => "check",
-            Self::Approve => "approve",
-            Self::History => "history",
-            Self::Init => "init",
-        }
-    }
-
-    /// Returns the rights the verb needs with the router by numbers of pods.
-    pub fn rights(self) -> Vec<Right> {
-        let rows = ROWS.iter().filter(|row| row.6.contains(&self));
-        rows.map(right).collect()
-    }
-}
-
-impl Right {
-    /// Returns the resource as RBAC names it: `deployments.apps/scale`.
-    pub fn target(&self) -> String {
-        let group = if self.group.is_empty() {
-            String::new()
-        } else {
-            format!(".{}", self.group)
-        };
-        let subresource = if self.subresource.is_empty() {
-            String::new()
-        } else {
-            format!("/{}", self.subresource)
-        };
-        format!("{}{group}{subresource}", self.resource)
-    }
-}
-
-fn right(row: &Row) -> Right {
+const fn right(
+    (verb, group, resource, subresource): (&'static str, &'static str, &'static str, &'static str),
+    need: Need,
+    why: &'static str,
+    verbs: &'static [Verb],
+) -> Right {
     Right {
-        verb: row.0,
-        group: row.1,
-        resource: row.2,
-        subresource: row.3,
-        need: row.4,
-        why: row.5,
+        verb,
+        group,
+        resource,
+        subresource,
+        need,
+        why,
+        verbs,
     }
+}
+
+/// What every release needs, whatever moves its traffic.
+#[rustfmt::skip]
+const RIGHTS: &[Right] = &[
+    right(("list", "apps", "deployments", ""), Need::Always, "find the Deployments of an app", READERS),
+    right(("get", "apps", "deployments", ""), Need::Always, "read both sides", WRITERS),
+    right(("list", "apps", "replicasets", ""), Need::Always, "tell new pods from old ones", READERS),
+    right(("list", "", "pods", ""), Need::Always, "read the state of the pods", READERS),
+    right(("list", "", "services", ""), Need::Always, "find the Service of an app and its ports", READERS),
+    right(("list", "autoscaling", "horizontalpodautoscalers", ""), Need::Better, "see autoscalers", READERS),
+    right(("get", "", "configmaps", ""), Need::Always, "read the journal", JOURNAL_READERS),
+    right(("list", "", "configmaps", ""), Need::Better, "list the releases of a namespace", &[Verb::Status]),
+    right(("watch", "apps", "deployments", ""), Need::Better, "react at once instead of at the next look", WRITERS),
+    right(("watch", "", "pods", ""), Need::Better, "react at once instead of at the next look", WRITERS),
+    right(("get", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
+    right(("create", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
+    right(("patch", "apps", "deployments", "scale"), Need::Always, "change numbers of pods", WRITERS),
+    right(("create", "", "configmaps", ""), Need::Always, "begin a journal", BEGINNERS),
+    right(("update", "", "configmaps", ""), Need::Always, "keep the journal", WRITERS),
+    right(("patch", "", "configmaps", ""), Need::Always, "record an approval", &[Verb::Approve]),
+    right(("create", "events.k8s.io", "events", ""), Need::Better, "leave a trail for `kubectl get events`", WRITERS),
+    right(("patch", "apps", "deployments", ""), Need::Always, "set images and promote the template", PROMOTERS),
+    right(("get", "apps", "replicasets", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Promote, Verb::Auto, Verb::Rollback]),
+    right(("patch", "apps", "deployments", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Rollback]),
+    right(("create", "apps", "deployments", ""), Need::Create, "create the canary", &[Verb::Auto]),
+    right(("delete", "apps", "deployments", ""), Need::Delete, "delete the canary at the end", WRITERS),
+    right(("list", "", "resourcequotas", ""), Need::Better, "see whether there is room for more pods", &[Verb::Check]),
+    right(("list", "policy", "poddisruptionbudgets", ""), Need::Better, "see disruption budgets", &[Verb::Check]),
+    right(("list", "networking.k8s.io", "networkpolicies", ""), Need::Better, "see policies that hold for one side only", &[Verb::Check]),
+    right(("list", "discovery.k8s.io", "endpointslices", ""), Need::Better, "see which pods the Service reaches", &[Verb::Check]),
+];
+
+/// Returns every right that any verb needs with a router.
+pub fn rights(router: &str) -> Vec<Right> {
+    let own = traffic::provider(router).map_or(&[][..], |p| p.rights());
+    RIGHTS.iter().chain(own).copied().collect()
+}
+
+/// Returns the rights that a verb needs with a router.
+pub fn of_verb(verb: Verb, router: &str) -> Vec<Right> {
+    let all = rights(router).into_iter();
+    all.filter(|right| right.verbs.contains(&verb)).collect()
 }
 
 /// What of the rights a release of the subject needs.
@@ -251,7 +125,7 @@ impl Circumstances {
 
     fn need(&self, need: Need) -> bool {
         match need {
-            Need::Always | Need::Better => true,
+            Need::Always | Need::Better | Need::Restore => true,
             Need::Asking => self.asking,
             Need::Autoscaler => !self.autoscalers.is_empty(),
             Need::Create => self.create,
@@ -270,23 +144,20 @@ pub(super) async fn findings(
     subject: &Subject<'_>,
 ) -> Result<Vec<Finding>, ClusterError> {
     let circumstances = Circumstances::of(survey, subject);
-    let rows: Vec<&Row> = ROWS
-        .iter()
-        .filter(|row| circumstances.need(row.4))
-        .collect();
-    let asked = rows.iter().map(|row| {
-        let right = right(row);
-        let names = objects(&right, subject, &circumstances);
-        async move { may(cluster, &right, &names).await }
+    let mut rights = rights(&subject.router.name);
+    rights.retain(|right| circumstances.need(right.need));
+    let asked = rights.iter().map(|right| {
+        let names = objects(right, subject, &circumstances);
+        async move { may(cluster, right, &names).await }
     });
     let answers: Vec<Result<bool, ClusterError>> =
         stream::iter(asked).buffered(AT_ONCE).collect().await;
     let namespace = format!("namespace {}", cluster.namespace());
     let mut missing = Vec::new();
-    for (row, answer) in rows.into_iter().zip(answers) {
+    for (right, answer) in rights.iter().zip(answers) {
         match answer {
             Ok(true) => {}
-            Ok(false) => missing.push(row),
+            Ok(false) => missing.push(right),
             Err(e) if matches!(e.reason, Reason::Forbidden | Reason::NotServed) => {
                 return Ok(vec![found(
                     Severity::Warning,
@@ -352,28 +223,22 @@ async fn may(cluster: &Cluster, right: &Right, names: &[String]) -> Result<bool,
     Ok(true)
 }
 
-fn report(namespace: &str, missing: &[&Row]) -> Vec<Finding> {
+fn report(namespace: &str, missing: &[&Right]) -> Vec<Finding> {
     let place = format!("namespace {namespace}");
     let mut all = Vec::new();
-    for row in missing {
-        let right = right(row);
-        let verbs: Vec<&str> = row.6.iter().map(|v| v.word()).collect();
-        let severity = match right.need {
-            Need::Better => Severity::Warning,
-            Need::Always | Need::Asking | Need::Autoscaler | Need::Create | Need::Delete
-                if row.6.contains(&Verb::Auto) =>
-            {
-                Severity::Error
-            }
-            Need::Always | Need::Asking | Need::Autoscaler | Need::Create | Need::Delete => {
-                Severity::Warning
-            }
+    for right in missing {
+        let verbs: Vec<&str> = right.verbs.iter().map(|v| v.word()).collect();
+        let vital = right.need != Need::Better;
+        let severity = if vital && right.verbs.contains(&Verb::Auto) {
+            Severity::Error
+        } else {
+            Severity::Warning
         };
-        let effect = match right.need {
-            Need::Better => "does less well without it",
-            Need::Always | Need::Asking | Need::Autoscaler | Need::Create | Need::Delete => {
-                "fails without it"
-            }
+        let effect = match (vital, verbs.len()) {
+            (true, 1) => "fails without it",
+            (true, _) => "fail without it",
+            (false, 1) => "does less well without it",
+            (false, _) => "do less well without it",
         };
         all.push(found(
             severity,
@@ -389,7 +254,7 @@ fn report(namespace: &str, missing: &[&Row]) -> Vec<Finding> {
             ),
         ));
     }
-    let lacks = |verb: &Verb| missing.iter().any(|row| row.6.contains(verb));
+    let lacks = |verb: &Verb| missing.iter().any(|right| right.verbs.contains(verb));
     let able: Vec<&str> = Verb::ALL
         .iter()
         .filter(|v| !lacks(v))
@@ -408,9 +273,11 @@ fn report(namespace: &str, missing: &[&Row]) -> Vec<Finding> {
 mod tests {
     use super::*;
 
+    const ROUTER: &str = "replicas";
+
     #[test]
     fn port_forward_needs_get_and_create() {
-        let rights = Verb::Auto.rights();
+        let rights = of_verb(Verb::Auto, ROUTER);
         let forward: Vec<&str> = rights
             .iter()
             .filter(|r| r.subresource == "portforward")
@@ -421,14 +288,8 @@ mod tests {
 
     #[test]
     fn verbs_that_only_look_need_no_write() {
-        for verb in [
-            Verb::Status,
-            Verb::Monitor,
-            Verb::Check,
-            Verb::History,
-            Verb::Init,
-        ] {
-            let writes = verb.rights().into_iter().filter(|r| {
+        for verb in [Verb::Status, Verb::Monitor, Verb::Check, Verb::History] {
+            let writes = of_verb(verb, ROUTER).into_iter().filter(|r| {
                 !matches!(r.verb, "get" | "list" | "watch") && r.subresource != "portforward"
             });
             assert_eq!(writes.count(), 0, "{}", verb.word());
@@ -438,28 +299,31 @@ mod tests {
     #[test]
     fn every_verb_needs_something() {
         for verb in Verb::ALL {
-            assert!(!verb.rights().is_empty(), "{}", verb.word());
+            assert!(!of_verb(verb, ROUTER).is_empty(), "{}", verb.word());
         }
     }
 
     #[test]
     fn targets_are_named_as_rbac_does() {
-        let rights = Verb::Set.rights();
+        let rights = of_verb(Verb::Set, ROUTER);
         let scale = rights.iter().find(|r| r.subresource == "scale").unwrap();
         assert_eq!(scale.target(), "deployments.apps/scale");
+        assert_eq!(scale.in_role(), "deployments/scale");
     }
 
     #[test]
     fn a_right_that_auto_needs_is_an_error_and_the_verbs_without_it_are_fine() {
-        let row = |verb: &str, resource: &str| {
-            let mut rows = ROWS.iter();
-            rows.find(|r| r.0 == verb && r.2 == resource && r.3.is_empty())
-                .unwrap()
+        let right = |verb: &str, resource: &str| {
+            let mut rights = RIGHTS.iter();
+            let found = rights
+                .find(|r| r.verb == verb && r.resource == resource && r.subresource.is_empty());
+            found.unwrap()
         };
-        let all = report(
-            "shop",
-            &[row("patch", "deployments"), row("list", "resourcequotas")],
-        );
+        let missing = [
+            right("patch", "deployments"),
+            right("list", "resourcequotas"),
+        ];
+        let all = report("shop", &missing);
         assert_eq!(all[0].severity, Severity::Error);
         assert_eq!(all[0].what, "you may not patch deployments.apps");
         assert_eq!(all[1].severity, Severity::Warning);

@@ -15,6 +15,7 @@ pub mod json;
 pub mod line;
 pub mod monitor;
 pub mod progress;
+pub mod role;
 pub mod status;
 pub mod style;
 pub mod table;

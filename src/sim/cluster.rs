@@ -71,7 +71,8 @@ impl SimCluster {
         let server = Server::new(store, Arc::new(world.apps())).with_kubelets();
         world.load(objects)?;
         let moving = world.clone();
-        let controllers = tokio::spawn(async move { moving.run().await });
+        let meter = moving.store().meter().clone();
+        let controllers = tokio::spawn(meter.watch(async move { moving.run().await }));
         Ok(Self {
             server,
             world,

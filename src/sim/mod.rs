@@ -7,6 +7,7 @@ pub mod api;
 pub mod cluster;
 pub mod fault;
 pub mod fields;
+pub mod meter;
 pub mod scenario;
 pub mod store;
 pub mod world;

@@ -12,7 +12,10 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::fields::{self, Writer};
+use super::{
+    fields::{self, Writer},
+    meter::Meter,
+};
 use crate::clock::Clock;
 
 /// Changes kept for watches; older versions answer 410 Gone, as after an etcd compaction.
@@ -149,6 +152,7 @@ pub struct Store {
     inner: Arc<Mutex<Inner>>,
     changed: watch::Sender<u64>,
     clock: Clock,
+    meter: Meter,
 }
 
 impl Store {
@@ -165,7 +169,13 @@ impl Store {
             inner: Arc::new(Mutex::new(inner)),
             changed: watch::Sender::new(100),
             clock,
+            meter: Meter::default(),
         }
+    }
+
+    /// Returns the sum of time the simulated cluster has spent.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Returns the clock of the simulated cluster.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     cluster::{Cluster, ClusterError, objects::Survey, workloads::Sides},
     domain::{
+        right::Right,
         split::{Grain, Split},
         weight::Percent,
         workload::Workload,
@@ -97,6 +98,9 @@ pub trait Provider: Sync {
 
     /// Returns the JSON Schema of its options.
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
+
+    /// Returns what must be allowed for it beyond what every release needs.
+    fn rights(&self) -> &'static [Right];
 
     /// Returns why this router fits the app, if it does.
     fn detect(&self, survey: &Survey, target: &Target) -> Option<String>;

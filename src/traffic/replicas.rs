@@ -18,6 +18,7 @@ use crate::{
         workloads::Live,
     },
     domain::{
+        right::{Need, Right, WRITERS},
         split::{Grain, Split},
         weight::Percent,
         workload::{Track, Workload},
@@ -69,6 +70,18 @@ impl Provider for Replicas {
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         generator.subschema_for::<Options>()
+    }
+
+    fn rights(&self) -> &'static [Right] {
+        &[Right {
+            verb: "patch",
+            group: "autoscaling",
+            resource: "horizontalpodautoscalers",
+            subresource: "",
+            need: Need::Autoscaler,
+            why: "pin autoscalers and restore them",
+            verbs: WRITERS,
+        }]
     }
 
     fn detect(&self, survey: &Survey, target: &Target) -> Option<String> {

@@ -11,6 +11,7 @@ mod generate;
 mod looking;
 mod moving;
 mod refusals;
+mod roles;
 mod signals;
 mod unreachable;
 

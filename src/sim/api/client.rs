@@ -51,7 +51,8 @@ impl Service<Request<Body>> for Wire {
         Box::pin(async move {
             let (ours, theirs) = tokio::io::duplex(PIPE);
             // Both tasks end with the pipe, which ends when the client lets go of the answer.
-            tokio::spawn(server.converse(theirs));
+            let meter = server.store().meter().clone();
+            tokio::spawn(meter.watch(server.converse(theirs)));
             let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await?;
             tokio::spawn(connection.with_upgrades());
             let host = HeaderValue::from_static("simulated");

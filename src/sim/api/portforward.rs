@@ -31,7 +31,7 @@ use super::{
     resources::Target,
     spdy,
 };
-use crate::sim::store::Refusal;
+use crate::sim::{meter::Meter, store::Refusal};
 
 /// What kube-rs speaks: a channel per stream.
 const CHANNELS: &str = "v4.channel.k8s.io";
@@ -58,14 +58,15 @@ pub(crate) fn answer(
     // Servers since 1.35 want the verb of a write as well before they hand over a connection.
     server.rules().check("create", target)?;
     let exchange = exchange(server, target)?;
+    let meter = server.store().meter().clone();
     match upgrades.as_str() {
-        "websocket" => websocket(call, exchange, upgrade),
+        "websocket" => websocket(call, exchange, upgrade, meter),
         "spdy/3.1" => {
-            tokio::spawn(async move {
+            tokio::spawn(meter.watch(async move {
                 if let Ok(stream) = upgrade.await {
                     spdy::serve(TokioIo::new(stream), exchange).await;
                 }
-            });
+            }));
             let mut response = reply::switching("SPDY/3.1");
             response.headers_mut().insert(
                 "x-stream-protocol-version",
@@ -103,6 +104,7 @@ fn websocket(
     call: &Call,
     exchange: Exchange,
     upgrade: OnUpgrade,
+    meter: Meter,
 ) -> Result<Response<Out>, Refusal> {
     let offered: Vec<&str> = call
         .headers
@@ -114,19 +116,19 @@ fn websocket(
         .collect();
     let accept = derive_accept_key(call.header("sec-websocket-key").as_bytes());
     let chosen = if offered.contains(&TUNNEL) {
-        tokio::spawn(async move {
+        tokio::spawn(meter.watch(async move {
             if let Some(socket) = open(upgrade).await {
                 tunnel(socket, exchange).await;
             }
-        });
+        }));
         TUNNEL
     } else if offered.contains(&CHANNELS) {
         let ports = ports_of(call)?;
-        tokio::spawn(async move {
+        tokio::spawn(meter.watch(async move {
             if let Some(socket) = open(upgrade).await {
                 channels(socket, &ports, &exchange).await;
             }
-        });
+        }));
         CHANNELS
     } else {
         // A real server answers this with a bare 403.

@@ -5,16 +5,30 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::resources::{Resource, Target};
 use crate::sim::store::Refusal;
 
-/// What the user of the simulated cluster may do: everything that is not denied.
+/// What the user of the simulated cluster may do: everything that is not denied, or what a Role
+/// allows and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     user: String,
     denied: Vec<Denial>,
+    role: Option<Vec<Rule>>,
+}
+
+/// A rule of a Role.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    api_groups: Vec<String>,
+    resources: Vec<String>,
+    #[serde(default)]
+    resource_names: Vec<String>,
+    verbs: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +47,8 @@ pub(crate) struct Question<'a> {
     /// Plural, with `/subresource` where there is one.
     pub(crate) resource: &'a str,
     pub(crate) namespace: &'a str,
+    /// Empty for all objects.
+    pub(crate) name: &'a str,
 }
 
 impl Default for Rules {
@@ -47,7 +63,18 @@ impl Rules {
         Self {
             user: user.to_owned(),
             denied: Vec::new(),
+            role: None,
         }
+    }
+
+    /// Returns rules that let `user` do what a Role says, in every namespace, and nothing else;
+    /// `None` when it is no Role.
+    pub fn of_role(user: &str, role: &Value) -> Option<Self> {
+        let rules = Vec::deserialize(&role["rules"]).ok()?;
+        Some(Self {
+            role: Some(rules),
+            ..Self::new(user)
+        })
     }
 
     /// Denies a verb on a resource in all namespaces.
@@ -73,6 +100,22 @@ impl Rules {
     /// Returns whether the answer to a question is yes.
     pub(crate) fn allow(&self, asked: Question<'_>) -> bool {
         let fits = |rule: &str, value: &str| rule == "*" || rule == value;
+        // Everybody may ask what they may do.
+        let question = asked.group == "authorization.k8s.io";
+        let any = |rules: &[String], value: &str| rules.iter().any(|rule| fits(rule, value));
+        let allowed = |rule: &Rule| {
+            any(&rule.verbs, asked.verb)
+                && any(&rule.api_groups, asked.group)
+                && any(&rule.resources, asked.resource)
+                && (rule.resource_names.is_empty()
+                    || rule.resource_names.iter().any(|name| name == asked.name))
+        };
+        if let Some(role) = &self.role
+            && !question
+            && !role.iter().any(allowed)
+        {
+            return false;
+        }
         !self.denied.iter().any(|d| {
             fits(&d.verb, asked.verb)
                 && fits(&d.group, asked.group)
@@ -93,6 +136,7 @@ impl Rules {
             group,
             resource: &resource,
             namespace: &target.namespace,
+            name: &target.name,
         };
         if self.allow(asked) {
             return Ok(());
@@ -133,6 +177,7 @@ impl Rules {
                 group: text("group"),
                 resource: &resource,
                 namespace: text("namespace"),
+                name: text("name"),
             });
         let mut answer = review.clone();
         answer["status"] = json!({"allowed": allowed});
@@ -146,7 +191,7 @@ impl Rules {
     pub(crate) fn rules_review(&self, review: &Value, served: &[Arc<Resource>]) -> Value {
         let namespace = review["spec"]["namespace"].as_str().unwrap_or_default();
         let mut rules = Vec::new();
-        if self.denied.is_empty() {
+        if self.denied.is_empty() && self.role.is_none() {
             rules.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
         } else {
             for resource in served {
@@ -156,6 +201,7 @@ impl Rules {
                         group: &resource.group,
                         resource: name,
                         namespace,
+                        name: "",
                     };
                     let verbs: Vec<&&str> = verbs.iter().filter(|v| self.allow(asked(v))).collect();
                     if !verbs.is_empty() {

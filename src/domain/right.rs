@@ -1,0 +1,132 @@
+//! What a verb must be allowed to do, as RBAC counts it.
+//!
+//! Owns: the words for it. Must not: say which right serves what; routers, probes and `preflight`
+//! have tables of them.
+
+/// A verb of this tool that talks to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// `status`.
+    Status,
+    /// `set`.
+    Set,
+    /// `monitor`.
+    Monitor,
+    /// `rollback`.
+    Rollback,
+    /// `promote`.
+    Promote,
+    /// `auto`.
+    Auto,
+    /// `check`.
+    Check,
+    /// `approve`.
+    Approve,
+    /// `history`.
+    History,
+}
+
+/// When a right is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Always.
+    Always,
+    /// When checks or a load ask pods over HTTP.
+    Asking,
+    /// When an autoscaler scales either Deployment.
+    Autoscaler,
+    /// When the canary Deployment is created.
+    Create,
+    /// When the plan deletes the canary at the end.
+    Delete,
+    /// When a promotion fails and stable gets its old template back.
+    Restore,
+    /// Never strictly: the verb works without, and says less or reacts later.
+    Better,
+}
+
+/// One right: a verb of the API on a resource, in the namespace of the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// Verb of the API, such as `patch`.
+    pub verb: &'static str,
+    /// API group; empty for core.
+    pub group: &'static str,
+    /// Plural of the resource.
+    pub resource: &'static str,
+    /// Subresource; empty for none.
+    pub subresource: &'static str,
+    /// When it is needed.
+    pub need: Need,
+    /// What for.
+    pub why: &'static str,
+    /// The verbs of this tool that need it.
+    pub verbs: &'static [Verb],
+}
+
+/// The verbs that find the objects of an app and look at them.
+pub const READERS: &[Verb] = &[
+    Verb::Status,
+    Verb::Set,
+    Verb::Monitor,
+    Verb::Rollback,
+    Verb::Promote,
+    Verb::Auto,
+    Verb::Check,
+];
+
+/// The verbs that move traffic.
+pub const WRITERS: &[Verb] = &[Verb::Set, Verb::Rollback, Verb::Promote, Verb::Auto];
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 9] = [
+        Self::Status,
+        Self::Set,
+        Self::Monitor,
+        Self::Rollback,
+        Self::Promote,
+        Self::Auto,
+        Self::Check,
+        Self::Approve,
+        Self::History,
+    ];
+
+    /// Returns the verb as it is typed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Set => "set",
+            Self::Monitor => "monitor",
+            Self::Rollback => "rollback",
+            Self::Promote => "promote",
+            Self::Auto => "auto",
+            Self::Check => "check",
+            Self::Approve => "approve",
+            Self::History => "history",
+        }
+    }
+}
+
+impl Right {
+    /// Returns the resource as a rule of a Role names it: `deployments/scale`.
+    pub fn in_role(&self) -> String {
+        if self.subresource.is_empty() {
+            return self.resource.to_owned();
+        }
+        format!("{}/{}", self.resource, self.subresource)
+    }
+
+    /// Returns the resource as `kubectl auth can-i` takes it: `deployments.apps/scale`.
+    pub fn target(&self) -> String {
+        let dotted = |text: &str| match text {
+            "" => String::new(),
+            group => format!(".{group}"),
+        };
+        let subresource = match self.subresource {
+            "" => String::new(),
+            subresource => format!("/{subresource}"),
+        };
+        format!("{}{}{subresource}", self.resource, dotted(self.group))
+    }
+}

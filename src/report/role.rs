@@ -1,0 +1,133 @@
+//! A Role as a file for `kubectl apply`.
+//!
+//! Owns: grouping rights into rules, and saying beside each what it is for. Must not: know which
+//! rights there are.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use crate::domain::right::{Need, Right};
+
+/// Whom a Role is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleText<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its namespace, where given.
+    pub namespace: Option<&'a str>,
+    /// The app whose journal alone may be read by name and written.
+    pub app: Option<&'a str>,
+    /// Whether it is to serve in all namespaces.
+    pub everywhere: bool,
+}
+
+/// One rule: what for, group, resource, names, verbs.
+struct Rule<'a> {
+    need: Need,
+    group: &'a str,
+    resource: String,
+    names: Vec<String>,
+    verbs: Vec<&'a str>,
+    whys: Vec<&'a str>,
+}
+
+/// Returns the Role with these rights as YAML.
+pub fn role(text: &RoleText<'_>, rights: &[Right]) -> String {
+    let kind = if text.everywhere {
+        "ClusterRole"
+    } else {
+        "Role"
+    };
+    let mut yaml = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {}\n",
+        text.name
+    );
+    if let Some(namespace) = text.namespace.filter(|_| !text.everywhere) {
+        // Writing to a String cannot fail.
+        writeln!(yaml, "  namespace: {namespace}").ok();
+    }
+    yaml.push_str("rules:\n");
+    for rule in rules(text, rights) {
+        yaml.push_str(&written(&rule));
+    }
+    yaml
+}
+
+fn rules<'a>(text: &RoleText<'_>, rights: &'a [Right]) -> Vec<Rule<'a>> {
+    let mut rules: Vec<Rule<'a>> = Vec::new();
+    for right in rights {
+        let (resource, names) = (right.in_role(), names(text, right));
+        let same = |r: &&mut Rule<'_>| {
+            r.need == right.need
+                && r.group == right.group
+                && r.resource == resource
+                && r.names == names
+        };
+        let known = rules.iter_mut().find(same);
+        match known {
+            Some(rule) => {
+                rule.verbs.push(right.verb);
+                if !rule.whys.contains(&right.why) {
+                    rule.whys.push(right.why);
+                }
+            }
+            None => rules.push(Rule {
+                need: right.need,
+                group: right.group,
+                resource,
+                names,
+                verbs: vec![right.verb],
+                whys: vec![right.why],
+            }),
+        }
+    }
+    rules.sort_by_key(|rule| rule.need);
+    rules
+}
+
+/// Returns the objects a right may be limited to: RBAC knows no names for `create` and `list`.
+fn names(text: &RoleText<'_>, right: &Right) -> Vec<String> {
+    let named = matches!(right.verb, "get" | "update" | "patch" | "delete");
+    match text.app {
+        Some(app) if named && right.resource == "configmaps" => {
+            vec![
+                format!("canaryctl-{app}"),
+                format!("canaryctl-{app}-approval"),
+            ]
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+fn written(rule: &Rule<'_>) -> String {
+    let mut comment = rule.whys.join("; ");
+    if let Some(when) = when(rule.need) {
+        comment = format!("{when}: {comment}");
+    }
+    let group = match rule.group {
+        "" => "\"\"",
+        group => group,
+    };
+    let verbs: BTreeSet<&str> = rule.verbs.iter().copied().collect();
+    let verbs: Vec<&str> = verbs.into_iter().collect();
+    let names = match rule.names.as_slice() {
+        [] => String::new(),
+        names => format!("    resourceNames: [{}]\n", names.join(", ")),
+    };
+    format!(
+        "  # {comment}\n  - apiGroups: [{group}]\n    resources: [{}]\n{names}    verbs: [{}]\n",
+        rule.resource,
+        verbs.join(", ")
+    )
+}
+
+fn when(need: Need) -> Option<&'static str> {
+    match need {
+        Need::Always => None,
+        Need::Asking => Some("only with HTTP checks or a load"),
+        Need::Autoscaler => Some("only where an autoscaler scales either Deployment"),
+        Need::Create => Some("only when the release creates the canary Deployment"),
+        Need::Delete => Some("only when the plan deletes the canary at the end"),
+        Need::Restore => Some("only when a promotion fails"),
+        Need::Better => Some("not needed, but better"),
+    }
+}
