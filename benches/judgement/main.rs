@@ -15,6 +15,7 @@
 )]
 
 mod bounds;
+mod brake;
 mod cost;
 mod evidence;
 mod latency;
@@ -49,5 +50,7 @@ fn main() {
     print("8", &evidence::print, 500);
     print("9", &tables::knobs, 500);
     print("10", &tables::values, 500);
+    print("13", &brake::print, 400);
+    print("14", &brake::print_held_out, 1000);
     print("12", &tables::held_out, 1000);
 }

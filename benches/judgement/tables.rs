@@ -17,10 +17,10 @@ use crate::{
 
 /// Steps of the design worlds and of the held-out ones.
 const DESIGN: [f64; 5] = [0.01, 0.05, 0.10, 0.25, 0.50];
-const HELD_OUT: [f64; 4] = [0.05, 0.15, 0.40, 0.80];
+pub const HELD_OUT: [f64; 4] = [0.05, 0.15, 0.40, 0.80];
 
 /// The limit on errors for a stable side with this rate.
-fn limit(stable: f64) -> f64 {
+pub fn limit(stable: f64) -> f64 {
     if stable >= 0.01 { 0.05 } else { 0.01 }
 }
 

@@ -11,7 +11,7 @@
 //! | [`split`], [`background`], [`incident`], [`dispersion`] | what the bets have to know about stable |
 //! | [`share`], [`latency`], [`value`], [`decrease`], [`threshold`] | the checks |
 //! | [`silence`] | no requests, no metrics |
-//! | [`rollout`] | all checks together: advance, roll back, wait |
+//! | [`rollout`], [`brake`] | all checks together: advance, roll back, wait |
 //! | [`interval`], [`forecast`], [`words`] | what people read |
 //!
 //! A *look* is one reading of all counters; every count is an increment since the look before.
@@ -19,6 +19,7 @@
 
 pub mod background;
 pub mod bet;
+pub mod brake;
 pub mod counter;
 pub mod counts;
 pub mod decrease;

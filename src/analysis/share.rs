@@ -182,6 +182,14 @@ impl Share {
         }
     }
 
+    /// Takes back the evidence that was won since `earlier`, a state of the same check in this run; see
+    /// [`Evidence::forgive`].
+    pub fn forgive(&mut self, earlier: &Self) {
+        self.absolute.forgive(&earlier.absolute);
+        self.ratio.forgive(&earlier.ratio);
+        self.floor.forgive(&earlier.floor);
+    }
+
     /// Returns the logarithm of the evidence that the limit is broken.
     pub fn absolute_value(&self) -> f64 {
         self.absolute.log_value()

@@ -2,6 +2,7 @@
 
 use canaryctl::analysis::{
     bet,
+    brake::{Brake, Order, Settings, Signal},
     counter::Counter,
     counts::{Counts, Look},
     decrease::Decrease,
@@ -367,6 +368,25 @@ proptest! {
         if rollout::decide(standing, pace) == rollout::Decision::Advance {
             prop_assert!(flags.0 && !flags.1 && log_value < 5.0_f64.ln() && times.0 >= times.1);
             prop_assert!(!(flags.2 && flags.3));
+        }
+    }
+
+    #[test]
+    fn a_brake_never_condemns_on_less_than_the_ordinary_rule(
+        signals in vec((0.1..60.0_f64, silly(), silly(), silly(), any::<bool>()), 1..400),
+    ) {
+        let (mut brake, settings) = (Brake::default(), Settings::default());
+        let mut rests = 0;
+        for (seconds, quick, total, fresh, settled) in signals {
+            let used = brake.used();
+            let signal = Signal { seconds, quick, total, fresh, settled };
+            let order = brake.observe(&settings, &signal);
+            rests += brake.used() - used;
+            if order == Order::Rollback {
+                prop_assert!(total >= 100.0_f64.ln() && fresh >= 2.0_f64.ln() && rests > 0);
+                break;
+            }
+            prop_assert!(rests <= settings.times);
         }
     }
 
