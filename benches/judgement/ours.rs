@@ -72,6 +72,12 @@ impl Course {
         self
     }
 
+    /// The absolute limit blames nobody from so many recent bad requests of stable on.
+    pub fn doubting(mut self, doubt: f64) -> Self {
+        self.rules.doubt = doubt;
+        self
+    }
+
     /// Every step lasts so many seconds.
     pub fn forced(self, seconds: f64) -> Self {
         Self {

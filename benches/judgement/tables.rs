@@ -3,6 +3,7 @@
 //! Owns: worlds and columns. Must not: judge.
 
 use canaryctl::analysis::{
+    incident::{DOUBT, FAILING},
     rollout::ERRORS_SHARE,
     value::{Limit, TOLERATED, Values},
 };
@@ -607,5 +608,75 @@ pub fn held_out(rollouts: u64) {
                 rollouts / 2,
             );
         }
+    }
+}
+
+/// Table 15: whose fault is it, where stable has few requests?
+pub fn fault(rollouts: u64) {
+    heading(
+        "15. Shared outages and low traffic (steps 4/20/35/65 %): the limit blames nobody from 3 recent bad requests of stable on, or from 0.6",
+        &[
+            "world",
+            "stable",
+            "rps",
+            "from 3",
+            "from 0.6",
+            "from 3, s",
+            "from 0.6, s",
+            "hurt",
+            "hurt",
+        ],
+    );
+    let weights = [0.04, 0.20, 0.35, 0.65];
+    let outage = |seconds, every, level| Shape {
+        outage: Some(Outage {
+            at: 80.0,
+            every,
+            seconds,
+            level,
+        }),
+        ..IID
+    };
+    let mut worlds = Vec::new();
+    for rps in [2.0, 6.0, 15.0] {
+        for (name, shape) in [
+            ("outages of 60 s, 4 %", outage(60.0, 240.0, 0.04)),
+            ("outages of 25 s, 12 %", outage(25.0, 130.0, 0.12)),
+            (
+                "one outage of 90 s, 30 %",
+                outage(90.0, f64::INFINITY, 0.30),
+            ),
+            ("independent", IID),
+        ] {
+            worlds.push((name, World::new(rps, 0.003, 0.003).shaped(shape)));
+        }
+        for (stable, canary) in [(0.008, 0.05), (0.003, 0.05), (0.003, 0.5)] {
+            worlds.push(("bad canary", World::new(rps, stable, canary)));
+        }
+    }
+    for (name, world) in worlds {
+        let course = Course::with_limit(0.01).with_weights(&weights);
+        let cell = format!(
+            "fault {name} {} {} {}",
+            world.stable, world.canary, world.rps
+        );
+        let of = |doubt| ours(&cell, rollouts, &course.clone().doubting(doubt), &world);
+        let (three, less) = (of(FAILING), of(DOUBT));
+        let end = if world.canary > world.stable {
+            End::RolledBack
+        } else {
+            End::Promoted
+        };
+        row(&[
+            format!("{name} ({})", rate(world.canary)),
+            rate(world.stable),
+            number(world.rps),
+            ends(&three),
+            ends(&less),
+            number(seconds(&three, end)),
+            number(seconds(&less, end)),
+            number(hurt(&three, 0.0)),
+            number(hurt(&less, 0.0)),
+        ]);
     }
 }

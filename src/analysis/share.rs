@@ -11,7 +11,7 @@ use super::{
     counts::{Counts, Look},
     dispersion::Dispersion,
     evidence::{ALPHA, Evidence},
-    incident::Incident,
+    incident::{self, Incident},
     proof::Proof,
     split::Split,
 };
@@ -47,6 +47,9 @@ pub struct Rules {
     pub floor: f64,
     /// How far requests may depend on each other.
     pub dependence: Dependence,
+    /// Recent bad requests of stable from which the absolute limit blames nobody
+    /// ([`DOUBT`](super::incident::DOUBT)).
+    pub doubt: f64,
 }
 
 impl Rules {
@@ -57,6 +60,7 @@ impl Rules {
             ratio: None,
             floor: FLOOR,
             dependence: Dependence::Look,
+            doubt: incident::DOUBT,
         }
     }
 
@@ -121,9 +125,10 @@ impl Share {
     /// Takes in one look, in a plan of `steps` steps.
     pub fn observe(&mut self, rules: &Rules, look: &Look, steps: usize) {
         self.split.observe(look);
-        self.stable_fails = rules
-            .limit
-            .is_some_and(|limit| self.incident.observe(look.stable, limit));
+        if let Some(limit) = rules.limit {
+            self.incident.observe(look.stable, limit);
+            self.stable_fails = self.incident.is_beyond(limit, incident::FAILING);
+        }
         if look.canary.all() > 0.0 || look.stable.bad() > 0.0 {
             self.bet(rules, look, steps);
             self.prove(rules, look);
@@ -145,7 +150,7 @@ impl Share {
             }
         };
         if let Some(limit) = rules.limit {
-            let gains = if self.stable_fails {
+            let gains = if self.incident.is_beyond(limit, rules.doubt) {
                 bet::NO_GAIN
             } else {
                 absolute(limit)

@@ -69,6 +69,7 @@ fn rules() -> impl Strategy<Value = Rules> {
             } else {
                 Dependence::Request
             },
+            doubt: floor,
         },
     )
 }

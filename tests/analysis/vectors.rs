@@ -12,6 +12,7 @@ use canaryctl::analysis::{
     evidence::{ALPHA, Evidence, SUSPICION},
     forecast,
     histogram::{self, Histogram},
+    incident::FAILING,
     interval,
     latency::Slowdown,
     proof::{AT_RISK, BETA, Proof, REACTION, rate_to_exclude},
@@ -359,6 +360,8 @@ impl Plan {
                 } else {
                     Dependence::Look
                 },
+                // The vectors were made without the benefit of the doubt.
+                doubt: FAILING,
             },
             least: or("min_stage", 60.0),
             most: or("max_stage", 1800.0),
