@@ -30,6 +30,10 @@ sandbox scenario="healthy":
 bench:
     cargo bench
 
+# Simulate rollouts and print what the judgement is worth; --quick takes seconds, numbers name tables
+bench-judgement *options:
+    cargo bench --bench judgement -- {{ options }}
+
 # Documentation of the code, in a browser
 doc:
     cargo doc --no-deps --open

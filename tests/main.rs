@@ -7,6 +7,7 @@
     reason = "helpers of tests fail like tests, and match what they look for"
 )]
 
+mod analysis;
 mod cli;
 mod crash;
 mod decide;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::verdict::Unknown;
-use crate::analysis::bet::Evidence;
+use crate::analysis::evidence::Evidence;
 
 /// One check of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,115 @@
+//! No requests at the canary, no metrics at all.
+//!
+//! Owns: how long silence can be chance, and when waiting ends. Must not: take silence as health.
+
+use serde::{Deserialize, Serialize};
+
+/// Requests that were expected of the canary while none came: by chance once in 160,000 times.
+pub const EXPECTED: f64 = 12.0;
+
+/// Seconds of such silence after which the release is inconclusive.
+pub const PATIENCE: f64 = 120.0;
+
+/// Seconds without any sample after which the release is inconclusive.
+pub const SOURCE_PATIENCE: f64 = 300.0;
+
+/// What is known of the silence; part of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Silence {
+    /// Requests expected of the canary since it was last seen with one.
+    expected: f64,
+    /// Seconds since that was too much for chance.
+    silent: f64,
+    /// Seconds without samples.
+    without_samples: f64,
+}
+
+/// What the silence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quiet {
+    /// Requests come, or too few are expected to miss them.
+    No,
+    /// No traffic reaches the canary, or its metrics are missing: hold.
+    NoTraffic,
+    /// The source of metrics brings no samples: hold.
+    NoSamples,
+    /// Either of both has lasted too long: inconclusive.
+    TooLong,
+}
+
+impl Silence {
+    /// Takes in `seconds` with samples: how many requests stable and canary had together per second
+    /// (`total`), the canary's `weight` in [0, 1], and its requests.
+    pub fn observe(&mut self, seconds: f64, total: f64, weight: f64, canary: f64) -> Quiet {
+        self.without_samples = 0.0;
+        if canary > 0.0 {
+            (self.expected, self.silent) = (0.0, 0.0);
+            return Quiet::No;
+        }
+        let more = total * weight * seconds;
+        if more.is_finite() && more > 0.0 {
+            self.expected += more;
+        }
+        if self.expected >= EXPECTED && seconds > 0.0 {
+            self.silent += seconds;
+        }
+        self.state()
+    }
+
+    /// Takes in `seconds` without any sample.
+    pub fn miss(&mut self, seconds: f64) -> Quiet {
+        if seconds > 0.0 {
+            self.without_samples += seconds;
+        }
+        self.state()
+    }
+
+    fn state(&self) -> Quiet {
+        if self.silent > PATIENCE || self.without_samples > SOURCE_PATIENCE {
+            Quiet::TooLong
+        } else if self.without_samples > 0.0 {
+            Quiet::NoSamples
+        } else if self.expected >= EXPECTED {
+            Quiet::NoTraffic
+        } else {
+            Quiet::No
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_no_chance_after_twelve_expected_requests() {
+        let mut silence = Silence::default();
+        let look = |silence: &mut Silence| silence.observe(5.0, 10.0, 0.1, 0.0);
+        assert_eq!(look(&mut silence), Quiet::No);
+        assert_eq!(look(&mut silence), Quiet::No);
+        assert_eq!(look(&mut silence), Quiet::NoTraffic);
+        for _ in 0..23 {
+            assert_eq!(look(&mut silence), Quiet::NoTraffic);
+        }
+        assert_eq!(look(&mut silence), Quiet::TooLong);
+        assert_eq!(silence.observe(5.0, 10.0, 0.1, 1.0), Quiet::No);
+        assert_eq!(look(&mut silence), Quiet::No);
+    }
+
+    #[test]
+    fn a_service_without_traffic_is_never_silent() {
+        let mut silence = Silence::default();
+        for _ in 0..10_000 {
+            assert_eq!(silence.observe(5.0, 0.0, 0.1, 0.0), Quiet::No);
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_down_is_waited_for() {
+        let mut silence = Silence::default();
+        assert_eq!(silence.miss(300.0), Quiet::NoSamples);
+        assert_eq!(silence.miss(1.0), Quiet::TooLong);
+        assert_eq!(silence.observe(5.0, 10.0, 0.1, 1.0), Quiet::No);
+    }
+}

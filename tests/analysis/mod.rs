@@ -1,0 +1,5 @@
+//! The statistics against fixed vectors, exact enumeration and random input.
+
+mod fairness;
+mod properties;
+mod vectors;
