@@ -304,6 +304,10 @@ impl Engine {
             return Ok(());
         };
         let now = self.cluster.clock().now();
+        if self.saved.release.is_over() {
+            // Nobody drives what is over. Let go in the same write: a kill after it changes nothing.
+            self.saved.release.holder = None;
+        }
         let changed = self.persisted.as_ref() != Some(&self.saved.release);
         let due = elapsed(self.persisted_at, now) >= HEARTBEAT;
         if !changed && !acts && !due {
@@ -330,7 +334,7 @@ impl Engine {
         let at = self.cluster.clock().now();
         let over = self.saved.release.is_over();
         self.saved.release.left = (!over).then_some(Left { at, tick });
-        self.save(true).await?;
+        self.save(false).await?;
         Ok(Box::new(End {
             outcome,
             cause: self.saved.release.cause,
