@@ -135,6 +135,7 @@ pub enum Door {
     Status,
 }
 
+#[derive(Clone)]
 struct Inner {
     version: u64,
     uid: u64,
@@ -164,6 +165,16 @@ impl Store {
         Self {
             inner: Arc::new(Mutex::new(inner)),
             changed: watch::Sender::new(100),
+            clock,
+        }
+    }
+
+    /// Returns a copy of everything, the change log included, whose time goes on with `clock`.
+    pub(super) fn fork(&self, clock: Clock) -> Self {
+        let inner = self.lock().clone();
+        Self {
+            changed: watch::Sender::new(inner.version),
+            inner: Arc::new(Mutex::new(inner)),
             clock,
         }
     }
