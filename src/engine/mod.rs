@@ -345,6 +345,10 @@ impl Engine {
             return Ok(Kept::Saved);
         };
         let now = self.cluster.clock().now();
+        if self.saved.release.is_over() {
+            // Nobody drives what is over. Let go in the same write: a kill after it changes nothing.
+            self.saved.release.holder = None;
+        }
         let changed = self.persisted.as_ref() != Some(&self.saved.release);
         let due = elapsed(self.persisted_at, now) >= HEARTBEAT;
         if !changed && !acts && !due {
@@ -406,7 +410,7 @@ impl Engine {
         self.saved.release.left = (!over).then_some(Left { at, tick });
         // A run that was never claimed is not ours to let go of.
         if self.claim.is_none() {
-            self.save(true).await?;
+            self.save(false).await?;
         }
         Ok(Box::new(End {
             outcome,

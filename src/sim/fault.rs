@@ -106,6 +106,7 @@ pub struct Attempt<'a> {
 }
 
 type Decide = dyn Fn(&Attempt<'_>) -> Fault + Send + Sync;
+type Done = dyn Fn(u64) + Send + Sync;
 
 /// Decides the fault of each call and remembers them all; every clone is the same plan.
 #[derive(Clone)]
@@ -116,6 +117,7 @@ pub struct Plan {
 struct Inner {
     clock: Clock,
     decide: Box<Decide>,
+    done: Box<Done>,
     calls: AtomicU64,
     crashed: AtomicBool,
     died: Notify,
@@ -136,9 +138,28 @@ impl Plan {
         clock: Clock,
         decide: impl Fn(&Attempt<'_>) -> Fault + Send + Sync + 'static,
     ) -> Self {
+        Self::with(clock, Box::new(decide), Box::new(|_| {}))
+    }
+
+    /// Returns a plan without faults that tells of each call twice: before it is sent, and with its
+    /// number once it is carried out, before the client sees the reply.
+    pub fn watching(
+        clock: Clock,
+        before: impl Fn(&Attempt<'_>) + Send + Sync + 'static,
+        after: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Self {
+        let decide = move |attempt: &Attempt<'_>| {
+            before(attempt);
+            Fault::None
+        };
+        Self::with(clock, Box::new(decide), Box::new(after))
+    }
+
+    fn with(clock: Clock, decide: Box<Decide>, done: Box<Done>) -> Self {
         let inner = Inner {
             clock,
-            decide: Box::new(decide),
+            decide,
+            done,
             calls: AtomicU64::new(0),
             crashed: AtomicBool::new(false),
             died: Notify::new(),
@@ -290,10 +311,15 @@ where
         // The service that is ready makes the call; its clone waits for the next one.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
-        let clock = self.plan.inner.clock.clone();
+        let plan = self.plan.inner.clone();
+        let clock = plan.clock.clone();
         Box::pin(async move {
             match fault {
-                Fault::None => plain(inner.call(request).await),
+                Fault::None => {
+                    let reply = plain(inner.call(request).await);
+                    (plan.done)(number);
+                    reply
+                }
                 Fault::Delay(time) => {
                     clock.sleep(time).await;
                     plain(inner.call(request).await)
@@ -497,6 +523,35 @@ mod tests {
         assert_eq!(Crash::behind(&error), Some(Crash(1)));
         plan.restart();
         assert!(maps.get("a").await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watched_call_is_told_before_it_is_sent_and_when_it_is_carried_out() {
+        let server = server();
+        let from = server.store().version();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let note = |when: &'static str| {
+            let (seen, store) = (seen.clone(), server.store().clone());
+            move |number: u64| {
+                let written = store.version() - from;
+                let line = format!("{when} {number}, {written} written");
+                seen.lock().unwrap().push(line);
+            }
+        };
+        let (before, after) = (note("before"), note("after"));
+        let plan = Plan::watching(clock(), move |call| before(call.number), after);
+        let maps: Api<ConfigMap> = Api::default_namespaced(server.faulty_client("default", &plan));
+        maps.create(&PostParams::default(), &map("a"))
+            .await
+            .unwrap();
+        maps.get("a").await.unwrap();
+        let wanted = [
+            "before 0, 0 written",
+            "after 0, 1 written",
+            "before 1, 1 written",
+            "after 1, 1 written",
+        ];
+        assert_eq!(*seen.lock().unwrap(), wanted);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,4 +13,4 @@ pub mod store;
 pub mod world;
 
 pub use api::Server;
-pub use cluster::{SimCluster, SimError};
+pub use cluster::{SimCluster, SimError, Snapshot};

@@ -138,6 +138,7 @@ pub enum Door {
     Status,
 }
 
+#[derive(Clone)]
 struct Inner {
     version: u64,
     uid: u64,
@@ -176,6 +177,17 @@ impl Store {
     /// Returns the sum of time the simulated cluster has spent.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Returns a copy of everything, the change log included, whose time goes on with `clock`.
+    pub(super) fn fork(&self, clock: Clock) -> Self {
+        let inner = self.lock().clone();
+        Self {
+            changed: watch::Sender::new(inner.version),
+            inner: Arc::new(Mutex::new(inner)),
+            clock,
+            meter: Meter::default(),
+        }
     }
 
     /// Returns the clock of the simulated cluster.

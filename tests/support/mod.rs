@@ -25,7 +25,7 @@ use canaryctl::{
     health,
     journal::Journal,
     sim::{
-        SimCluster,
+        SimCluster, Snapshot,
         fault::{self, Fault},
         fields::Writer,
         scenario::Scenario,
@@ -50,10 +50,12 @@ const ENDLESS: Duration = Duration::from_secs(4 * 3600);
 
 /// A simulated cluster and a connection to it.
 pub(crate) struct Bench {
-    pub(crate) sim: SimCluster,
+    pub(crate) sim: Arc<SimCluster>,
     pub(crate) clock: Clock,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
     pub(crate) requests: watch::Sender<Option<Request>>,
+    /// Called after each event is told.
+    pub(crate) tap: Arc<dyn Fn(&Event) + Send + Sync>,
     news: Arc<Notify>,
     /// The store's version when everything was ready.
     pub(crate) from: u64,
@@ -95,10 +97,26 @@ impl Bench {
         let sim = SimCluster::start(scenario, None, clock.clone()).unwrap();
         let from = sim.world().store().version();
         Self {
-            sim,
+            sim: Arc::new(sim),
             clock,
             events: Arc::default(),
             requests: watch::Sender::new(None),
+            tap: Arc::new(|_| {}),
+            news: Arc::default(),
+            from,
+        }
+    }
+
+    /// Goes on from a snapshot of a bench on which everything was ready at version `from` and where
+    /// `told` was told since.
+    pub(crate) fn resumed(snapshot: &Snapshot, from: u64, told: Vec<Event>) -> Self {
+        let clock = Clock::simulated(snapshot.at(), 1.0);
+        Self {
+            sim: Arc::new(SimCluster::resume(snapshot, clock.clone())),
+            clock,
+            events: Arc::new(Mutex::new(told)),
+            requests: watch::Sender::new(None),
+            tap: Arc::new(|_| {}),
             news: Arc::default(),
             from,
         }
@@ -158,7 +176,7 @@ impl Bench {
             Some("payment-api-service"),
         )
         .unwrap();
-        let (events, news) = (self.events.clone(), self.news.clone());
+        let (events, news, tap) = (self.events.clone(), self.news.clone(), self.tap.clone());
         let order = Order {
             app: APP.into(),
             names,
@@ -173,6 +191,7 @@ impl Bench {
             sink: Box::new(move |event| {
                 events.lock().unwrap().push(event.clone());
                 news.notify_one();
+                tap(event);
             }),
             journal: sitting.journal,
             survey: None,
@@ -408,7 +427,8 @@ fn count(value: &Value) -> u32 {
     value.as_u64().and_then(|n| n.try_into().ok()).unwrap_or(0)
 }
 
-fn is_ready(pod: &Value) -> bool {
+/// Returns whether a pod takes requests.
+pub(crate) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     let ready = |c: &Value| c["type"] == "Ready" && c["status"] == "True";
     pod["metadata"]["deletionTimestamp"].is_null()

@@ -89,6 +89,7 @@ impl Surroundings<'_> {
 }
 
 /// One container of a pod.
+#[derive(Debug, Clone)]
 pub(super) struct Container {
     /// Its name.
     pub(super) name: String,
@@ -109,6 +110,7 @@ pub(super) struct Container {
 }
 
 /// The timing of a probe.
+#[derive(Debug, Clone)]
 struct Probe {
     initial: Duration,
     period: Duration,

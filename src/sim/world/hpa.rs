@@ -20,14 +20,14 @@ const PERIOD: Duration = Duration::from_secs(15);
 const MEMORY: Duration = Duration::from_secs(300);
 
 /// Memory of all autoscalers.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Autoscalers {
     /// Sizes they want whatever the load, by name.
     pub(super) forced: BTreeMap<String, i64>,
     known: BTreeMap<Key, Memory>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Memory {
     last: Option<Timestamp>,
     wanted: Vec<(Timestamp, i64)>,

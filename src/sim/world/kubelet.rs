@@ -35,7 +35,7 @@ const EVICTION: Duration = Duration::from_secs(340);
 pub(super) type PodName = (String, String);
 
 /// All nodes and what runs on them.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Kubelet {
     /// The pods that have a node.
     pub(super) pods: BTreeMap<PodName, Pod>,

@@ -23,6 +23,7 @@ use super::{
     scenario::Scenario,
     store::{Refusal, Store},
 };
+use crate::clock::Clock;
 
 pub use self::{
     apps::Apps,
@@ -67,6 +68,7 @@ pub struct World {
 }
 
 /// What the controllers remember between passes.
+#[derive(Debug, Clone)]
 struct State {
     scenario: Scenario,
     rng: Rng,
@@ -167,6 +169,26 @@ impl World {
                 () = clock.sleep_until(idle) => {}
             }
         }
+    }
+
+    /// Like [`World::run`], for a world that was running before: its next pass lies on the grid.
+    pub(super) async fn go_on(&self) {
+        let clock = self.store.clock();
+        clock.sleep_until(tick_after(clock.now())).await;
+        self.run().await;
+    }
+
+    /// Returns a copy of the world and of its store, whose time goes on with `clock`.
+    pub(super) fn fork(&self, clock: Clock) -> Self {
+        Self {
+            store: self.store.fork(clock),
+            state: Arc::new(Mutex::new(self.lock().clone())),
+        }
+    }
+
+    /// Returns everything the controllers, kubelets, users and apps remember, as text.
+    pub(super) fn memory(&self) -> String {
+        format!("{:?}", *self.lock())
     }
 
     /// Returns what the users saw so far.

@@ -68,7 +68,7 @@ impl<'a> Report<'a> {
 }
 
 /// Events that may be counted up instead of written again.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Events {
     seen: BTreeMap<String, (Key, u32)>,
 }

@@ -17,6 +17,7 @@ use crate::sim::{
 };
 
 /// A pod on a node.
+#[derive(Debug, Clone)]
 pub(super) struct Pod {
     /// Its uid.
     pub(super) uid: String,

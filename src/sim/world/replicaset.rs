@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) type Retries = BTreeMap<Key, Retry>;
 
 /// When a refused creation is tried again.
+#[derive(Debug, Clone)]
 pub(super) struct Retry {
     at: Timestamp,
     wait: Duration,

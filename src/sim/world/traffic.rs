@@ -28,6 +28,7 @@ use crate::sim::{
 const SAMPLES: u64 = 16;
 
 /// The users and their memory.
+#[derive(Debug, Clone)]
 pub(super) struct Traffic {
     /// When they began.
     pub(super) began: Timestamp,
