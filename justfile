@@ -26,9 +26,9 @@ accept:
 sandbox scenario="healthy":
     cargo run --release -- auto payment-api --sandbox={{ scenario }}
 
-# Time the simulator, the decisions and the start of the binary
+# Size, speed and memory of the binary, and CPU of a whole release, beside their goals
 bench:
-    cargo bench
+    cargo bench --bench binary --bench engine
 
 # Documentation of the code, in a browser
 doc:
