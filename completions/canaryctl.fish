@@ -35,7 +35,7 @@ complete -c canaryctl -n "__fish_canaryctl_needs_command" -l color -d 'When to c
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_needs_command" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_needs_command" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -67,7 +67,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l color -d 
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s A -l all-namespaces -d 'All namespaces'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l quick -d 'Ask no pods: only what the API server knows'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s q -l quiet -d 'Say only the answer'
@@ -88,7 +88,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l color -d 'Wh
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l no-journal -d 'Keep no journal'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s q -l quiet -d 'Say only the answer'
@@ -116,7 +116,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l color -d
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -135,7 +135,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l color -
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l now -d 'Only move the traffic, first thing; leave the cleaning up'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l gradual -d 'Walk the steps back, resting at each'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l delete -d 'Delete the canary Deployment at the end'
@@ -165,7 +165,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l color -d
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l force -d 'Promote even if the checks do not say healthy'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s y -l yes -d 'Do not ask'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l dry-run -d 'Ask the API server, change nothing'
@@ -196,7 +196,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l color -d 'W
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l once -d 'One evaluation and at most one change, for cron'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l skip-preflight -d 'Begin without looking for what would break it'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l restart -d 'Begin again, even what was rolled back'
@@ -220,7 +220,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l color -d
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s h -l help -d 'Print help'
@@ -246,7 +246,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l color -d '
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s h -l help -d 'Print help'
@@ -265,7 +265,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l color -d
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s h -l help -d 'Print help'
@@ -282,7 +282,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l color -d
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l list -d 'List the scenarios'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s v -l verbose -d 'Say every look and every wait'
@@ -318,7 +318,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s h -l help -d 'Print help'
@@ -333,7 +333,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s h -l help -d 'Print help'
@@ -348,7 +348,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'

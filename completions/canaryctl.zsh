@@ -30,7 +30,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -69,7 +69,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '-A[All namespaces]' \
 '--all-namespaces[All namespaces]' \
 '--quick[Ask no pods\: only what the API server knows]' \
@@ -103,7 +103,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--dry-run[Ask the API server, change nothing]' \
 '--no-journal[Keep no journal]' \
 '(-v --verbose)-q[Say only the answer]' \
@@ -144,7 +144,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -175,7 +175,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--now[Only move the traffic, first thing; leave the cleaning up]' \
 '(--now)--gradual[Walk the steps back, resting at each]' \
 '--delete[Delete the canary Deployment at the end]' \
@@ -217,7 +217,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--force[Promote even if the checks do not say healthy]' \
 '-y[Do not ask]' \
 '--yes[Do not ask]' \
@@ -261,7 +261,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--once[One evaluation and at most one change, for cron]' \
 '--skip-preflight[Begin without looking for what would break it]' \
 '--restart[Begin again, even what was rolled back]' \
@@ -298,7 +298,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -336,7 +336,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -367,7 +367,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -396,7 +396,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--list[List the scenarios]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
@@ -424,7 +424,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -458,7 +458,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -485,7 +485,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -511,7 +511,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \

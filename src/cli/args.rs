@@ -67,9 +67,9 @@ pub struct Global {
     /// Run on a simulated cluster: scenario or folder
     #[arg(long, global = true, value_name = "SCENARIO|DIR", num_args = 0..=1, require_equals = true, default_missing_value = "healthy")]
     pub sandbox: Option<String>,
-    /// Simulated seconds in a real one
-    #[arg(long, global = true, value_name = "N", default_value_t = 20.0, value_parser = parse_speed)]
-    pub speed: f64,
+    /// Simulated seconds per second [20; sandbox: 1]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_speed)]
+    pub speed: Option<f64>,
 }
 
 /// Form of the answer.

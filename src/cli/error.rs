@@ -7,7 +7,7 @@ use crate::{
     config::ConfigError,
     domain::weight::WeightError,
     engine::EngineError,
-    journal::JournalError,
+    journal::{JournalError, STALE},
     report::closing::Invocation,
     sim::SimError,
     traffic::TrafficError,
@@ -160,9 +160,14 @@ impl From<JournalError> for CliError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Cluster(error) => error.into(),
-            JournalError::Held { .. } => Self::new(Code::Conflict, error.to_string()).hint(
-                "watch it with `canaryctl monitor APP`, or end it with `canaryctl rollback APP`",
-            ),
+            JournalError::Held { .. } => Self::new(Code::Conflict, error.to_string())
+                .hint(
+                    "watch it with `canaryctl monitor APP`, or end it with `canaryctl rollback APP`",
+                )
+                .hint(format!(
+                    "if it is dead, the same command takes over {} s after its last sign of life",
+                    STALE.as_secs()
+                )),
             JournalError::Lost(_) => Self::new(Code::Conflict, error.to_string())
                 .hint("this process changed nothing since; see `canaryctl status APP`"),
             JournalError::Newer(_) => Self::new(Code::Refused, error.to_string())

@@ -14,6 +14,9 @@ use super::{
 /// Token of the sandbox's only user; it opens nothing else.
 const TOKEN: &str = "sandbox";
 
+/// Speed unless another is asked for: other clients count ages by the real clock.
+const SPEED: f64 = 1.0;
+
 /// Namespace of the built-in scenarios.
 const NAMESPACE: &str = "canary-release";
 
@@ -27,7 +30,7 @@ pub(super) async fn run(
         list(terminal);
         return Ok(Code::Done);
     }
-    let sim = simulate(context, &args.scenario)?;
+    let sim = simulate(context, &args.scenario, SPEED)?;
     let fail = |what: &str, error: std::io::Error| {
         CliError::new(Code::Failed, format!("{what}: {error}"))
             .hint("choose another --port or file")
@@ -51,8 +54,9 @@ pub(super) async fn run(
         }));
     } else {
         terminal.answer(&format!(
-            "simulated cluster '{}' on http://{address}, {} times as fast as the clock",
-            args.scenario, context.global.speed
+            "simulated cluster '{}' on http://{address}, {}",
+            args.scenario,
+            pace(context.global.speed.unwrap_or(SPEED))
         ));
         terminal.answer(&format!(
             "try:  KUBECONFIG={shown} kubectl get deployments\n      {} status payment-api --kubeconfig {shown}",
@@ -71,6 +75,15 @@ pub(super) async fn run(
             drop(std::fs::remove_file(path));
             Ok(Code::Done)
         }
+    }
+}
+
+/// Returns a speed in words.
+fn pace(speed: f64) -> String {
+    if (speed - 1.0).abs() < f64::EPSILON {
+        "as fast as the clock".to_owned()
+    } else {
+        format!("{speed} times as fast as the clock")
     }
 }
 

@@ -36,6 +36,9 @@ use super::{
     ui::Terminal,
 };
 
+/// Speed of a simulated cluster on which a command runs, unless another is asked for.
+const SPEED: f64 = 20.0;
+
 /// Configuration of the simulated payment API.
 const SANDBOX_CONFIG: &str = include_str!("../../examples/payment-api/canary.yaml");
 
@@ -157,7 +160,7 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
     let sandbox = context.global.sandbox.as_deref();
     let started = || -> Result<_, CliError> {
         let sandbox = sandbox.map(|name| {
-            let sim = simulate(context, name)?;
+            let sim = simulate(context, name, SPEED)?;
             Ok::<_, CliError>((Arc::new(sim), format!("sandbox {name}")))
         });
         sandbox.transpose()
@@ -190,8 +193,13 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
     })
 }
 
-/// Starts a simulated cluster: a built-in scenario, or a folder of objects.
-pub(super) fn simulate(context: &Context, sandbox: &str) -> Result<SimCluster, CliError> {
+/// Starts a simulated cluster: a built-in scenario, or a folder of objects. It runs `speed` times as
+/// fast as the clock unless the command line says otherwise.
+pub(super) fn simulate(
+    context: &Context,
+    sandbox: &str,
+    speed: f64,
+) -> Result<SimCluster, CliError> {
     let epoch = match context.environment.get("CANARYCTL_NOW") {
         Some(text) => text.parse().map_err(|_| {
             CliError::usage(
@@ -201,7 +209,7 @@ pub(super) fn simulate(context: &Context, sandbox: &str) -> Result<SimCluster, C
         })?,
         None => Clock::System.now(),
     };
-    let clock = Clock::simulated(epoch, context.global.speed);
+    let clock = Clock::simulated(epoch, context.global.speed.unwrap_or(speed));
     let folder = Path::new(sandbox);
     let unknown = |error: &dyn std::fmt::Display| {
         CliError::usage(

@@ -130,7 +130,8 @@ impl Workload {
         }
         if self.existing > self.updated {
             let old = self.existing - self.updated;
-            return Some(format!("{}: {old} old pods to end", self.name));
+            let s = if old == 1 { "" } else { "s" };
+            return Some(format!("{}: {old} old pod{s} to end", self.name));
         }
         if self.available < self.updated {
             return Some(format!(

@@ -122,12 +122,13 @@ impl Expression {
         let text = String::from_utf8_lossy(body).into_owned();
         context.add_variable_from_value("text", text);
         self.program.execute(&context).map_err(|error| {
-            let why = if json.is_null() {
-                Unknown::NoData
+            let (why, text) = if json.is_null() && self.source.contains("body") {
+                let is = if body.is_empty() { "empty" } else { "null" };
+                (Unknown::NoData, format!("the body is {is}"))
             } else {
                 why_failed(&error)
             };
-            (why, format!("{}: {error}", self.source))
+            (why, format!("{}: {text}", self.source))
         })
     }
 }
@@ -136,11 +137,20 @@ impl Expression {
     clippy::wildcard_enum_match_arm,
     reason = "the library's errors grow; all others are mistakes in the expression"
 )]
-fn why_failed(error: &cel::ExecutionError) -> Unknown {
+fn why_failed(error: &cel::ExecutionError) -> (Unknown, String) {
+    let text = error.to_string();
     match error {
-        cel::ExecutionError::NoSuchKey(_) => Unknown::NoData,
-        cel::ExecutionError::DivisionByZero(_) => Unknown::NoTraffic,
-        _ => Unknown::Query,
+        cel::ExecutionError::NoSuchKey(key) => (Unknown::NoData, format!("the body has no {key}")),
+        cel::ExecutionError::DivisionByZero(_) => (Unknown::NoTraffic, text),
+        cel::ExecutionError::UnsupportedBinaryOperator(_, left, right)
+        | cel::ExecutionError::ValuesNotComparable(left, right)
+            if [left, right].contains(&&Cel::Null) =>
+        {
+            (Unknown::NoData, "a value in it is null".to_owned())
+        }
+        // The library names the types it met, and this one is no mistake of the expression.
+        _ if text.contains("null_type") => (Unknown::NoData, "a value in it is null".to_owned()),
+        _ => (Unknown::Query, text),
     }
 }
 
@@ -239,6 +249,23 @@ mod tests {
                 condition("body.n == 1", body).is_err() || body.contains("null"),
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let said = |source: &str, body: &str| {
+            let expression = Expression::compile(source).unwrap();
+            expression.number(200, body.as_bytes()).unwrap_err()
+        };
+        let no_data = |text: &str| (Unknown::NoData, text.to_owned());
+        assert_eq!(said("body.n", "null"), no_data("body.n: the body is null"));
+        assert_eq!(said("body.n", ""), no_data("body.n: the body is empty"));
+        assert_eq!(said("body.n", "{}"), no_data("body.n: the body has no n"));
+        assert_eq!(said("body.n", r#"{"n":null}"#), no_data("body.n is null"));
+        for source in ["body.n.m", "double(body.n)", "body.n + 1"] {
+            let wanted = no_data(&format!("{source}: a value in it is null"));
+            assert_eq!(said(source, r#"{"n":null}"#), wanted);
         }
     }
 

@@ -425,7 +425,7 @@ fn split(
         let present = u32::try_from(present).unwrap_or(u32::MAX);
         if side.replicas != goal {
             Some(format!(
-                "{}: {} of {goal} replicas asked for",
+                "{}: to be scaled from {} to {goal}",
                 side.name, side.replicas
             ))
         } else if !side.observed {
@@ -438,7 +438,9 @@ fn split(
                 troubles(side)
             ))
         } else if present > goal {
-            Some(format!("{}: {} pods to end", side.name, present - goal))
+            let more = present - goal;
+            let s = if more == 1 { "" } else { "s" };
+            Some(format!("{}: {more} pod{s} to end", side.name))
         } else {
             None
         }

@@ -151,7 +151,7 @@ async fn auto_rolls_back_what_is_unhealthy() {
                             evidence 186:1
     09:02:26Z  back         moving traffic to stable
     09:02:26Z  doing        scale payment-api-stable from 7 to 10
-    09:02:26Z  waits        payment-api-canary: 3 of 0 replicas asked for
+    09:02:26Z  waits        payment-api-canary: to be scaled from 3 to 0
     09:02:36Z  doing        scale payment-api-canary from 3 to 1
     09:02:37Z  doing        scale payment-api-canary from 1 to 0
     09:02:39Z  reached      canary at 0% (0 of 10 pods)
@@ -304,7 +304,7 @@ async fn auto_gives_up_on_a_missing_image() {
                             restarts)
     09:00:00Z  back         moving traffic to stable
     09:00:00Z  doing        scale payment-api-stable from 9 to 10
-    09:00:00Z  waits        payment-api-canary: 1 of 0 replicas asked for
+    09:00:00Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:00:10Z  doing        scale payment-api-canary from 1 to 0
     09:00:12Z  reached      canary at 0% (0 of 10 pods)
     09:00:12Z  phase        draining
@@ -415,8 +415,7 @@ async fn auto_holds_without_data() {
     exit 5
     --- stdout
     09:11:00Z  PAUSED with the split live after 11m00s: not enough evidence: success rate: no requests;
-               payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: found no matching
-               overload for '_._' applied to '(null_type, string)'
+               payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl status payment-api -n canary-release --sandbox=no-data
@@ -433,8 +432,7 @@ async fn auto_holds_without_data() {
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests; payment-api-canary-sql47cn4ws-2jzqf:
-                            body.successfulTransactions: found no matching overload for '_._' applied to
-                            '(null_type, string)'
+                            body.successfulTransactions: the body is null
     "#);
 }
 
@@ -686,6 +684,7 @@ async fn a_second_run_is_refused_while_one_is_alive() {
     found router replicas: Service payment-api-service selects the pods of both Deployments
     error: ana@laptop holds the release since 2026-01-05T09:01:00Z
     hint: watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
+    hint: if it is dead, the same command takes over 90 s after its last sign of life
     $ canaryctl set payment-api -n canary-release 50
     exit 4
     --- stderr
@@ -695,5 +694,6 @@ async fn a_second_run_is_refused_while_one_is_alive() {
     found router replicas: Service payment-api-service selects the pods of both Deployments
     error: ana@laptop holds the release since 2026-01-05T09:01:00Z
     hint: watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
+    hint: if it is dead, the same command takes over 90 s after its last sign of life
     "#);
 }

@@ -134,7 +134,7 @@ async fn no_verb_shows_help() {
           --timeout <TIME>            Longest time of one API request [default: 15s]
           --color <WHEN>              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]  Run on a simulated cluster: scenario or folder
-          --speed <N>                 Simulated seconds in a real one [default: 20]
+          --speed <N>                 Simulated seconds per second [20; sandbox: 1]
 
     Examples:
       canaryctl auto payment-api --sandbox        a whole release, without a cluster
@@ -195,7 +195,7 @@ async fn short_help() {
           --sandbox[=<SCENARIO|DIR>]
               Run on a simulated cluster: scenario or folder
           --speed <N>
-              Simulated seconds in a real one [default: 20]
+              Simulated seconds per second [20; sandbox: 1]
 
     Examples:
       canaryctl auto payment-api --sandbox        a whole release, without a cluster
@@ -248,7 +248,7 @@ async fn short_help() {
           --sandbox[=<SCENARIO|DIR>]
               Run on a simulated cluster: scenario or folder
           --speed <N>
-              Simulated seconds in a real one [default: 20]
+              Simulated seconds per second [20; sandbox: 1]
 
     Examples:
       canaryctl set payment-api 25
@@ -321,7 +321,7 @@ async fn short_help() {
           --sandbox[=<SCENARIO|DIR>]
               Run on a simulated cluster: scenario or folder
           --speed <N>
-              Simulated seconds in a real one [default: 20]
+              Simulated seconds per second [20; sandbox: 1]
 
     Examples:
       canaryctl auto payment-api --image registry.example/payment-api:2.0.0
@@ -378,7 +378,7 @@ async fn help_of_the_plugin() {
           --sandbox[=<SCENARIO|DIR>]
               Run on a simulated cluster: scenario or folder
           --speed <N>
-              Simulated seconds in a real one [default: 20]
+              Simulated seconds per second [20; sandbox: 1]
 
     Examples:
       kubectl canary status payment-api -n shop

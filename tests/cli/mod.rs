@@ -7,6 +7,7 @@
 )]
 
 mod auto;
+mod checking;
 mod generate;
 mod looking;
 mod moving;

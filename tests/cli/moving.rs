@@ -246,7 +246,7 @@ async fn rollback_after_set() {
     09:01:14Z  ROLLING BACK an operator asked for it
     09:01:14Z  back         moving traffic to stable
     09:01:14Z  doing        scale payment-api-stable from 7 to 10
-    09:01:14Z  waits        payment-api-canary: 3 of 0 replicas asked for
+    09:01:14Z  waits        payment-api-canary: to be scaled from 3 to 0
     09:01:25Z  doing        scale payment-api-canary from 3 to 0
     09:01:26Z  reached      canary at 0% (0 of 10 pods)
     09:01:26Z  phase        draining
@@ -296,7 +296,7 @@ async fn rollback_now_moves_the_traffic_alone() {
     09:01:14Z  ROLLING BACK an operator asked for it
     09:01:14Z  back         moving traffic to stable
     09:01:14Z  doing        scale payment-api-stable from 7 to 10
-    09:01:14Z  waits        payment-api-canary: 3 of 0 replicas asked for
+    09:01:14Z  waits        payment-api-canary: to be scaled from 3 to 0
     09:01:25Z  doing        scale payment-api-canary from 3 to 0
     09:01:26Z  reached      canary at 0% (0 of 10 pods)
     09:01:26Z  phase        draining
@@ -382,7 +382,7 @@ async fn rollback_with_nothing_to_do() {
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 100%
     09:01:00Z  doing        scale payment-api-stable from 9 to 10
-    09:01:00Z  waits        payment-api-canary: 1 of 0 replicas asked for
+    09:01:00Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:01:10Z  doing        scale payment-api-canary from 1 to 0
     09:01:11Z  reached      canary at 0% (0 of 10 pods)
     09:01:11Z  phase        draining

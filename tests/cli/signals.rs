@@ -37,7 +37,7 @@ async fn sigterm_rolls_back() {
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: 1 of 0 replicas asked for
+    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
@@ -97,7 +97,7 @@ async fn sigint_without_a_person_rolls_back() {
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: 1 of 0 replicas asked for
+    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
@@ -189,7 +189,7 @@ async fn a_second_signal_leaves_at_once() {
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: 1 of 0 replicas asked for
+    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
     warning: stopped at once; the split may be live. Finish it with `canaryctl rollback payment-api -n canary-release`
     "#);
     assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r#"
@@ -201,7 +201,7 @@ async fn a_second_signal_leaves_at_once() {
     why     the process was told to end
     driver  ana@laptop, last seen 0s ago
     split   stable ████████████████████████░░░ canary 10% (wanted 0%, set to 9.091%, 1 of 10 pods = 10%)
-            not there yet: payment-api-canary: 1 of 0 replicas asked for
+            not there yet: payment-api-canary: to be scaled from 1 to 0
 
             READY  RESTARTS  REVISION  IMAGE
     stable  9/10   0         b9e7c8c2  registry.example/payment-api:1.5.0
@@ -209,7 +209,7 @@ async fn a_second_signal_leaves_at_once() {
 
     checks  none were looked at
 
-    waits   payment-api-canary: 1 of 0 replicas asked for (since 09:04:20Z, 1s)
+    waits   payment-api-canary: to be scaled from 1 to 0 (since 09:04:20Z, 1s)
     next    canaryctl monitor payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
@@ -252,7 +252,7 @@ async fn a_person_can_roll_back() {
     interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:20Z  ROLLING BACK from 10%: an operator asked for it
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: 1 of 0 replicas asked for
+    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
