@@ -47,7 +47,6 @@ type pod struct {
 	identity   identity
 	containers []*container
 	counters   counters
-	work       float64 // CPU milliseconds since the last measurement
 	stopping   time.Time
 	ports      *listeners
 }

@@ -40,7 +40,8 @@ type Traffic struct {
 	Wave *Wave `json:"wave"`
 	// Bursts are short times of more requests.
 	Bursts []Burst `json:"bursts"`
-	// CPUPerRequest is the CPU time of a request in milliseconds; it drives autoscalers.
+	// CPUPerRequest is the CPU time of a request in milliseconds. It is read and not used: there is
+	// no metrics API here, so autoscalers go by their limits alone.
 	CPUPerRequest float64 `json:"cpu_per_request"`
 }
 

@@ -67,7 +67,7 @@ func (w *world) arrive(namespace string, s *setting, now time.Time, length time.
 		got[rand.IntN(len(ready))]++
 	}
 	for i, p := range ready {
-		p.serve(got[i], w.shareOf(p), traffic.CPUPerRequest)
+		p.serve(got[i], w.shareOf(p))
 	}
 }
 
@@ -125,7 +125,7 @@ func (w *world) shareOf(p *pod) float64 {
 }
 
 // serve lets a pod answer some requests.
-func (p *pod) serve(requests int, share, cpu float64) {
+func (p *pod) serve(requests int, share float64) {
 	version, lived := p.version(), p.lived()
 	if requests == 0 || lived == 0 || !version.answers(lived) || p.world.cut(p.host) {
 		return
@@ -142,7 +142,6 @@ func (p *pod) serve(requests int, share, cpu float64) {
 	for range requests - fraud - failed {
 		p.counters.observe(version.latency(lived))
 	}
-	p.work += float64(requests) * cpu
 }
 
 // rate returns requests per second at a time since the scenario was taken.
