@@ -176,11 +176,17 @@ impl Cluster {
     {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
+        let mut renewed = false;
         loop {
             let error = match self.once(action, what, Box::pin(request())).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            // A token that ended has changed nothing, and the next request brings a new one.
+            if error.reason == Reason::Unauthorized && !renewed {
+                renewed = true;
+                continue;
+            }
             let most = if error.reason == Reason::Throttled {
                 ATTEMPTS_IN_LINE
             } else {
