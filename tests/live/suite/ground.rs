@@ -68,6 +68,16 @@ impl Ground {
         self.state.as_deref().expect(none)
     }
 
+    /// Returns a variable that the cluster's `env` sets.
+    pub(crate) fn setting(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.state().join("env")).unwrap();
+        let begin = format!("export {name}=");
+        let value = text.lines().find_map(|line| line.strip_prefix(&begin));
+        value
+            .unwrap_or_else(|| panic!("no {name} in env"))
+            .to_owned()
+    }
+
     /// Returns the path of a test user's kubeconfig.
     pub(crate) fn credentials(&self, user: &str) -> PathBuf {
         self.state().join(format!("credentials/{user}.kubeconfig"))

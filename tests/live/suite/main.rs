@@ -17,6 +17,8 @@ mod identities;
 mod incidents;
 mod looking;
 mod moving;
+mod prometheus;
 mod releases;
+mod sandbox;
 mod shop;
 mod tool;
