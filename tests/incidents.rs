@@ -16,9 +16,14 @@ use canaryctl::{
         scenario::Scenario,
     },
 };
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, CANARY, STABLE, TOTAL, auto, checked, plan, set, with_strategy};
+use crate::support::{
+    Bench, CANARY, NAMESPACE, STABLE, TOTAL, auto, checked, plan, set, with_strategy,
+};
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
 const NEW: &str = "registry.example/payment-api:2.0.0";
@@ -93,6 +98,23 @@ async fn a_canary_that_vanishes_in_mid_run_is_rolled_back() {
     );
     assert!(end.text.contains("is gone"), "{}", end.text);
     assert_eq!(bench.replicas(STABLE), TOTAL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_vanishes_in_mid_run_ends_it() {
+    let bench = Bench::new("healthy");
+    let meddler = async {
+        bench.until_step(2).await;
+        let namespaces: Api<Namespace> = Api::all(bench.sim.client(NAMESPACE));
+        let params = DeleteParams::default();
+        namespaces.delete(NAMESPACE, &params).await.unwrap();
+        bench.clock.now()
+    };
+    let (end, gone) = tokio::join!(bench.drive(auto(), plan(&[10, 50], 60)), meddler);
+    let error = end.unwrap_err();
+    assert!(error.to_string().contains("namespaces"), "{error}");
+    let waited = bench.clock.now().duration_since(gone);
+    assert!(waited < SignedDuration::from_mins(2), "{waited}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -735,6 +735,11 @@ async fn a_release_survives_an_overloaded_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_survives_tokens_that_end() {
+    disturbed(4, Fault::Status(401, None)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_release_survives_calls_that_are_never_answered() {
     disturbed(31, Fault::Hang).await;
 }

@@ -297,9 +297,17 @@ impl Token {
         Ok(Some(header))
     }
 
-    /// Forgets the token, so that the next request gets a new one.
-    async fn forget(&self) {
-        *self.state.lock().await = (None, None);
+    /// Forgets the token that was refused, so that the next request gets a new one; unless another
+    /// request has brought one meanwhile.
+    async fn forget(&self, refused: Option<&HeaderValue>) {
+        let mut state = self.state.lock().await;
+        let same = |token: &SecretString| {
+            let header = format!("Bearer {}", token.expose_secret());
+            refused.is_some_and(|refused| refused.as_bytes() == header.as_bytes())
+        };
+        if state.0.as_ref().is_none_or(same) {
+            *state = (None, None);
+        }
     }
 }
 
@@ -340,7 +348,8 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let (inner, token) = (self.inner.clone(), self.token.clone());
         Box::pin(async move {
-            if let Some(header) = token.header().await? {
+            let header = token.header().await?;
+            if let Some(header) = header.clone() {
                 request.headers_mut().insert(AUTHORIZATION, header);
             }
             let sent = {
@@ -350,7 +359,7 @@ where
             };
             let response = sent.await.map_err(Into::into)?;
             if response.status() == http::StatusCode::UNAUTHORIZED {
-                token.forget().await;
+                token.forget(header.as_ref()).await;
             }
             Ok(response)
         })

@@ -117,7 +117,9 @@ impl Cluster {
         match self.clock().timeout(limit, open).await {
             Ok(Ok(forwarder)) => Ok(forwarder),
             Ok(Err(error)) => {
-                let passing = super::ClusterError::new("forward", pod, &error).is_passing();
+                let why = super::ClusterError::new("forward", pod, &error);
+                // A token that ended is a new one with the next request.
+                let passing = why.is_passing() || why.reason == super::Reason::Unauthorized;
                 Err((refused(pod, &error), passing))
             }
             Err(elapsed) => {

@@ -32,8 +32,15 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Times a read is tried before its error counts.
 const ATTEMPTS: u32 = 4;
 
+/// Times a request is tried while the server says that it has too many. It serves what we ask at
+/// once one by one, where our share of it is small.
+const ATTEMPTS_IN_LINE: u32 = 10;
+
 /// Pause before the second try; doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause of our own between two tries.
+const LONGEST_OWN_PAUSE: Duration = Duration::from_secs(2);
 
 /// Longest pause that a server may ask for between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -169,18 +176,29 @@ impl Cluster {
     {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
+        let mut renewed = false;
         loop {
             let error = match self.once(action, what, Box::pin(request())).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if attempt == ATTEMPTS || !again(error.reason) {
+            // A token that ended has changed nothing, and the next request brings a new one.
+            if error.reason == Reason::Unauthorized && !renewed {
+                renewed = true;
+                continue;
+            }
+            let most = if error.reason == Reason::Throttled {
+                ATTEMPTS_IN_LINE
+            } else {
+                ATTEMPTS
+            };
+            if attempt >= most || !again(error.reason) {
                 return Err(error);
             }
             let asked = error.retry_after.unwrap_or(pause).min(LONGEST_PAUSE);
             self.clock.sleep(asked.max(pause)).await;
             attempt += 1;
-            pause *= 2;
+            pause = (pause * 2).min(LONGEST_OWN_PAUSE);
         }
     }
 

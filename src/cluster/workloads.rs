@@ -175,13 +175,7 @@ impl Cluster {
     pub async fn scale(&self, seen: &Live, replicas: u32) -> Result<(), ClusterError> {
         let name = seen.name();
         let api = self.api::<Deployment>();
-        // The scale subresource shares the Deployment's resource version. Status updates move it all
-        // the time, so the number of replicas that was seen is the precondition, not the version.
-        let patch = json!([
-            {"op": "test", "path": "/spec/replicas", "value": seen.replicas()},
-            {"op": "replace", "path": "/spec/replicas", "value": replicas},
-        ]);
-        let patch = json_patch(patch);
+        let patch = json_patch(scale_patch(seen, replicas));
         let params = self.patch_params();
         let what = self.named("Deployment", &name);
         self.write("scale", &what, || api.patch_scale(&name, &params, &patch))
@@ -284,6 +278,21 @@ impl Cluster {
 
 fn deployments_at(namespace: &str) -> Request {
     Request::new(Deployment::url_path(&(), Some(namespace)))
+}
+
+/// Returns the operations on `/scale` that set the number, unless it is another than was seen.
+fn scale_patch(seen: &Live, replicas: u32) -> Value {
+    // Status updates move the resource version all the time, so the number that was seen is the
+    // precondition. A `Scale` of none has no such field, so that a `test` of 0 always fails; there
+    // the version has to do. Without pods it hardly moves.
+    let unchanged = if seen.replicas() == 0 {
+        let version = &seen.object["metadata"]["resourceVersion"];
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})
+    } else {
+        json!({"op": "test", "path": "/spec/replicas", "value": seen.replicas()})
+    };
+    let set = json!({"op": "add", "path": "/spec/replicas", "value": replicas});
+    json!([unchanged, set])
 }
 
 /// Returns a JSON patch from its operations.
@@ -425,5 +434,42 @@ fn pod_facts(pod: &LivePod, current: Option<&str>) -> Pod {
         unschedulable: is("PodScheduled", "False")
             .filter(|c| c.reason.as_deref() == Some("Unschedulable"))
             .map(|c| c.message.clone().unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Applies the patch that scales what was `seen` to the `Scale` a real API server keeps of a
+    /// Deployment with `now` replicas: one of 0 leaves the field out.
+    fn scaled(seen: u32, now: u32, version: &str, replicas: u32) -> Option<Value> {
+        let live = Live::new(json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "resourceVersion": "7"},
+            "spec": {"replicas": seen, "selector": {}, "template": {}},
+        }))
+        .unwrap();
+        let mut scale = json!({"metadata": {"resourceVersion": version}, "spec": {}});
+        if now > 0 {
+            scale["spec"]["replicas"] = json!(now);
+        }
+        let patch: json_patch::Patch =
+            serde_json::from_value(scale_patch(&live, replicas)).unwrap();
+        json_patch::patch(&mut scale, &patch).ok()?;
+        Some(scale["spec"]["replicas"].clone())
+    }
+
+    #[test]
+    fn scales_from_none_and_to_none() {
+        assert_eq!(scaled(0, 0, "7", 10), Some(json!(10)));
+        assert_eq!(scaled(10, 10, "8", 0), Some(json!(0)));
+    }
+
+    #[test]
+    fn refuses_to_scale_what_somebody_else_scaled() {
+        assert_eq!(scaled(0, 3, "8", 10), None);
+        assert_eq!(scaled(9, 3, "8", 10), None);
     }
 }

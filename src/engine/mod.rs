@@ -40,7 +40,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Pause between two changes of the same kind, whatever happens meanwhile.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Longest time a Kubernetes Event may take: it is a courtesy.
+/// Longest time a Kubernetes Event may take, with all tries: it is a courtesy.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pause after a Kubernetes Event that could not be written.
@@ -103,8 +103,11 @@ impl EngineError {
             Self::Cluster(error)
             | Self::Traffic(TrafficError::Cluster(error))
             | Self::Journal(JournalError::Cluster(error)) => {
-                // What a write does not find was there a moment ago: the next look sees it gone.
-                let vanished = error.reason == Reason::NotFound && error.action != "read";
+                // What a change does not find was there a moment ago: the next look sees it gone.
+                // What a creation does not find is the namespace, and there nothing comes back.
+                let vanished = error.reason == Reason::NotFound
+                    && error.action != "read"
+                    && error.action != "create";
                 error.is_passing() || vanished
             }
             Self::Journal(_) | Self::Traffic(_) | Self::Health(_) | Self::Refused { .. } => false,
@@ -455,22 +458,20 @@ impl Engine {
     /// Writes a Kubernetes Event; a failure is a warning, said once, and the next tries pause.
     async fn audit(&mut self, event: &Event) {
         let note = event.kind.sentence();
-        let outcome = self
-            .cluster
-            .clone()
-            .with_request_timeout(AUDIT_TIMEOUT)
-            .audit(&AuditEvent {
-                deployment: &self.saved.release.canary,
-                uid: self.canary_uid.as_deref(),
-                at: event.at,
-                reason: event.kind.word(),
-                note: &note,
-                who: &self.who,
-                warning: event.kind.is_warning(),
-            })
-            .await;
-        let Err(error) = outcome else {
-            return;
+        let event = AuditEvent {
+            deployment: &self.saved.release.canary,
+            uid: self.canary_uid.as_deref(),
+            at: event.at,
+            reason: event.kind.word(),
+            note: &note,
+            who: &self.who,
+            warning: event.kind.is_warning(),
+        };
+        let writing = self.cluster.audit(&event);
+        let error = match self.cluster.clock().timeout(AUDIT_TIMEOUT, writing).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
         };
         let until = self.cluster.clock().now().checked_add(AUDIT_PAUSE);
         self.audit_off = until.ok();

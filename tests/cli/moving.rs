@@ -1,6 +1,8 @@
 //! Verbs that move traffic by hand.
 
 use insta::assert_snapshot;
+use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
+use kube::{Api, api::ListParams};
 
 use super::Console;
 
@@ -112,6 +114,41 @@ async fn set_in_json() {
     {"version":1,"at":"2026-01-05T09:01:14.464Z","event":"reached","split":{"wanted":25.0,"set":30.0,"actual":30.0,"matches":true,"settled":true,"stableReady":7,"canaryReady":3,"detail":"3 of 10 pods"}}
     {"version":1,"at":"2026-01-05T09:01:14.464Z","event":"ended","outcome":"at-weight","text":"canary at 30% (wanted 25%, 3 of 10 pods)"}
     "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_of_a_run_deletes_the_canary_where_asked() {
+    let console = Console::on("healthy").await;
+    for line in ["set payment-api 30", "rollback payment-api --delete"] {
+        let ran = console.run(&format!("{line} -n canary-release")).await;
+        assert_eq!(ran.code, 0, "{}", ran.text());
+    }
+    let deployments: Api<Deployment> =
+        Api::namespaced(console.sim().client("canary-release"), "canary-release");
+    let canary = deployments.get_opt("payment-api-canary").await.unwrap();
+    assert!(canary.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_leaves_no_kubernetes_event() {
+    let console = Console::on("healthy").await;
+    for line in [
+        "set payment-api 50",
+        "auto payment-api --yes",
+        "rollback payment-api",
+    ] {
+        let ran = console
+            .run(&format!("{line} -n canary-release --dry-run"))
+            .await;
+        assert_eq!(ran.code, 0, "{}", ran.text());
+    }
+    let events: Api<Event> = Api::all(console.sim().client("canary-release"));
+    let events = events.list(&ListParams::default()).await.unwrap().items;
+    let ours = |event: &&Event| {
+        let by = event.reporting_controller.as_deref();
+        by.is_some_and(|by| by.starts_with("canaryctl"))
+    };
+    assert_eq!(events.iter().find(ours), None);
 }
 
 #[tokio::test(start_paused = true)]

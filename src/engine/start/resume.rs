@@ -13,7 +13,7 @@ use crate::{
     domain::{
         decide::elapsed,
         event::EventKind,
-        plan::{Plan, Step},
+        plan::{Cleanup, Plan, Step},
         release::{Holder, Left, Phase, Release},
     },
     engine::{Engine, EngineError},
@@ -39,6 +39,10 @@ pub(super) async fn resume(
     }
     refuse_other_images(&saved.release, &order)?;
     skip_dead_time(&mut saved.release, before.as_ref(), now);
+    if force && order.plan.promote.canary == Cleanup::Delete {
+        // The record's plan holds, but a rollback can ask for more than the plan does.
+        saved.release.plan.promote.canary = Cleanup::Delete;
+    }
     if saved.release.ending.is_none() {
         // Why the last sitting stopped is no reason any more: this one goes on.
         (saved.release.cause, saved.release.reason) = (None, None);

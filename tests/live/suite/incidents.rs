@@ -1,0 +1,290 @@
+//! What happens to a release: signals, kills, other people, other controllers.
+
+use serde_json::json;
+
+use super::{
+    ground::within,
+    shop::{APP, CANARY, HEALTHY, NEW, OLD, STABLE, Shop, in_a_shop},
+};
+
+/// A release that stays at half of the traffic until something happens.
+const STAYS: &str = "auto --yes --steps 10:1s,50:10m,100:1s";
+
+/// What it says when it is there.
+const THERE: &str = "watching at 50%";
+
+/// Panics unless the tool told of this on the canary Deployment.
+async fn told(shop: &Shop<'_>, reason: &str) {
+    let events = shop.events().await;
+    assert!(events.iter().any(|e| e == reason), "{events:?}");
+}
+
+// === signals and kills ===
+
+#[tokio::test]
+async fn sigterm_in_mid_step_rolls_back() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start(STAYS);
+        run.until(THERE).await;
+        run.signal("TERM").await;
+        run.ended().await.ends(143).says("ROLLED BACK");
+        shop.is_rolled_back().await;
+        shop.never_fell().await;
+        told(shop, "RollingBack").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigint_while_pods_start_rolls_back() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start("auto --yes --steps 10:1s,50:10m,100:1s");
+        run.until("moving traffic to 50%").await;
+        run.signal("INT").await;
+        run.ended().await.ends(130).says("ROLLED BACK");
+        shop.is_rolled_back().await;
+        shop.never_fell().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_leaves_the_split_where_asked_and_the_release_goes_on_later() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start(&format!("{STAYS} --on-interrupt hold"));
+        run.until(THERE).await;
+        run.signal("TERM").await;
+        run.ended().await.ends(143).says("PAUSED");
+        shop.is_at(OLD, 5, 5).await;
+        shop.run("rollback").await.ends(0).says("ROLLED BACK");
+        shop.is_rolled_back().await;
+        shop.never_fell().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_release_goes_on_where_it_was() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start("auto --yes");
+        run.until("moving traffic to 50%").await;
+        run.signal("KILL").await;
+        assert_eq!(run.ended().await.code, None);
+        // Whoever was killed could not let go: the record stays its own until it is found silent.
+        shop.run("auto --yes").await.ends(4).says("ana@laptop");
+        let rest = format!("status {APP} -o json");
+        shop.run(&rest).await.ends(0);
+        let begin = std::time::Instant::now();
+        within(150, "the silent run to be taken over", async || {
+            let ran = shop.run("auto --yes").await;
+            match ran.code {
+                Some(0) => Some(ran),
+                Some(4) => None,
+                _ => panic!("{}", ran.text()),
+            }
+        })
+        .await
+        .says("resumed")
+        .says("PROMOTED");
+        assert!(begin.elapsed().as_secs() >= 60, "it was not held");
+        shop.is_promoted().await;
+        shop.never_fell().await;
+        told(shop, "Resumed").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rollback_does_not_wait_for_a_killed_release_to_be_forgotten() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start(STAYS);
+        run.until(THERE).await;
+        run.signal("KILL").await;
+        run.ended().await;
+        let begin = std::time::Instant::now();
+        shop.run("rollback").await.ends(0).says("ROLLED BACK");
+        assert!(begin.elapsed().as_secs() < 60, "it waited");
+        shop.is_rolled_back().await;
+        shop.never_fell().await;
+    })
+    .await;
+}
+
+// === other people ===
+
+#[tokio::test]
+async fn of_two_runs_the_second_is_told_who_was_first() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut first = shop.start("auto --yes --hold 6s");
+        first.until("watching at 10%").await;
+        shop.run("auto --yes").await.ends(4).says("ana@laptop");
+        shop.run("set payment-api 25").await.ends(4);
+        first.ended().await.ends(0);
+        shop.is_promoted().await;
+        shop.never_fell().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rollback_takes_a_release_away_from_its_driver() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut first = shop.start(STAYS);
+        first.until(THERE).await;
+        shop.run("rollback").await.ends(0).says("ROLLED BACK");
+        first.ended().await.ends(4);
+        shop.is_rolled_back().await;
+        shop.never_fell().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_canary_scaled_by_hand_is_put_right() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start("auto --yes --steps 10:1s,50:12s,100:1s");
+        run.until(THERE).await;
+        shop.kubectl("scale deployment/payment-api-canary --replicas=7")
+            .await;
+        run.ended()
+            .await
+            .ends(0)
+            .says("payment-api-canary")
+            .says("kubectl")
+            .says("PROMOTED");
+        shop.is_promoted().await;
+        shop.never_fell().await;
+        told(shop, "Drift").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_image_in_mid_run_is_never_promoted() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start(STAYS);
+        run.until(THERE).await;
+        let newer = "registry.example/payment-api:2.0.1";
+        shop.kubectl(&format!(
+            "set image deployment/{CANARY} payment-api={newer}"
+        ))
+        .await;
+        run.ended().await.ends(4).says(newer);
+        assert_eq!(shop.image(STABLE).await, OLD);
+        assert_eq!(shop.image(CANARY).await, newer);
+        shop.run("rollback").await.ends(0);
+        shop.is_at(OLD, 10, 0).await;
+    })
+    .await;
+}
+
+// === other controllers ===
+
+#[tokio::test]
+async fn an_autoscaler_is_held_still_and_let_go() {
+    in_a_shop(HEALTHY, async |shop| {
+        let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": STABLE});
+        let hpa = json!({
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": STABLE},
+            "spec": {"scaleTargetRef": reference, "minReplicas": 9, "maxReplicas": 15, "metrics": [
+                {"type": "Resource", "resource": {
+                    "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}},
+            ]},
+        });
+        shop.create(&hpa).await;
+        shop.run("auto --yes")
+            .await
+            .ends(0)
+            .says("pin payment-api-stable");
+        shop.is_promoted().await;
+        shop.never_fell().await;
+        let after = shop.get("horizontalpodautoscalers", STABLE).await.unwrap();
+        let bounds = (&after["spec"]["minReplicas"], &after["spec"]["maxReplicas"]);
+        assert_eq!(bounds, (&json!(9), &json!(15)));
+        assert!(after["metadata"]["annotations"].is_null(), "{after:#}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_quota_that_refuses_pods_ends_in_a_rollback() {
+    in_a_shop(HEALTHY, async |shop| {
+        let quota = json!({
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "pods"},
+            "spec": {"hard": {"pods": "12"}},
+        });
+        shop.create(&quota).await;
+        shop.run("auto --yes").await.ends(2).says("pods");
+        shop.is_at(OLD, 9, 1).await;
+        let run = "auto --yes --skip-preflight --steps 10:1s,50:1s,100:1s";
+        shop.run(run).await.ends(3).says("exceeded quota");
+        shop.is_rolled_back().await;
+        shop.never_fell().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_goes_ends_the_run() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start(STAYS);
+        run.until(THERE).await;
+        let path = format!("/api/v1/namespaces/{}", shop.namespace);
+        let begin = std::time::Instant::now();
+        shop.send("DELETE", &path, None).await;
+        let ran = run.ended().await;
+        // Which of the two it sees first is up to the cluster: a Deployment that is gone, or a
+        // namespace in which no record can be written.
+        assert!(matches!(ran.code, Some(1 | 4)), "{}", ran.text());
+        assert!(begin.elapsed().as_secs() < 90, "{}", ran.text());
+    })
+    .await;
+}
+
+// === bad canaries ===
+
+#[tokio::test]
+async fn a_crash_loop_rolls_back() {
+    in_a_shop(HEALTHY, async |shop| {
+        let mut run = shop.start(STAYS);
+        run.until(THERE).await;
+        shop.scenario(
+            "
+traffic: {service: x/payment-api-service, rate: 200}
+versions:
+  - {match: {image: 'payment-api:2.'}, crash: {after: 3s}}
+",
+        )
+        .await;
+        run.ended()
+            .await
+            .ends(3)
+            .says("restarts")
+            .says("ROLLED BACK");
+        shop.is_rolled_back().await;
+        told(shop, "RolledBack").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_that_is_missing_rolls_back_and_costs_nothing() {
+    let scenario = "
+traffic: {service: x/payment-api-service, rate: 200}
+versions:
+  - {match: {image: 'payment-api:3.'}, image_missing: true}
+";
+    in_a_shop(scenario, async |shop| {
+        let image = "registry.example/payment-api:3.0.0";
+        let run = format!("auto --yes --image {image}");
+        shop.run(&run).await.ends(3).says("ImagePull");
+        shop.is_rolled_back().await;
+        assert!(shop.floor.least().await.stable >= 9);
+        assert_ne!(shop.image(STABLE).await, NEW);
+    })
+    .await;
+}

@@ -1,0 +1,24 @@
+//! The product as a user runs it, against a real Kubernetes: `tests/live/run`.
+//!
+//! Every test has a random namespace with the payment API in it. A test that disturbs the control
+//! plane has a cluster of its own. Nothing here may name the tool's own modules for what it asserts:
+//! the tool is a process, the cluster is asked by a client of the tests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests fail like tests, and match what they look for"
+)]
+
+mod control_plane;
+mod floor;
+mod ground;
+mod identities;
+mod incidents;
+mod looking;
+mod moving;
+mod prometheus;
+mod releases;
+mod sandbox;
+mod shop;
+mod tool;

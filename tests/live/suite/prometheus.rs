@@ -1,0 +1,97 @@
+//! A real Prometheus beside the cluster: the seam for checks by query.
+
+use std::{path::PathBuf, process::Command};
+
+use http_body_util::{BodyExt, Empty};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::Value;
+
+use super::{
+    ground::within,
+    shop::{HEALTHY, Shop, in_a_shop},
+};
+
+/// A Prometheus that scrapes every pod of the shop; it ends with the value.
+struct Prometheus {
+    folder: PathBuf,
+    address: String,
+}
+
+fn script(words: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = Command::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/live/prometheus"
+    ))
+    .args(words)
+    .envs(variables.iter().copied())
+    .output()
+    .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "prometheus {words:?}: {said}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+impl Prometheus {
+    fn start(shop: &Shop<'_>) -> Self {
+        let folder = shop.folder.join("prometheus");
+        let words = ["up", folder.to_str().unwrap()];
+        let targets = shop.ground.setting("CANARYCTL_LIVE_TARGETS");
+        let targets = format!("{targets}?namespace={}", shop.namespace);
+        let address = script(&words, &[("CANARYCTL_LIVE_TARGETS", &targets)]);
+        Self { folder, address }
+    }
+
+    /// Returns the samples of an instant query.
+    async fn query(&self, query: &str) -> Vec<Value> {
+        let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let uri = format!("{}/api/v1/query?query={query}", self.address);
+        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<&[u8]>>();
+        let answer = client.get(uri.parse().unwrap()).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer["status"], "success", "{answer}");
+        answer["data"]["result"].as_array().unwrap().clone()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        script(&["down", self.folder.to_str().unwrap()], &[]);
+    }
+}
+
+#[tokio::test]
+async fn prometheus_counts_the_requests_of_both_tracks() {
+    in_a_shop(HEALTHY, async |shop| {
+        let prometheus = Prometheus::start(shop);
+        let rate = format!(
+            "sum by (track) (rate(http_requests_total{{namespace=\"{}\"}}[10s]))",
+            shop.namespace
+        );
+        let rates = within(60, "requests of both tracks", async || {
+            let samples = prometheus.query(&rate).await;
+            let of = |track: &str| {
+                let sample = samples.iter().find(|s| s["metric"]["track"] == track)?;
+                let value: f64 = sample["value"][1].as_str()?.parse().ok()?;
+                (value > 0.0).then_some(value)
+            };
+            Some((of("stable")?, of("canary")?))
+        })
+        .await;
+        // Nine pods of ten have nine tenths of the users.
+        assert!(rates.0 > rates.1, "{rates:?}");
+        let up = "count by (label_track) (up == 1)";
+        within(30, "a scrape of every pod", async || {
+            let samples = prometheus.query(up).await;
+            let of = |track: &str| {
+                let sample = samples
+                    .iter()
+                    .find(|s| s["metric"]["label_track"] == track)?;
+                sample["value"][1].as_str().map(str::to_owned)
+            };
+            (of("stable")? == "9" && of("canary")? == "1").then_some(())
+        })
+        .await;
+    })
+    .await;
+}

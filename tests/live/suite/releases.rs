@@ -1,0 +1,41 @@
+//! Whole releases: to promotion and to rollback.
+
+use super::shop::{HEALTHY, in_a_shop};
+
+#[tokio::test]
+async fn a_healthy_release_is_promoted() {
+    in_a_shop(HEALTHY, async |shop| {
+        shop.run("auto --yes")
+            .await
+            .ends(0)
+            .says("PROMOTED")
+            .says("stable 100% on 10 ready pods");
+        shop.is_promoted().await;
+        shop.never_fell().await;
+        let events = shop.events().await;
+        assert_eq!(events.first().map(String::as_str), Some("Started"));
+        assert!(events.contains(&"Promoted".to_owned()), "{events:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn errors_above_a_quarter_of_the_traffic_roll_back() {
+    let scenario = "
+traffic: {service: x/payment-api-service, rate: 200}
+versions:
+  - {match: {image: 'payment-api:2.'}, errors: {rate: 25%, above: 20%}}
+";
+    in_a_shop(scenario, async |shop| {
+        shop.run("auto --yes")
+            .await
+            .ends(3)
+            .says("success rate")
+            .says("ROLLED BACK");
+        shop.is_rolled_back().await;
+        shop.never_fell().await;
+        let events = shop.events().await;
+        assert!(events.contains(&"RolledBack".to_owned()), "{events:?}");
+    })
+    .await;
+}
