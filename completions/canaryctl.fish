@@ -298,7 +298,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s h -l help -d 'Print help'
@@ -366,7 +366,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l speed -d 'Simulated seconds in a real one' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l strict -d 'Only what the verbs cannot do without'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s A -l all-namespaces -d 'A `ClusterRole`, to be bound in several namespaces'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s q -l quiet -d 'Say only the answer'

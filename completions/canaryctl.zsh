@@ -540,7 +540,7 @@ json\:"One JSON document, or one object per line for what takes time"))' \
 always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
-'--speed=[Simulated seconds in a real one]:N:_default' \
+'--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--strict[Only what the verbs cannot do without]' \
 '-A[A \`ClusterRole\`, to be bound in several namespaces]' \
 '--all-namespaces[A \`ClusterRole\`, to be bound in several namespaces]' \
