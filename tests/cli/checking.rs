@@ -156,7 +156,7 @@ async fn check_finds_nothing_that_would_break() {
                canary-release/payment-api-stable)
     ✓ ok       the check works on stable: pods ready, 9 asked (check pods)
     ✓ ok       you have every right for status, set, monitor, rollback, promote, auto, check, approve,
-               history, init (namespace canary-release)
+               history (namespace canary-release)
     ✓ ok       no run before this one (ConfigMap canary-release/canaryctl-payment-api)
 
     ready, with warnings (0 errors, 1 warning, 2 notes, 10 ok)
@@ -204,7 +204,7 @@ async fn check_finds_what_would_break_and_how_to_mend_it() {
                canary-release/payment-api-stable)
     ✓ ok       the check works on stable: pods ready, 9 asked (check pods)
     ✓ ok       you have every right for status, set, monitor, rollback, promote, auto, check, approve,
-               history, init (namespace canary-release)
+               history (namespace canary-release)
     ✓ ok       no run before this one (ConfigMap canary-release/canaryctl-payment-api)
 
     not ready: mend the errors first (1 error, 1 warning, 2 notes, 10 ok)
