@@ -12,7 +12,7 @@ fmt:
     cargo fmt
 
 lint:
-    cargo clippy --all-targets --test live --locked -- -D warnings
+    cargo clippy --all-targets --test live --bench live --locked -- -D warnings
 
 # Tests; just test decide runs those with "decide" in their name
 test *filter:
@@ -29,6 +29,10 @@ sandbox scenario="healthy":
 # Time the simulator, the decisions and the start of the binary
 bench:
     cargo bench
+
+# The same operations by canaryctl and by a kubectl script, in turns, on a real control plane
+bench-live:
+    tests/live/run --bench
 
 # Documentation of the code, in a browser
 doc:
