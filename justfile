@@ -12,7 +12,7 @@ fmt:
     cargo fmt
 
 lint:
-    cargo clippy --all-targets --test live --locked -- -D warnings
+    cargo clippy --all-targets --test live --bench live --locked -- -D warnings
 
 # Tests; just test decide runs those with "decide" in their name
 test *filter:
@@ -33,6 +33,10 @@ bench:
 # Simulate rollouts and print what the judgement is worth; --quick takes seconds, numbers name tables
 bench-judgement *options:
     cargo bench --bench judgement -- {{ options }}
+
+# The same operations by canaryctl and by a kubectl script, in turns, on a real control plane
+bench-live:
+    tests/live/run --bench
 
 # Documentation of the code, in a browser
 doc:

@@ -223,7 +223,8 @@ async fn a_quota_that_refuses_pods_ends_in_a_rollback() {
         let run = "auto --yes --skip-preflight --steps 10:1s,50:1s,100:1s";
         shop.run(run).await.ends(3).says("exceeded quota");
         shop.is_rolled_back().await;
-        shop.never_fell().await;
+        // The one exception: without room for stable's tenth pod, one of the canary's goes first.
+        assert!(shop.floor.least().await.all >= 9);
     })
     .await;
 }
