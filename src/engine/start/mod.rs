@@ -77,7 +77,8 @@ pub struct Order {
     pub sink: Sink,
     /// Whether to keep a journal; without one nothing can be resumed.
     pub journal: bool,
-    /// What was read of the namespace already; read anew unless it is younger than [`FRESH`].
+    /// What was read of the namespace already; read anew unless it is younger than two
+    /// seconds.
     pub survey: Option<Survey>,
 }
 
