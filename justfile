@@ -12,7 +12,8 @@ fmt:
     cargo fmt
 
 lint:
-    cargo clippy --all-targets --test live --bench live --locked -- -D warnings
+    cargo clippy --all-targets --locked -- -D warnings
+    cargo clippy --test live --bench live --locked -- -D warnings
 
 # Tests; just test decide runs those with "decide" in their name
 test *filter:

@@ -32,7 +32,7 @@ use http::Request;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use ground::{Ground, client_of, kubectl, pause};
+use ground::{client_of, kubectl, pause};
 use shop::{CANARY, HEALTHY, STABLE, Shop, in_a_shop};
 
 /// Runs of what only reads.
@@ -151,10 +151,10 @@ async fn moves(shop: &Shop<'_>) {
                 rest(shop).await;
                 let before = audited(shop, user).await.len();
                 costs.note(user, run(shop, user, &line[which]));
-                let sent = audited(shop, user).await.split_off(before);
-                *each[kind].entry(user).or_default() += sent.len();
+                let requests = audited(shop, user).await.split_off(before);
+                *each[kind].entry(user).or_default() += requests.len();
                 if kind == 1 && user == TOOL {
-                    urgent.push(until_the_change(&sent));
+                    urgent.push(until_the_change(&requests));
                 }
             }
         }
@@ -208,13 +208,13 @@ fn canaryctl(shop: &Shop<'_>, line: &str) -> String {
 
 /// Runs a line of shell as a user; it must succeed. The shell's own start is not counted.
 fn run(shop: &Shop<'_>, user: &str, line: &str) -> Cost {
-    let timed = format!(
+    let measured = format!(
         "TIMEFORMAT='%U %S'; begin=$EPOCHREALTIME; time {{ {line}; }} >{out} 2>&1; code=$?; \
          end=$EPOCHREALTIME; echo $begin $end $code",
         out = shop.folder.join("said").display(),
     );
     let output = std::process::Command::new("bash")
-        .args(["-c", &timed])
+        .args(["-c", &measured])
         .env_clear()
         .env("PATH", ground::variable("PATH").unwrap_or_default())
         .env("HOME", &shop.folder)
@@ -249,7 +249,9 @@ async fn send_all(kubeconfig: &Path, requests: &Path) {
         client.request_text(request.body(Vec::new()).unwrap())
     });
     for answer in futures::future::join_all(sent).await {
-        drop(answer.unwrap());
+        // What is not there is an answer, too.
+        let answered = matches!(answer, Ok(_) | Err(kube::Error::Api(_)));
+        assert!(answered, "{answer:?}");
     }
 }
 

@@ -156,10 +156,10 @@ impl<'a> Shop<'a> {
         let what = "the nodes to take the scenario (are they those of tests/live/up?)";
         within(30, what, async || {
             let object = self.get("configmaps", "sim-scenario").await?;
-            let notes = &object["metadata"]["annotations"];
-            let refused = &notes["sim.canaryctl.dev/refused"];
+            let annotations = &object["metadata"]["annotations"];
+            let refused = &annotations["sim.canaryctl.dev/refused"];
             assert!(refused.is_null(), "the scenario is refused: {refused}");
-            (version(&notes["sim.canaryctl.dev/taken"]) >= wanted).then_some(())
+            (version(&annotations["sim.canaryctl.dev/taken"]) >= wanted).then_some(())
         })
         .await;
     }
@@ -204,8 +204,8 @@ impl<'a> Shop<'a> {
 
     /// Merges into an object.
     pub(crate) async fn patch(&self, resource: &str, name: &str, patch: &Value) -> Value {
-        let path = self.path(resource, name);
-        self.send("PATCH", &path, Some(patch)).await
+        let at = self.path(resource, name);
+        self.send("PATCH", &at, Some(patch)).await
     }
 
     /// Deletes an object, with what it owns.
@@ -386,6 +386,7 @@ impl<'a> Shop<'a> {
         running.ended().await.ends(0).out
     }
 
+    #[expect(clippy::print_stderr, reason = "what a test that failed has to say")]
     async fn dump(&self) {
         let mut text = format!("=== namespace {} ===\n", self.namespace);
         let lines = [
@@ -398,7 +399,8 @@ impl<'a> Shop<'a> {
             words.extend(line.split_whitespace());
             let kubeconfig = &self.ground.kubeconfig;
             let running = tool::start(&kubectl(), &words, &self.folder, kubeconfig, &[]);
-            text += &format!("$ kubectl {line}\n{}\n", running.ended().await.text());
+            let said = running.ended().await.text();
+            text += &["$ kubectl ", line, "\n", &said, "\n"].concat();
         }
         eprint!("{text}");
     }
