@@ -1,0 +1,238 @@
+//! Traffic by numbers of pods: two Deployments behind one Service.
+//!
+//! Owns: the router and its options. Must not: re-read the total from the Deployments it has scaled;
+//! it is fixed when the run starts.
+
+mod autoscaler;
+mod numbers;
+
+use async_trait::async_trait;
+use kube::ResourceExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Objects, Provider, Router, Scene, Target, TrafficError};
+use crate::{
+    cluster::{
+        Cluster,
+        objects::{Survey, scales, selects},
+        workloads::Live,
+    },
+    domain::{
+        right::{Need, Right, WRITERS},
+        split::{Grain, Split},
+        weight::Percent,
+        workload::Track,
+    },
+};
+pub use autoscaler::PINNED;
+use autoscaler::{is_pinned, typed};
+use numbers::{next, split};
+pub use numbers::{pods_at, reachable};
+
+/// The router by numbers of pods.
+pub struct Replicas;
+
+/// Options of the router.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Options {
+    /// What to do about a `HorizontalPodAutoscaler` of either Deployment.
+    hpa: Hpa,
+}
+
+/// What to do about an autoscaler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Hpa {
+    /// Set its minimum and maximum to the wanted number, and restore them at the end.
+    #[default]
+    Pin,
+    /// Refuse to start.
+    Refuse,
+}
+
+impl Provider for Replicas {
+    fn name(&self) -> &'static str {
+        "replicas"
+    }
+
+    fn about(&self) -> &'static str {
+        "numbers of pods of two Deployments behind one Service"
+    }
+
+    fn options(
+        &self,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Value, erased_serde::Error> {
+        let options: Options = erased_serde::deserialize(from)?;
+        serde_json::to_value(options).map_err(serde::de::Error::custom)
+    }
+
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<Options>()
+    }
+
+    fn rights(&self) -> &'static [Right] {
+        &[Right {
+            verb: "patch",
+            group: "autoscaling",
+            resource: "horizontalpodautoscalers",
+            subresource: "",
+            need: Need::Autoscaler,
+            why: "pin autoscalers and restore them",
+            verbs: WRITERS,
+        }]
+    }
+
+    fn detect(&self, survey: &Survey, target: &Target) -> Option<String> {
+        let stable = survey.deployment(&target.stable)?.pod_labels();
+        let canary = survey.deployment(&target.canary).map(Live::pod_labels);
+        let both = |service: &&k8s_openapi::api::core::v1::Service| {
+            let canary = canary.as_ref();
+            selects(service, &stable) && canary.is_none_or(|labels| selects(service, labels))
+        };
+        let service = survey.services.iter().find(both)?;
+        let name = service.name_any();
+        Some(format!(
+            "Service {name} selects the pods of both Deployments"
+        ))
+    }
+
+    fn bind(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+        survey: &Survey,
+    ) -> Result<Box<dyn Router>, TrafficError> {
+        let options: Options = if options.is_null() {
+            Options::default()
+        } else {
+            serde_json::from_value(options.clone()).map_err(|e| TrafficError::Options {
+                router: "replicas",
+                reason: e.to_string(),
+            })?
+        };
+        let autoscaler = [&target.stable, &target.canary]
+            .into_iter()
+            .find_map(|name| survey.autoscaler(name));
+        if let (Hpa::Refuse, Some(hpa)) = (options.hpa, autoscaler) {
+            return Err(TrafficError::Refused(format!(
+                "HorizontalPodAutoscaler {}/{} would fight the release, and `hpa: refuse` is set",
+                cluster.namespace(),
+                hpa.name_any()
+            )));
+        }
+        Ok(Box::new(ByPods {
+            cluster: cluster.clone(),
+            target: target.clone(),
+            watched: autoscaler.is_some(),
+        }))
+    }
+}
+
+struct ByPods {
+    cluster: Cluster,
+    target: Target,
+    /// Whether an autoscaler has a say in either Deployment.
+    watched: bool,
+}
+
+#[async_trait]
+impl Router for ByPods {
+    fn grain(&self) -> Grain {
+        Grain::Pods {
+            total: self.target.total,
+        }
+    }
+
+    fn pick(&self, survey: &Survey) -> Objects {
+        let ours = survey.autoscalers.iter().filter(|hpa| self.is_ours(hpa));
+        ours.filter_map(|hpa| serde_json::to_value(hpa).ok())
+            .collect()
+    }
+
+    async fn fetch(&self) -> Result<Objects, TrafficError> {
+        let all = self.autoscalers().await?;
+        let objects = all.iter().filter_map(|hpa| serde_json::to_value(hpa).ok());
+        Ok(objects.collect())
+    }
+
+    fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError> {
+        let autoscalers = typed(scene.objects);
+        let pinned = autoscalers.iter().filter(|hpa| is_pinned(hpa));
+        let pinned = pinned.map(ResourceExt::name_any).collect();
+        let mut split = split(
+            wanted,
+            self.target.total,
+            scene.stable,
+            scene.canary,
+            pinned,
+        );
+        // The numbers last only when whoever else sets them is held at them.
+        if let Some(loose) = self.loose(wanted, &autoscalers)
+            && split.settled
+        {
+            split.settled = false;
+            split.waits_for = Some(loose);
+        }
+        Ok(split)
+    }
+
+    async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError> {
+        let mut done = Vec::new();
+        let autoscalers = typed(scene.objects);
+        let changes = next(to, self.target.total, scene.stable, scene.canary);
+        // An autoscaler of a side whose number is right already is held, too, before it has its say.
+        for track in [Track::Stable, Track::Canary] {
+            let unchanged = changes.iter().all(|(changed, _)| *changed != track);
+            let Some(live) = scene.sides.live(track).filter(|_| unchanged) else {
+                continue;
+            };
+            let (name, replicas) = (live.name(), live.replicas());
+            let hpa = autoscalers.iter().find(|hpa| scales(hpa, &name));
+            if let Some(hpa) = hpa.filter(|_| replicas > 0)
+                && self.hold(hpa, replicas).await?
+            {
+                done.push(format!("pin {} at {replicas}", hpa.name_any()));
+            }
+        }
+        for (track, replicas) in changes {
+            let Some(live) = scene.sides.live(track) else {
+                continue;
+            };
+            let name = live.name();
+            let hpa = autoscalers.iter().find(|hpa| scales(hpa, &name));
+            if let Some(hpa) = hpa.filter(|_| replicas > 0) {
+                self.hold(hpa, replicas).await?;
+            }
+            self.cluster.scale(live, replicas).await?;
+            done.push(format!(
+                "scale {name} from {} to {replicas}",
+                live.replicas()
+            ));
+        }
+        Ok(done)
+    }
+
+    async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {
+        // An autoscaler is still while there are no replicas.
+        if replicas == 0 {
+            return Ok(());
+        }
+        let autoscalers = self.autoscalers().await?;
+        match autoscalers.iter().find(|hpa| scales(hpa, deployment)) {
+            Some(hpa) => self.hold(hpa, replicas).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn unpin(&self) -> Result<(), TrafficError> {
+        for hpa in self.autoscalers().await?.iter().filter(|h| is_pinned(h)) {
+            self.let_go(hpa).await?;
+        }
+        Ok(())
+    }
+}
