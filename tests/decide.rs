@@ -242,6 +242,7 @@ impl Glance {
         Observation {
             now,
             split: Split {
+                routes: Vec::new(),
                 wanted: release.target,
                 set: Percent::whole(self.set),
                 actual: Percent::whole(self.set),
@@ -519,6 +520,7 @@ impl World {
         Observation {
             now: self.now,
             split: Split {
+                routes: Vec::new(),
                 wanted: release.target,
                 set: Percent::share(canary, canary + self.stable.1),
                 actual: Percent::share(canary, canary + self.stable.1),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use canaryctl::{
     clock::Clock,
-    cluster::{Cluster, discover},
+    cluster::{Cluster, discover, routing::Knowledge},
     domain::{
         check::CheckSpec,
         plan::{Cleanup, Load, LoadRequest, Plan, Strategy},
@@ -106,7 +106,10 @@ async fn look(
     options: &Value,
     images: &BTreeMap<String, String>,
 ) -> Found {
-    let survey = cluster.survey("canaryctl-payment-api").await.unwrap();
+    let survey = cluster
+        .survey("canaryctl-payment-api", &[], Knowledge::Named)
+        .await
+        .unwrap();
     let names = discover::names(&survey, NAMESPACE, APP, None, None, None).unwrap();
     let router = RouterSpec {
         name: "replicas".into(),

@@ -9,7 +9,10 @@ use std::{
 
 use canaryctl::{
     cluster::Cluster,
-    domain::{release::Outcome, right::Verb},
+    domain::{
+        release::{Outcome, RouterSpec},
+        right::Verb,
+    },
     engine::start::{Begun, Intent},
     preflight::rights::of_verb,
     sim::{
@@ -73,11 +76,15 @@ async fn the_role_to_release_has_no_right_that_is_not_used() {
 #[test]
 fn the_roles_are_what_check_asks_for() {
     let asked = |verbs: &[Verb]| -> BTreeSet<Right> {
-        let rights = verbs.iter().flat_map(|verb| of_verb(*verb, "replicas"));
+        let by_pods = RouterSpec {
+            name: "replicas".to_owned(),
+            options: Value::Null,
+        };
+        let rights = verbs.iter().flat_map(|verb| of_verb(*verb, &by_pods));
         rights
             .map(|r| match r.subresource {
-                "" => right(r.verb, r.group, r.resource),
-                sub => right(r.verb, r.group, &format!("{}/{sub}", r.resource)),
+                "" => right(r.verb, &r.group, &r.resource),
+                sub => right(r.verb, &r.group, &format!("{}/{sub}", r.resource)),
             })
             .collect()
     };

@@ -21,7 +21,7 @@ use crate::{
         Drive, End, Engine,
         start::{Begun, Intent, begin},
     },
-    report::{closing::Invocation, human::Narrator, json, progress::Progress},
+    report::{closing::Invocation, human::Narrator, json, progress::Progress, text::diff},
 };
 
 use super::{
@@ -57,6 +57,11 @@ pub(super) async fn ride(
     terminal: &mut Terminal,
     signals: Signals,
 ) -> Result<Code, CliError> {
+    if let Some(unsure) = &work.unsure {
+        let text = format!("the router cannot be told: {unsure}");
+        let hint = "name the router with --router or in the configuration file, or ask for the missing right";
+        return Err(CliError::usage(text, hint));
+    }
     let (sender, events) = mpsc::unbounded_channel();
     let sink = Box::new(move |event: &Event| drop(sender.send(event.clone())));
     let is_rollback = ride.intent == Intent::Rollback;
@@ -262,10 +267,13 @@ impl<'t> Screen<'t> {
             return;
         }
         if self.dry {
-            if let EventKind::Acting { what } = &event.kind {
+            if let EventKind::Acting { what, changes } = &event.kind {
                 self.would += 1;
                 self.terminal
                     .answer(&format!("would {what} (accepted by the API server)"));
+                for line in diff(changes) {
+                    self.terminal.answer(&line);
+                }
             }
             return;
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     config,
-    domain::right::Need,
+    domain::{release::RouterSpec, right::Need},
     preflight::rights,
     report::role::{RoleText, role},
 };
@@ -13,7 +13,7 @@ use super::{
     command,
     error::CliError,
     exit::Code,
-    session::named_router,
+    session::{named_router, read},
     tables::{CheckEntry, RouterEntry},
     ui::Terminal,
 };
@@ -34,12 +34,12 @@ pub(super) fn run(
 
 /// Returns the Role for some verbs.
 fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
-    named_router(&args.router)?;
+    let router = router(context, &args.router)?;
     let wanted = |need: Need| {
         let vital = !args.strict || need != Need::Better;
         vital && !args.without.contains(&need)
     };
-    let mut rights = rights::rights(&args.router);
+    let mut rights = rights::rights(&router);
     rights.retain(|right| {
         let serves = right.verbs.iter().any(|verb| args.verbs.contains(verb));
         serves && wanted(right.need)
@@ -57,6 +57,14 @@ fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
         everywhere: args.all_namespaces,
     };
     Ok(role(&text, &rights))
+}
+
+/// Returns the router of that name, with its options where a configuration file was given.
+fn router(context: &Context, name: &str) -> Result<RouterSpec, CliError> {
+    let named = named_router(name)?;
+    let file = context.global.file.as_deref().map(read).transpose()?;
+    let configured = file.and_then(|file| file.router).map(|entry| entry.0);
+    Ok(configured.filter(|spec| spec.name == name).unwrap_or(named))
 }
 
 /// Returns the completion script of a shell.

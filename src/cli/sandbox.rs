@@ -30,7 +30,12 @@ pub(super) async fn run(
         list(terminal);
         return Ok(Code::Done);
     }
-    let sim = simulate(context, &args.scenario, SPEED)?;
+    let sim = simulate(
+        context,
+        &args.scenario,
+        context.global.namespace.as_deref(),
+        SPEED,
+    )?;
     let fail = |what: &str, error: std::io::Error| {
         CliError::new(Code::Failed, format!("{what}: {error}"))
             .hint("choose another --port or file")

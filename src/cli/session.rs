@@ -4,6 +4,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use serde_json::Value;
+
 use crate::{
     clock::Clock,
     cluster::{
@@ -18,13 +20,13 @@ use crate::{
         Sink,
         start::{Intent, Order},
     },
-    journal,
+    journal::{self, Saved},
     report::closing::Invocation,
     sim::{
         SimCluster,
         scenario::{Scenario, parse_objects},
     },
-    traffic,
+    traffic::{self, Provider},
 };
 
 use super::{
@@ -70,6 +72,8 @@ pub(super) struct Work {
     pub(super) names: Names,
     /// The router.
     pub(super) router: RouterSpec,
+    /// Why another router may be the right one, if it was taken without knowing all.
+    pub(super) unsure: Option<String>,
     /// The plan.
     pub(super) plan: Plan,
     /// How hints should call the tool.
@@ -115,14 +119,15 @@ pub(super) fn named_router(name: &str) -> Result<RouterSpec, CliError> {
     if traffic::provider(name).is_none() {
         let known: Vec<&str> = traffic::PROVIDERS.iter().map(|p| p.name()).collect();
         let text = format!("no router '{name}'; there are: {}", known.join(", "));
-        return Err(CliError::usage(
-            text,
-            "leave --router out to have it detected",
-        ));
+        let hint = match nearest(name, &known) {
+            Some(near) => format!("did you mean '{near}'? Leave --router out to have it detected"),
+            None => "leave --router out to have it detected".to_owned(),
+        };
+        return Err(CliError::usage(text, hint));
     }
     Ok(RouterSpec {
         name: name.to_owned(),
-        options: serde_json::Value::Null,
+        options: Value::Null,
     })
 }
 
@@ -146,7 +151,8 @@ fn file(context: &Context) -> Result<Option<File<RouterEntry, CheckEntry>>, CliE
     )?))
 }
 
-fn read(path: &Path) -> Result<File<RouterEntry, CheckEntry>, CliError> {
+/// Reads a configuration file.
+pub(super) fn read(path: &Path) -> Result<File<RouterEntry, CheckEntry>, CliError> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         CliError::usage(format!("{name}: {error}"), "check the path given with -f")
@@ -160,7 +166,7 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
     let sandbox = context.global.sandbox.as_deref();
     let started = || -> Result<_, CliError> {
         let sandbox = sandbox.map(|name| {
-            let sim = simulate(context, name, SPEED)?;
+            let sim = simulate(context, name, namespace, SPEED)?;
             Ok::<_, CliError>((Arc::new(sim), format!("sandbox {name}")))
         });
         sandbox.transpose()
@@ -193,11 +199,13 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
     })
 }
 
-/// Starts a simulated cluster: a built-in scenario, or a folder of objects. It runs `speed` times as
+/// Starts a simulated cluster: a built-in scenario, or a folder of objects; those that name no
+/// namespace go where `-n` says, as with `kubectl apply -n`. It runs `speed` times as
 /// fast as the clock unless the command line says otherwise.
 pub(super) fn simulate(
     context: &Context,
     sandbox: &str,
+    namespace: Option<&str>,
     speed: f64,
 ) -> Result<SimCluster, CliError> {
     let epoch = match context.environment.get("CANARYCTL_NOW") {
@@ -225,22 +233,34 @@ pub(super) fn simulate(
         let scenario = scenario.map_err(|error| nearest_scenario(error, sandbox))?;
         return Ok(SimCluster::start(scenario, None, clock)?);
     }
-    let (scenario, objects) = from_folder(folder)?;
+    let (scenario, mut objects) = from_folder(folder)?;
+    for object in &mut objects {
+        let meta = &mut object["metadata"];
+        if let Some(namespace) = namespace.filter(|_| meta["namespace"].is_null()) {
+            meta["namespace"] = Value::from(namespace);
+        }
+    }
     Ok(SimCluster::start(scenario, Some(objects), clock)?)
 }
 
 fn nearest_scenario(mut error: CliError, name: &str) -> CliError {
-    let near = Scenario::names()
-        .iter()
-        .map(|(known, _)| (strsim::damerau_levenshtein(known, name), known))
-        .min();
-    if let Some((_, known)) = near.filter(|(distance, _)| *distance <= (name.len() / 3).max(1)) {
+    let names: Vec<&str> = Scenario::names().iter().map(|(known, _)| *known).collect();
+    if let Some(known) = nearest(name, &names) {
         error.hints.insert(0, format!("did you mean '{known}'?"));
     }
     error
 }
 
-fn from_folder(folder: &Path) -> Result<(Scenario, Vec<serde_json::Value>), CliError> {
+/// Returns the name that was probably meant.
+fn nearest<'n>(given: &str, known: &[&'n str]) -> Option<&'n str> {
+    let distances = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, given), *name));
+    let near = distances.min()?;
+    (near.0 <= (given.len() / 3).max(1)).then_some(near.1)
+}
+
+fn from_folder(folder: &Path) -> Result<(Scenario, Vec<Value>), CliError> {
     let trouble = |path: &Path, error: &dyn std::fmt::Display| {
         CliError::usage(
             format!("{}: {error}", path.display()),
@@ -295,7 +315,9 @@ pub(super) async fn work(
     let record = journal::config_map(&settings.app);
     let namespace = session.cluster.namespace();
     let invocation = context.invocation(&settings.app, namespace, given);
-    let survey = session.cluster.survey(&record).await;
+    let configured = settings.router.as_ref().map(|entry| &entry.0);
+    let (wanted, knowledge) = traffic::wanted(configured);
+    let survey = session.cluster.survey(&record, &wanted, knowledge).await;
     let survey = survey.map_err(|e| CliError::from(e).for_app(&invocation))?;
     let mut names = discover::names(
         &survey,
@@ -305,9 +327,9 @@ pub(super) async fn work(
         settings.canary.as_deref(),
         settings.service.as_deref(),
     )?;
-    let router = match &settings.router {
-        Some(router) => router.0.clone(),
-        None => detect(&survey, &mut names)?,
+    let (router, unsure) = match &settings.router {
+        Some(router) => (router.0.clone(), None),
+        None => find_router(&survey, namespace, &mut names)?,
     };
     Ok(Work {
         settings,
@@ -315,42 +337,86 @@ pub(super) async fn work(
         survey,
         names,
         router,
+        unsure,
         plan,
         invocation,
     })
 }
 
-/// Finds the router that fits; two that fit are an error, none is as well.
-fn detect(survey: &Survey, names: &mut Names) -> Result<RouterSpec, CliError> {
+/// Finds the router of a run under way, or the one that fits; two that fit are an error, none is as
+/// well. Returns beside it what may make another one the right one.
+fn find_router(
+    survey: &Survey,
+    namespace: &str,
+    names: &mut Names,
+) -> Result<(RouterSpec, Option<String>), CliError> {
+    let recorded = Saved::of(survey).ok().flatten();
+    let recorded = recorded.map(|saved| saved.release);
+    if let Some(run) = recorded.as_ref().filter(|release| !release.is_over()) {
+        let how = format!("router {} by the run under way", run.router.name);
+        names.found_by.push(how);
+        return Ok((run.router.clone(), None));
+    }
+    match detect(survey, namespace, names) {
+        // What moved the traffic before can at least be looked at, and taken back.
+        Err(_) if recorded.is_some() => {
+            let router = recorded.map(|release| release.router).unwrap_or_default();
+            let how = format!("router {} by the last run", router.name);
+            names.found_by.push(how);
+            Ok((router, None))
+        }
+        outcome => outcome,
+    }
+}
+
+fn detect(
+    survey: &Survey,
+    namespace: &str,
+    names: &mut Names,
+) -> Result<(RouterSpec, Option<String>), CliError> {
     let target = traffic::Target {
         stable: names.stable.clone(),
         canary: names.canary.clone(),
         service: names.service.clone(),
         total: 0,
     };
-    let fitting: Vec<(&str, String)> = traffic::PROVIDERS
+    let mut fitting: Vec<(&dyn Provider, String, Value)> = traffic::PROVIDERS
         .iter()
-        .filter_map(|p| Some((p.name(), p.detect(survey, &target)?)))
+        .filter_map(|p| {
+            let (why, options) = p.detect(survey, namespace, &target)?;
+            Some((*p, why, options))
+        })
         .collect();
+    if fitting.iter().any(|(p, ..)| !p.yields()) {
+        fitting.retain(|(p, ..)| !p.yields());
+    }
     match fitting.as_slice() {
-        [(name, why)] => {
+        [(provider, why, options)] => {
+            let name = provider.name();
             names.found_by.push(format!("router {name}: {why}"));
-            Ok(RouterSpec {
-                name: (*name).to_owned(),
-                options: serde_json::Value::Null,
-            })
+            // Weights that nobody may read would make numbers of pods the wrong thing to change.
+            let mut others = traffic::PROVIDERS.iter().filter(|_| provider.yields());
+            let unsure = others.find_map(|other| other.blind(survey, namespace));
+            let router = RouterSpec {
+                name: name.to_owned(),
+                options: options.clone(),
+            };
+            Ok((router, unsure))
         }
         [] => Err(CliError::usage(
             format!(
-                "no router fits: no Service selects the pods of both {} and {}",
+                "no router fits: no Service selects the pods of both {} and {}, and no route leads to both",
                 names.stable, names.canary
             ),
             "name the router with --router, or in the configuration file",
         )),
         several => {
-            let several: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+            let reasons = several
+                .iter()
+                .map(|(p, why, _)| format!("{} ({why})", p.name()));
+            let reasons: Vec<String> = reasons.collect();
             Err(CliError::usage(
-                format!("several routers fit: {}", several.join(", ")),
+                format!("several routers fit: {}", reasons.join(", ")),
                 "say which with --router",
             ))
         }

@@ -37,6 +37,11 @@ impl Keyed for RouterEntry {
         traffic::PROVIDERS.iter().map(entry).collect()
     }
 
+    fn together(entries: Vec<Self>) -> Option<Self> {
+        let specs: Vec<RouterSpec> = entries.into_iter().map(|entry| entry.0).collect();
+        traffic::together(&specs).map(Self)
+    }
+
     fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
         traffic::provider(key).map_or_else(Schema::default, |p| p.schema(generator))
     }

@@ -178,7 +178,10 @@ fn reason_of(code: u16, reason: &str, message: &str) -> Reason {
     match code {
         401 => Reason::Unauthorized,
         403 => Reason::Forbidden,
-        404 if message.contains("the server could not find the requested resource") => {
+        // The second text is the answer where the whole group is unknown.
+        404 if message.contains("the server could not find the requested resource")
+            || message.contains("404 page not found") =>
+        {
             Reason::NotServed
         }
         404 => Reason::NotFound,

@@ -11,6 +11,7 @@ pub mod error;
 pub mod forward;
 pub mod objects;
 pub mod pods;
+pub mod routing;
 pub mod template;
 pub mod wake;
 pub mod workloads;

@@ -14,6 +14,7 @@ use kube::{ResourceExt, api::ListParams};
 use super::{
     Cluster, ClusterError, Reason,
     pods::{LivePod, LiveSet},
+    routing::{Family, Kind, Knowledge, Wanted},
     workloads::{Live, Sides},
 };
 
@@ -38,6 +39,10 @@ pub struct Survey {
     pub replica_sets: Result<Option<Vec<LiveSet>>, ClusterError>,
     /// The ConfigMap that was asked for, if it exists; only some verbs need it.
     pub record: Result<Option<ConfigMap>, ClusterError>,
+    /// The kinds of objects that may route traffic which were asked for.
+    pub asked: Vec<Wanted>,
+    /// What was read of them; kinds that are not served are left out.
+    pub routing: Vec<Family>,
 }
 
 impl Survey {
@@ -54,6 +59,12 @@ impl Survey {
     /// Returns the autoscaler of a Deployment.
     pub fn autoscaler(&self, deployment: &str) -> Option<&HorizontalPodAutoscaler> {
         self.autoscalers.iter().find(|hpa| scales(hpa, deployment))
+    }
+
+    /// Returns what was read of a kind in a namespace, if the kind is served.
+    pub fn family(&self, kind: &Kind, namespace: &str) -> Option<&Family> {
+        let mut all = self.routing.iter();
+        all.find(|family| family.kind == *kind && family.namespace == namespace)
     }
 
     /// Returns both sides of a release; `None` when there are too many pods or ReplicaSets.
@@ -90,6 +101,8 @@ impl Default for Survey {
             pods: Ok(None),
             replica_sets: Ok(None),
             record: Ok(None),
+            asked: Vec::new(),
+            routing: Vec::new(),
         }
     }
 }
@@ -110,32 +123,58 @@ impl Cluster {
         }
     }
 
-    /// Reads the namespace, and the ConfigMap named `record`.
-    pub async fn survey(&self, record: &str) -> Result<Survey, ClusterError> {
+    /// Reads the namespace, the ConfigMap named `record`, and what of the `wanted` kinds there is.
+    pub async fn survey(
+        &self,
+        record: &str,
+        wanted: &[Wanted],
+        knowledge: Knowledge,
+    ) -> Result<Survey, ClusterError> {
         let at = self.clock().now();
         let params = ListParams::default();
         let services = self.api::<Service>();
         let records = self.api::<ConfigMap>();
         let what = format!("Services of namespace {}", self.namespace());
         let what_record = self.named("ConfigMap", record);
-        let (deployments, services, autoscalers, pods, replica_sets, record) = futures::try_join!(
+        // All are awaited, so that of several errors the same one is told each time: the one of what
+        // comes first here.
+        let (deployments, services, autoscalers, pods, replica_sets, record, routing) = futures::join!(
             self.deployments(),
             self.read(&what, || services.list(&params)),
             self.autoscalers(),
             async { passing(self.few_pods().await) },
             async { passing(self.few_replica_sets().await) },
-            async { Ok(self.read_opt(&what_record, || records.get(record)).await) },
-        )?;
+            self.read_opt(&what_record, || records.get(record)),
+            self.families(wanted, knowledge),
+        );
+        let (deployments, services, autoscalers) = (deployments?, services?, autoscalers?);
         Ok(Survey {
             at,
             deployments,
             services: services.items,
             autoscalers_known: autoscalers.is_some(),
             autoscalers: autoscalers.unwrap_or_default(),
-            pods,
-            replica_sets,
+            pods: pods?,
+            replica_sets: replica_sets?,
             record,
+            asked: wanted.to_vec(),
+            routing: routing?,
         })
+    }
+
+    /// Adds to a survey what it was not asked for yet of the `wanted` kinds.
+    pub async fn complete(
+        &self,
+        survey: &mut Survey,
+        wanted: &[Wanted],
+    ) -> Result<(), ClusterError> {
+        let missing = wanted.iter().filter(|kind| !survey.asked.contains(kind));
+        let missing: Vec<Wanted> = missing.cloned().collect();
+        survey
+            .routing
+            .extend(self.families(&missing, Knowledge::Named).await?);
+        survey.asked.extend(missing);
+        Ok(())
     }
 
     /// Reads the autoscalers of the namespace; `None` when they may not be read or are not served.

@@ -67,6 +67,9 @@ pub(super) struct Keys {
     /// What moves traffic, with its options; default: detected from the objects that name the Service
     #[schemars(with = "Option<serde_json::Value>")]
     router: Option<IgnoredAny>,
+    /// Several routers that hold the same split: raised in this order, lowered in the reverse one
+    #[schemars(with = "Option<serde_json::Value>")]
+    routers: Option<Vec<IgnoredAny>>,
     /// Steps of the release, rising in weight; default: 10, 25, 50, 75, 100
     #[schemars(length(min = 1))]
     steps: Option<Vec<StepSpec>>,
@@ -140,28 +143,56 @@ impl<R: Keyed, C: Keyed> File<R, C> {
         };
         let router = keys.router.and_then(|_| tree.get("router"));
         let router = router.map(read_router).transpose().map_err(explain)?;
-        let mut checks = Vec::new();
-        for index in 0..keys.checks.as_ref().map_or(0, Vec::len) {
-            let list = tree.get("checks");
-            let Some(node) = list.and_then(|list| list.item(index)) else {
-                break;
-            };
-            checks.push(
-                read_keyed(At {
-                    node,
-                    path: Path::Item(&Path::Key(&Path::Top, "checks"), index),
-                    failures: &failures,
-                })
-                .map_err(explain)?,
-            );
-        }
+        let routers = read_list(&tree, "routers", &failures).map_err(explain)?;
+        let router = keys
+            .one(router, R::together(routers), &tree)
+            .map_err(judge)?;
+        let mut checks = read_list(&tree, "checks", &failures).map_err(explain)?;
         let mut all = C::defaults(&checks);
         all.append(&mut checks);
         Ok(keys.into_file(name, router, all))
     }
 }
 
+/// Reads the items of a list of the file, each by the table it is of.
+fn read_list<T: Keyed>(
+    tree: &Node,
+    key: &'static str,
+    failures: &Failures,
+) -> Result<Vec<T>, super::read::Fault> {
+    let list = tree.get(key);
+    let mut items = Vec::new();
+    while let Some(node) = list.and_then(|list| list.item(items.len())) {
+        items.push(read_keyed(At {
+            node,
+            path: Path::Item(&Path::Key(&Path::Top, key), items.len()),
+            failures,
+        })?);
+    }
+    Ok(items)
+}
+
 impl Keys {
+    /// Returns the router of the file: the one that is named, or several together.
+    fn one<'a, R>(
+        &self,
+        router: Option<R>,
+        together: Option<R>,
+        tree: &'a Node,
+    ) -> Result<Option<R>, (&'a Node, String)> {
+        let node = tree.get("routers").unwrap_or(tree);
+        match (router, together) {
+            (Some(_), _) if self.routers.is_some() => {
+                Err((node, "routers: give this or `router`, not both".to_owned()))
+            }
+            (None, None) if self.routers.is_some() => {
+                let text = "routers: name two at least, or use `router`";
+                Err((node, text.to_owned()))
+            }
+            (router, together) => Ok(router.or(together)),
+        }
+    }
+
     /// Returns the node that contradicts another, and how.
     fn check<'a>(&self, tree: &'a Node) -> Result<(), (&'a Node, String)> {
         let list = tree.get("steps");

@@ -49,6 +49,13 @@ pub trait Keyed: Sized {
     /// Returns the JSON Schema of the options under `key`.
     fn schema(key: &str, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 
+    /// Returns several entries as one that keeps them in step; `None` where fewer than two are given,
+    /// or there is no such thing.
+    fn together(entries: Vec<Self>) -> Option<Self> {
+        let _ = entries;
+        None
+    }
+
     /// Returns what is put in front of `given`, the items of the file, by default; usually nothing.
     fn defaults(given: &[Self]) -> Vec<Self> {
         let _ = given;

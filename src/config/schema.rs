@@ -17,6 +17,11 @@ pub fn schema<R: Keyed, C: Keyed>() -> Value {
     if let Some(meta) = generator.settings().meta_schema.clone() {
         root.insert("$schema".to_owned(), json!(meta));
     }
+    put(
+        &mut root,
+        "routers",
+        json!({"type": "array", "minItems": 2, "items": router}),
+    );
     put(&mut root, "router", router.to_value());
     put(
         &mut root,

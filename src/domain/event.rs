@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    change::Change,
     release::{Cause, Outcome, Phase},
     split::Split,
     verdict::CheckResult,
@@ -65,6 +66,9 @@ pub enum EventKind {
     Acting {
         /// What, in words.
         what: String,
+        /// The fields that change; empty for a write of a whole object.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<Change>,
     },
     /// The wanted weight is reached and read back.
     Reached {
@@ -212,7 +216,7 @@ impl EventKind {
                 | Phase::Cleaning
                 | Phase::Ended => phase.words().to_owned(),
             },
-            Self::Acting { what } | Self::Waiting { what, .. } => what.clone(),
+            Self::Acting { what, .. } | Self::Waiting { what, .. } => what.clone(),
             Self::Reached { split } => format!(
                 "canary at {} (wanted {}, {})",
                 split.actual, split.wanted, split.detail

@@ -101,7 +101,7 @@ pub struct Release {
 }
 
 /// A router by name, with its options.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RouterSpec {
     /// Name in the table of routers.
     pub name: String,

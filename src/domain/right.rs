@@ -3,6 +3,8 @@
 //! Owns: the words for it. Must not: say which right serves what; routers, probes and `preflight`
 //! have tables of them.
 
+use std::borrow::Cow;
+
 /// A verb of this tool that talks to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
@@ -35,6 +37,8 @@ pub enum Need {
     Asking,
     /// When an autoscaler scales either Deployment.
     Autoscaler,
+    /// When the weights are in objects of this kind; the router knows several.
+    Routed,
     /// When the canary Deployment is created.
     Create,
     /// When the plan deletes the canary at the end.
@@ -46,14 +50,14 @@ pub enum Need {
 }
 
 /// One right: a verb of the API on a resource, in the namespace of the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Right {
     /// Verb of the API, such as `patch`.
     pub verb: &'static str,
     /// API group; empty for core.
-    pub group: &'static str,
+    pub group: Cow<'static, str>,
     /// Plural of the resource.
-    pub resource: &'static str,
+    pub resource: Cow<'static, str>,
     /// Subresource; empty for none.
     pub subresource: &'static str,
     /// When it is needed.
@@ -112,7 +116,7 @@ impl Right {
     /// Returns the resource as a rule of a Role names it: `deployments/scale`.
     pub fn in_role(&self) -> String {
         if self.subresource.is_empty() {
-            return self.resource.to_owned();
+            return self.resource.to_string();
         }
         format!("{}/{}", self.resource, self.subresource)
     }
@@ -127,6 +131,6 @@ impl Right {
             "" => String::new(),
             subresource => format!("/{subresource}"),
         };
-        format!("{}{}{subresource}", self.resource, dotted(self.group))
+        format!("{}{}{subresource}", self.resource, dotted(&self.group))
     }
 }

@@ -32,6 +32,25 @@ pub struct Split {
     /// What it still waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// The routes of routing objects that have to do with the app; empty where pods are the traffic.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteView>,
+}
+
+/// One route of a routing object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteView {
+    /// The object, such as `VirtualService shop/web`.
+    pub object: String,
+    /// The route in it, such as `http route 2`.
+    pub route: String,
+    /// The canary's share of what both sides get of it; absent where it is left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Percent>,
+    /// Why it is left alone, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_alone: Option<String>,
 }
 
 /// How finely a router can divide traffic.

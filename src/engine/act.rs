@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Engine, EngineError, observe::Sight};
 use crate::{
     cluster::{ClusterError, workloads::Live},
-    domain::{decide::Action, event::EventKind, plan::Strategy, workload::Track},
+    domain::{change::Act, decide::Action, event::EventKind, plan::Strategy, workload::Track},
 };
 
 impl Engine {
@@ -38,57 +38,58 @@ impl Engine {
                         .tracks
                         .canary_of(&stable.object, &release.canary, &release.images);
                 self.cluster.create_deployment(&object).await?;
-                vec![format!(
+                words(format!(
                     "create Deployment {} from {}",
                     release.canary, release.stable
-                )]
+                ))
             }
             Action::SetImages => {
                 let canary = live(Track::Canary)?;
                 self.cluster.set_images(canary, &release.images).await?;
                 let images: Vec<&str> = release.images.values().map(String::as_str).collect();
-                vec![format!(
+                words(format!(
                     "set image of {} to {}",
                     release.canary,
                     images.join(", ")
-                )]
+                ))
             }
             Action::Shift(weight) => self.router.shift(*weight, &sight.scene()).await?,
             Action::Scale(track, replicas) => {
                 let side = live(*track)?;
                 self.router.pin(&side.name(), *replicas).await?;
                 self.cluster.scale(side, *replicas).await?;
+                let namespace = self.cluster.namespace();
                 let (name, now) = (side.name(), side.replicas());
-                vec![format!("scale {name} from {now} to {replicas}")]
+                vec![Act::scaling(namespace, &name, now, *replicas)]
             }
             Action::UpdateStable => {
                 let (stable, canary) = (live(Track::Stable)?, live(Track::Canary)?);
                 self.update_stable(stable, canary).await?;
-                vec![format!(
+                words(format!(
                     "give {} the version of {}",
                     release.stable, release.canary
-                )]
+                ))
             }
             Action::RestoreStable => {
                 let stable = live(Track::Stable)?;
                 let template = self.recorded_template().await?;
                 self.cluster.set_template(stable, &template).await?;
-                vec![format!("give {} its old template back", release.stable)]
+                words(format!("give {} its old template back", release.stable))
             }
             Action::DeleteCanary => {
                 let canary = live(Track::Canary)?;
                 self.cluster.delete_deployment(canary).await?;
-                vec![format!("delete Deployment {}", release.canary)]
+                words(format!("delete Deployment {}", release.canary))
             }
             Action::Unpin => {
                 self.router.unpin().await?;
-                vec!["restore what was pinned".to_owned()]
+                words("restore what was pinned".to_owned())
             }
             Action::Look | Action::Wait { .. } | Action::Stop(..) => Vec::new(),
         };
         let acted = !said.is_empty();
-        for what in said {
-            self.tell(EventKind::Acting { what });
+        for Act { what, changes } in said {
+            self.tell(EventKind::Acting { what, changes });
         }
         Ok(acted)
     }
@@ -133,4 +134,9 @@ impl Engine {
         }
         Ok(template)
     }
+}
+
+/// Returns one write that is told in words alone.
+fn words(what: String) -> Vec<Act> {
+    vec![Act::in_words(what)]
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns: the table of rights, and asking the API server about them. Must not: try the rights out.
 
+use std::borrow::Cow;
+
 use futures::{StreamExt, stream};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -13,6 +15,7 @@ use crate::{
     cluster::{Cluster, ClusterError, Reason, objects::Survey},
     domain::{
         plan::{Cleanup, Plan},
+        release::RouterSpec,
         right::{Need, READERS, Right, Verb, WRITERS},
         view::{Finding, Severity},
     },
@@ -48,8 +51,8 @@ const fn right(
 ) -> Right {
     Right {
         verb,
-        group,
-        resource,
+        group: Cow::Borrowed(group),
+        resource: Cow::Borrowed(resource),
         subresource,
         need,
         why,
@@ -89,13 +92,15 @@ const RIGHTS: &[Right] = &[
 ];
 
 /// Returns every right that any verb needs with a router.
-pub fn rights(router: &str) -> Vec<Right> {
-    let own = traffic::provider(router).map_or(&[][..], |p| p.rights());
-    RIGHTS.iter().chain(own).copied().collect()
+pub fn rights(router: &RouterSpec) -> Vec<Right> {
+    let provider = traffic::provider(&router.name);
+    let own = provider.map(|p| p.rights(&router.options));
+    let own = own.into_iter().flatten();
+    RIGHTS.iter().cloned().chain(own).collect()
 }
 
 /// Returns the rights that a verb needs with a router.
-pub fn of_verb(verb: Verb, router: &str) -> Vec<Right> {
+pub fn of_verb(verb: Verb, router: &RouterSpec) -> Vec<Right> {
     let all = rights(router).into_iter();
     all.filter(|right| right.verbs.contains(&verb)).collect()
 }
@@ -126,6 +131,8 @@ impl Circumstances {
     fn need(&self, need: Need) -> bool {
         match need {
             Need::Always | Need::Better | Need::Restore => true,
+            // Asked for when it is read: which kind it is shows there.
+            Need::Routed => false,
             Need::Asking => self.asking,
             Need::Autoscaler => !self.autoscalers.is_empty(),
             Need::Create => self.create,
@@ -144,7 +151,7 @@ pub(super) async fn findings(
     subject: &Subject<'_>,
 ) -> Result<Vec<Finding>, ClusterError> {
     let circumstances = Circumstances::of(survey, subject);
-    let mut rights = rights(&subject.router.name);
+    let mut rights = rights(subject.router);
     rights.retain(|right| circumstances.need(right.need));
     let asked = rights.iter().map(|right| {
         let names = objects(right, subject, &circumstances);
@@ -183,7 +190,7 @@ fn objects(right: &Right, subject: &Subject<'_>, circumstances: &Circumstances) 
     if !matches!(right.verb, "get" | "patch" | "update" | "delete") {
         return vec![String::new()];
     }
-    match right.resource {
+    match right.resource.as_ref() {
         "deployments" if right.verb == "delete" => vec![names.canary.clone()],
         "deployments" => vec![names.stable.clone(), names.canary.clone()],
         "services" => vec![names.service.clone().unwrap_or_default()],
@@ -204,8 +211,8 @@ async fn may(cluster: &Cluster, right: &Right, names: &[String]) -> Result<bool,
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {
                     verb: some(right.verb),
-                    group: some(right.group),
-                    resource: some(right.resource),
+                    group: some(&right.group),
+                    resource: some(&right.resource),
                     subresource: some(right.subresource),
                     namespace: some(cluster.namespace()),
                     name: some(name),
@@ -273,11 +280,16 @@ fn report(namespace: &str, missing: &[&Right]) -> Vec<Finding> {
 mod tests {
     use super::*;
 
-    const ROUTER: &str = "replicas";
+    fn router() -> RouterSpec {
+        RouterSpec {
+            name: traffic::PROVIDERS[0].name().to_owned(),
+            options: serde_json::Value::Null,
+        }
+    }
 
     #[test]
     fn port_forward_needs_get_and_create() {
-        let rights = of_verb(Verb::Auto, ROUTER);
+        let rights = of_verb(Verb::Auto, &router());
         let forward: Vec<&str> = rights
             .iter()
             .filter(|r| r.subresource == "portforward")
@@ -289,7 +301,7 @@ mod tests {
     #[test]
     fn verbs_that_only_look_need_no_write() {
         for verb in [Verb::Status, Verb::Monitor, Verb::Check, Verb::History] {
-            let writes = of_verb(verb, ROUTER).into_iter().filter(|r| {
+            let writes = of_verb(verb, &router()).into_iter().filter(|r| {
                 !matches!(r.verb, "get" | "list" | "watch") && r.subresource != "portforward"
             });
             assert_eq!(writes.count(), 0, "{}", verb.word());
@@ -299,13 +311,13 @@ mod tests {
     #[test]
     fn every_verb_needs_something() {
         for verb in Verb::ALL {
-            assert!(!of_verb(verb, ROUTER).is_empty(), "{}", verb.word());
+            assert!(!of_verb(verb, &router()).is_empty(), "{}", verb.word());
         }
     }
 
     #[test]
     fn targets_are_named_as_rbac_does() {
-        let rights = of_verb(Verb::Set, ROUTER);
+        let rights = of_verb(Verb::Set, &router());
         let scale = rights.iter().find(|r| r.subresource == "scale").unwrap();
         assert_eq!(scale.target(), "deployments.apps/scale");
         assert_eq!(scale.in_role(), "deployments/scale");

@@ -96,7 +96,7 @@ impl Narrator {
                 self.enter(*phase);
                 self.entered(at, (*phase, *weight), (*step, *steps))
             }
-            EventKind::Acting { what } => {
+            EventKind::Acting { what, .. } => {
                 if self.acted.as_ref() == Some(what) {
                     return None;
                 }

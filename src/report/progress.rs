@@ -101,7 +101,7 @@ impl Progress {
                 self.held_since = (*phase == Phase::Holding).then_some(event.at);
                 (self.waits, self.doing) = (None, None);
             }
-            EventKind::Acting { what } => self.doing = Some(what.clone()),
+            EventKind::Acting { what, .. } => self.doing = Some(what.clone()),
             EventKind::Reached { split } => {
                 self.doing = None;
                 self.split = Some(split.clone());

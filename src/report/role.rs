@@ -72,7 +72,7 @@ fn rules<'a>(text: &RoleText<'_>, rights: &'a [Right]) -> Vec<Rule<'a>> {
             }
             None => rules.push(Rule {
                 need: right.need,
-                group: right.group,
+                group: &right.group,
                 resource,
                 names,
                 verbs: vec![right.verb],
@@ -125,6 +125,7 @@ fn when(need: Need) -> Option<&'static str> {
         Need::Always => None,
         Need::Asking => Some("only with HTTP checks or a load"),
         Need::Autoscaler => Some("only where an autoscaler scales either Deployment"),
+        Need::Routed => Some("only where routes of this kind hold the weights"),
         Need::Create => Some("only when the release creates the canary Deployment"),
         Need::Delete => Some("only when the plan deletes the canary at the end"),
         Need::Restore => Some("only when a promotion fails"),

@@ -130,6 +130,20 @@ fn split(view: &StatusView, style: Style) -> Vec<Line> {
             &format!("not there yet: {waits}"),
         ));
     }
+    for route in &split.routes {
+        let said = match (&route.canary, &route.left_alone) {
+            (Some(canary), _) => format!("canary {canary}"),
+            (None, Some(why)) => format!("left alone, {why}"),
+            (None, None) => "no traffic for either side".to_owned(),
+        };
+        let tone = if route.canary.is_some() {
+            Tone::Plain
+        } else {
+            Tone::Dim
+        };
+        let text = format!("{}, {}: {said}", route.object, route.route);
+        lines.extend(row(style, "", tone, &text));
+    }
     if !split.pinned.is_empty() {
         let text = format!("pinned by this run: {}", split.pinned.join(", "));
         lines.extend(row(style, "", Tone::Dim, &text));

@@ -7,6 +7,8 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use unicode_width::UnicodeWidthChar;
 
+use crate::domain::change::Change;
+
 /// Returns `text` with everything escaped that could move the cursor, colour, hide or reorder text.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     if !text.chars().any(|c| is_unsafe(c) || is_selector(c)) {
@@ -104,6 +106,24 @@ pub fn class(sentence: &str) -> String {
         }
     }
     words.join(" ")
+}
+
+/// Returns the fields that change, one line for each, under a line for every object.
+pub fn diff(changes: &[Change]) -> Vec<String> {
+    let paths = changes.iter().map(|change| width(&change.path)).max();
+    let paths = paths.unwrap_or(0);
+    let mut lines = Vec::new();
+    let mut object = "";
+    for change in changes {
+        if change.object != object {
+            object = &change.object;
+            lines.push(format!("  {}", sanitize(object)));
+        }
+        let gap = " ".repeat(paths - width(&change.path));
+        let line = format!("    {}{gap}  {} → {}", change.path, change.from, change.to);
+        lines.push(sanitize(&line).into_owned());
+    }
+    lines
 }
 
 fn push(text: &mut String, what: std::fmt::Arguments<'_>) {

@@ -4,14 +4,34 @@
 //! plans. A new router is one file here and one line in [`PROVIDERS`]; configuration, detection,
 //! help, completions and the contract tests follow from the table.
 
+mod alb;
+pub mod backend;
+mod gateway;
+mod istio;
+mod nginx;
+pub mod place;
+mod pointer;
 pub mod replicas;
+pub mod route;
+mod several;
+mod smi;
+mod traefik;
+mod weighted;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
+use self::weighted::Weighted;
 use crate::{
-    cluster::{Cluster, ClusterError, objects::Survey, workloads::Sides},
+    cluster::{
+        Cluster, ClusterError,
+        objects::Survey,
+        routing::{Knowledge, Wanted},
+        workloads::Sides,
+    },
     domain::{
+        change::Act,
+        release::RouterSpec,
         right::Right,
         split::{Grain, Split},
         weight::Percent,
@@ -19,12 +39,44 @@ use crate::{
     },
 };
 
-/// Every router, in the order in which they are detected: the most specific first.
-pub const PROVIDERS: &[&dyn Provider] = &[&replicas::Replicas];
+/// Every router, in the order in which help and messages name them.
+pub const PROVIDERS: &[&dyn Provider] = &[
+    &replicas::Replicas,
+    &Weighted::<istio::Istio>::new(),
+    &Weighted::<gateway::Gateway>::new(),
+    &Weighted::<nginx::Nginx>::new(),
+    &Weighted::<smi::Smi>::new(),
+    &Weighted::<alb::Alb>::new(),
+    &Weighted::<traefik::Traefik>::new(),
+    &Weighted::<pointer::Pointer>::new(),
+];
 
 /// Returns a provider by name.
 pub fn provider(name: &str) -> Option<&'static dyn Provider> {
-    PROVIDERS.iter().find(|p| p.name() == name).copied()
+    let several: &'static dyn Provider = &several::Several;
+    let mut all = PROVIDERS.iter().copied().chain([several]);
+    all.find(|provider| provider.name() == name)
+}
+
+/// Returns several routers as one that keeps them in step; `None` for fewer than two.
+pub fn together(specs: &[RouterSpec]) -> Option<RouterSpec> {
+    (specs.len() > 1).then(|| several::spec(specs))
+}
+
+/// Returns the kinds of objects to be read for a router; for all of them where none is named.
+pub fn wanted(router: Option<&RouterSpec>) -> (Vec<Wanted>, Knowledge) {
+    let Some(router) = router else {
+        let mut all: Vec<Wanted> = Vec::new();
+        for wanted in PROVIDERS.iter().flat_map(|p| p.wanted(&Value::Null)) {
+            if !all.contains(&wanted) {
+                all.push(wanted);
+            }
+        }
+        return (all, Knowledge::Any);
+    };
+    let provider = provider(&router.name);
+    let wanted = provider.map(|p| p.wanted(&router.options));
+    (wanted.unwrap_or_default(), Knowledge::Named)
 }
 
 /// Indicates that traffic could not be read or moved.
@@ -68,6 +120,7 @@ pub struct Target {
 }
 
 /// Both sides at one moment, as facts and as objects.
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// Facts about stable.
     pub stable: &'a Workload,
@@ -100,10 +153,28 @@ pub trait Provider: Sync {
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 
     /// Returns what must be allowed for it beyond what every release needs.
-    fn rights(&self) -> &'static [Right];
+    fn rights(&self, options: &Value) -> Vec<Right>;
 
-    /// Returns why this router fits the app, if it does.
-    fn detect(&self, survey: &Survey, target: &Target) -> Option<String>;
+    /// Returns the kinds of objects it has to see; none where Deployments and Services will do.
+    fn wanted(&self, options: &Value) -> Vec<Wanted> {
+        let _ = options;
+        Vec::new()
+    }
+
+    /// Returns whether it is only taken where no other router fits.
+    fn yields(&self) -> bool {
+        false
+    }
+
+    /// Returns why this router fits the app in `namespace`, if it does, and the options that name
+    /// the objects that were found.
+    fn detect(&self, survey: &Survey, namespace: &str, target: &Target) -> Option<(String, Value)>;
+
+    /// Returns why it cannot be told whether this router fits, if that is so.
+    fn blind(&self, survey: &Survey, namespace: &str) -> Option<String> {
+        let _ = (survey, namespace);
+        None
+    }
 
     /// Binds the router to an app, by what was read of the namespace.
     fn bind(
@@ -131,8 +202,8 @@ pub trait Router: Send + Sync {
     fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError>;
 
     /// Makes the next safe changes towards `to`, none when it is only a matter of waiting, and
-    /// returns them in words. Called again until [`Split::settled`].
-    async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError>;
+    /// returns them. Called again until [`Split::settled`].
+    async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError>;
 
     /// Keeps whatever would overrule it from changing a Deployment's number of replicas, which the
     /// engine is about to set. Most routers have nothing to do with the numbers of pods.

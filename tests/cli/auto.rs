@@ -98,7 +98,7 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"started","id":"20260105-090000","steps":[50.0,100.0],"change":"registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0"}
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"checked","track":"canary","results":[{"name":"pods","probe":"pods","verdict":"healthy","limit":"ready, ≤ 1 restarts","samples":1,"severity":"rollback","text":"pods: 1 of 1 ready, 0 restarts"}]}
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"entered","phase":"shifting","step":1,"steps":2,"weight":50.0}
-    {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5"}
+    {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"waiting","what":"payment-api-canary: the controller to see the change","since":"2026-01-05T09:00:00Z"}
     {"version":1,"at":"2026-01-05T09:00:14.443Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
     {"version":1,"at":"2026-01-05T09:01:32.4Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
@@ -549,7 +549,7 @@ async fn ticks_of_cron_walk_a_release() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:02:00Z  resumed      run 20260105-090100: watching
     09:02:00Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
     09:02:00Z  waits        10s more at 50%
@@ -594,8 +594,7 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     next    canaryctl auto payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
-            by name and selector; router replicas: Service payment-api-service selects the pods of both
-            Deployments
+            by name and selector; router replicas by the run under way
     "#);
     assert_snapshot!(console.shows("approve payment-api -n canary-release").await, @r#"
     $ canaryctl approve payment-api -n canary-release
@@ -621,7 +620,7 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:02:00Z  resumed      run 20260105-090100: waiting for approval
     09:02:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:02:00Z  step 2 of 2  moving traffic to 100%
@@ -681,7 +680,7 @@ async fn a_second_run_is_refused_while_one_is_alive() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     error: ana@laptop holds the release since 2026-01-05T09:01:00Z
     hint: watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
     hint: if it is dead, the same command takes over 90 s after its last sign of life
@@ -691,7 +690,7 @@ async fn a_second_run_is_refused_while_one_is_alive() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     error: ana@laptop holds the release since 2026-01-05T09:01:00Z
     hint: watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
     hint: if it is dead, the same command takes over 90 s after its last sign of life

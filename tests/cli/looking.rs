@@ -458,8 +458,7 @@ async fn status_lists_releases() {
     next    canaryctl auto payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
-            by name and selector; router replicas: Service payment-api-service selects the pods of both
-            Deployments
+            by name and selector; router replicas by the run under way
     "#);
 }
 

@@ -45,7 +45,7 @@ async fn set_moves_and_proves() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:01:14Z  resumed      run 20260105-090100: moving traffic
     09:01:14Z  doing        scale payment-api-canary from 3 to 4
     09:01:14Z  waits        payment-api-canary: the controller to see the change
@@ -67,7 +67,7 @@ async fn set_moves_and_proves() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:01:26Z  resumed      run 20260105-090100: moving traffic
     09:01:26Z  reached      canary at 40% (wanted 35%, 4 of 10 pods = 40%)
     "#);
@@ -105,12 +105,12 @@ async fn set_in_json() {
     --- stdout
     {"version":1,"at":"2026-01-05T09:01:00Z","event":"started","id":"20260105-090100","steps":[25.0],"change":"registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0"}
     {"version":1,"at":"2026-01-05T09:01:00Z","event":"checked","track":"canary","results":[]}
-    {"version":1,"at":"2026-01-05T09:01:00Z","event":"acting","what":"scale payment-api-canary from 1 to 3"}
+    {"version":1,"at":"2026-01-05T09:01:00Z","event":"acting","what":"scale payment-api-canary from 1 to 3","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":3}]}
     {"version":1,"at":"2026-01-05T09:01:00Z","event":"waiting","what":"payment-api-canary: the controller to see the change","since":"2026-01-05T09:01:00Z"}
     {"version":1,"at":"2026-01-05T09:01:00.45Z","event":"waiting","what":"payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)","since":"2026-01-05T09:01:00Z"}
     {"version":1,"at":"2026-01-05T09:01:03.45Z","event":"waiting","what":"payment-api-canary: 1 of 3 pods to be ready","since":"2026-01-05T09:01:00Z"}
     {"version":1,"at":"2026-01-05T09:01:13.264Z","event":"checked","track":"canary","results":[]}
-    {"version":1,"at":"2026-01-05T09:01:13.264Z","event":"acting","what":"scale payment-api-stable from 9 to 7"}
+    {"version":1,"at":"2026-01-05T09:01:13.264Z","event":"acting","what":"scale payment-api-stable from 9 to 7","changes":[{"object":"Deployment canary-release/payment-api-stable","path":"/spec/replicas","from":9,"to":7}]}
     {"version":1,"at":"2026-01-05T09:01:14.464Z","event":"reached","split":{"wanted":25.0,"set":30.0,"actual":30.0,"matches":true,"settled":true,"stableReady":7,"canaryReady":3,"detail":"3 of 10 pods"}}
     {"version":1,"at":"2026-01-05T09:01:14.464Z","event":"ended","outcome":"at-weight","text":"canary at 30% (wanted 25%, 3 of 10 pods)"}
     "#);
@@ -159,6 +159,8 @@ async fn set_dry_run_changes_nothing() {
     exit 0
     --- stdout
     would scale payment-api-canary from 1 to 3 (accepted by the API server)
+      Deployment canary-release/payment-api-canary
+        /spec/replicas  1 → 3
     --- stderr
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -278,7 +280,7 @@ async fn rollback_after_set() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:01:14Z  resumed      run 20260105-090100: moving traffic
     09:01:14Z  ROLLING BACK an operator asked for it
     09:01:14Z  back         moving traffic to stable
@@ -328,7 +330,7 @@ async fn rollback_now_moves_the_traffic_alone() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:01:14Z  resumed      run 20260105-090100: moving traffic
     09:01:14Z  ROLLING BACK an operator asked for it
     09:01:14Z  back         moving traffic to stable
@@ -348,7 +350,7 @@ async fn rollback_now_moves_the_traffic_alone() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:01:26Z  resumed      run 20260105-090100: draining
     09:01:26Z  phase        cleaning up
     "#);
@@ -372,11 +374,13 @@ async fn rollback_dry_run() {
     exit 0
     --- stdout
     would scale payment-api-stable from 7 to 10 (accepted by the API server)
+      Deployment canary-release/payment-api-stable
+        /spec/replicas  7 → 10
     --- stderr
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     "#);
     assert_snapshot!(console.shows("status payment-api -n canary-release --quick -q").await, @r#"
     $ canaryctl status payment-api -n canary-release --quick -q
@@ -395,8 +399,7 @@ async fn rollback_dry_run() {
     next    canaryctl auto payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
-            by name and selector; router replicas: Service payment-api-service selects the pods of both
-            Deployments
+            by name and selector; router replicas by the run under way
     "#);
 }
 
@@ -455,11 +458,13 @@ async fn promote_from_twenty_five() {
     exit 0
     --- stdout
     would scale payment-api-canary from 3 to 10 (accepted by the API server)
+      Deployment canary-release/payment-api-canary
+        /spec/replicas  3 → 10
     --- stderr
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     "#);
     assert_snapshot!(console.shows("promote payment-api -n canary-release --yes").await, @r#"
     $ canaryctl promote payment-api -n canary-release --yes
@@ -473,7 +478,7 @@ async fn promote_from_twenty_five() {
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
-    found router replicas: Service payment-api-service selects the pods of both Deployments
+    found router replicas by the run under way
     09:01:14Z  resumed      run 20260105-090100: moving traffic
     09:01:14Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
     09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)

@@ -218,8 +218,8 @@ async fn objects_that_are_not_there() {
     $ canaryctl auto payment-api -n canary-release --router istoi
     exit 2
     --- stderr
-    error: no router 'istoi'; there are: replicas
-    hint: leave --router out to have it detected
+    error: no router 'istoi'; there are: replicas, istio, gateway, nginx, smi, alb, traefik, pointer, several
+    hint: did you mean 'istio'? Leave --router out to have it detected
     "#);
     assert_snapshot!(console.refuses("approve payment-api -n canary-release").await, @r#"
     $ canaryctl approve payment-api -n canary-release

@@ -74,18 +74,28 @@ async fn every_rule_to_look_is_needed() {
         let line = format!("{verb} payment-api -f {CONFIG}");
         tried(verb, &[], &line).await;
     }
-    let set = "set payment-api -n canary-release 20";
+    let set = "set payment-api -n canary-release --router replicas 20";
     tried("history", &[set], "history payment-api -n canary-release").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_rule_to_set_a_weight_is_needed() {
-    tried("set", &[], "set payment-api -n canary-release 20").await;
+    tried(
+        "set",
+        &[],
+        "set payment-api -n canary-release --router replicas 20",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_rule_to_roll_back_is_needed_or_missed() {
-    tried("rollback", &[], "rollback payment-api -n canary-release").await;
+    tried(
+        "rollback",
+        &[],
+        "rollback payment-api -n canary-release --router replicas",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,7 +228,7 @@ async fn a_role_says_what_each_rule_is_for() {
     $ canaryctl generate rbac --router carrier-pigeon
     exit 2
     --- stderr
-    error: no router 'carrier-pigeon'; there are: replicas
+    error: no router 'carrier-pigeon'; there are: replicas, istio, gateway, nginx, smi, alb, traefik, pointer, several
     hint: leave --router out to have it detected
     "#);
 }

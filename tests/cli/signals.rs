@@ -154,8 +154,7 @@ async fn sigterm_holds_where_asked() {
     next    canaryctl auto payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
-            by name and selector; router replicas: Service payment-api-service selects the pods of both
-            Deployments
+            by name and selector; router replicas by the run under way
     "#);
 }
 
@@ -213,8 +212,7 @@ async fn a_second_signal_leaves_at_once() {
     next    canaryctl monitor payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
-            by name and selector; router replicas: Service payment-api-service selects the pods of both
-            Deployments
+            by name and selector; router replicas by the run under way
     "#);
 }
 

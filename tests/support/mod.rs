@@ -9,7 +9,7 @@ use std::{
 
 use canaryctl::{
     clock::Clock,
-    cluster::{Cluster, discover},
+    cluster::{Cluster, discover, routing::Knowledge},
     domain::{
         check::CheckSpec,
         decide::{Goal, Request},
@@ -164,7 +164,7 @@ impl Bench {
         // The names are found on a connection of its own: they are no part of what is tested here.
         let survey = self
             .cluster()
-            .survey("canaryctl-payment-api")
+            .survey("canaryctl-payment-api", &[], Knowledge::Named)
             .await
             .unwrap();
         let names = discover::names(

@@ -22,6 +22,7 @@ use crate::{
         weight::WeightChange,
     },
     journal::{self, Journal, JournalError, Saved},
+    traffic,
 };
 pub use draft::containers;
 
@@ -93,9 +94,13 @@ pub enum Begun {
 /// Begins or resumes what `order` asks for.
 pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineError> {
     let now = cluster.clock().now();
-    let survey = match order.survey.take() {
+    let mut survey = match order.survey.take() {
         Some(survey) if elapsed(survey.at, now) < FRESH => survey,
-        Some(_) | None => cluster.survey(&journal::config_map(&order.app)).await?,
+        Some(_) | None => {
+            let (wanted, knowledge) = traffic::wanted(Some(&order.router));
+            let record = journal::config_map(&order.app);
+            cluster.survey(&record, &wanted, knowledge).await?
+        }
     };
     let journal = order
         .journal
@@ -105,6 +110,13 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
         None => Ok(None),
         Some(_) => known(&survey, rolls_back),
     };
+    // A run goes on with the router it began with.
+    let recorded = known.as_ref().ok().and_then(Option::as_ref);
+    let router = recorded.map_or(&order.router, |saved| &saved.release.router);
+    for router in [router, &order.router] {
+        let (wanted, _) = traffic::wanted(Some(router));
+        cluster.complete(&mut survey, &wanted).await?;
+    }
     let known = match known {
         Ok(known) => known,
         // A rollback needs nothing but the objects. What cannot be read is not overwritten either.

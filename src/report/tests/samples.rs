@@ -83,6 +83,7 @@ pub(super) fn split(wanted: u32, stable: u32, canary: u32) -> Split {
         canary_ready: canary,
         detail: format!("{canary} of {} pods", stable + canary),
         pinned: Vec::new(),
+        routes: Vec::new(),
         waits_for: None,
     }
 }
@@ -458,6 +459,7 @@ pub(super) fn events() -> Vec<Event> {
         1,
         EventKind::Acting {
             what: "give payment-api-canary the image payment-api:1.5.0".into(),
+            changes: Vec::new(),
         },
     );
     add(
@@ -469,6 +471,7 @@ pub(super) fn events() -> Vec<Event> {
         12,
         EventKind::Acting {
             what: "scale payment-api-canary to 1 and payment-api to 3".into(),
+            changes: Vec::new(),
         },
     );
     add(
@@ -537,6 +540,7 @@ pub(super) fn events() -> Vec<Event> {
         336,
         EventKind::Acting {
             what: "scale payment-api to 4, then payment-api-canary to 0".into(),
+            changes: Vec::new(),
         },
     );
     add(

@@ -141,7 +141,10 @@ fn events(view: &StatusView, words: &str) -> Vec<Event> {
             steps: 4,
             weight: split.wanted,
         },
-        EventKind::Acting { what: text() },
+        EventKind::Acting {
+            what: text(),
+            changes: Vec::new(),
+        },
         EventKind::Reached { split },
         EventKind::Checked {
             track: Track::Canary,

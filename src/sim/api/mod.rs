@@ -66,6 +66,11 @@ pub fn complete(store: &Store, group: &str, plural: &str, object: &mut Value) {
     }
 }
 
+/// Returns whether the API server serves a resource.
+pub fn serves(store: &Store, group: &str, version: &str, plural: &str) -> bool {
+    resources::find(store, group, version, plural).is_some()
+}
+
 /// Namespaces that every cluster has.
 const NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
 

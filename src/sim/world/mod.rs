@@ -34,11 +34,13 @@ mod apps;
 mod behaviour;
 mod container;
 mod counters;
+mod definitions;
 mod deployment;
 mod draws;
 mod endpoints;
 mod fault;
 mod garbage;
+mod gateways;
 mod hpa;
 mod kubelet;
 mod load;
@@ -110,6 +112,7 @@ impl World {
     /// Puts objects into the store and settles the cluster without letting time pass: pods that
     /// can run are ready, and the users begin now.
     pub fn load(&self, objects: Vec<Value>) -> Result<(), Refusal> {
+        load::put(&self.store, definitions::missing(&self.store, &objects))?;
         load::put(&self.store, objects)?;
         let mut state = self.lock();
         for _ in 0..SETTLE_LIMIT {
@@ -256,6 +259,7 @@ impl State {
         replicaset::sync(&mut pass, &mut self.kubelet, &mut self.retries);
         self.kubelet.sync(&mut pass, &self.scenario);
         endpoints::sync(&pass, &self.kubelet);
+        gateways::sync(&mut pass);
         hpa::sync(&mut pass, &mut self.scalers, &mut self.kubelet);
         self.traffic.reroute(store, &self.scenario);
     }

@@ -20,6 +20,7 @@ use crate::{
         workloads::Live,
     },
     domain::{
+        change::Act,
         right::{Need, Right, WRITERS},
         split::{Grain, Split},
         weight::Percent,
@@ -37,6 +38,7 @@ pub struct Replicas;
 /// Options of the router.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "ReplicasOptions")]
 struct Options {
     /// What to do about a `HorizontalPodAutoscaler` of either Deployment.
     hpa: Hpa,
@@ -74,11 +76,11 @@ impl Provider for Replicas {
         generator.subschema_for::<Options>()
     }
 
-    fn rights(&self) -> &'static [Right] {
-        &[Right {
+    fn rights(&self, _: &Value) -> Vec<Right> {
+        vec![Right {
             verb: "patch",
-            group: "autoscaling",
-            resource: "horizontalpodautoscalers",
+            group: "autoscaling".into(),
+            resource: "horizontalpodautoscalers".into(),
             subresource: "",
             need: Need::Autoscaler,
             why: "pin autoscalers and restore them",
@@ -86,7 +88,11 @@ impl Provider for Replicas {
         }]
     }
 
-    fn detect(&self, survey: &Survey, target: &Target) -> Option<String> {
+    fn yields(&self) -> bool {
+        true
+    }
+
+    fn detect(&self, survey: &Survey, _: &str, target: &Target) -> Option<(String, Value)> {
         let stable = survey.deployment(&target.stable)?.pod_labels();
         let canary = survey.deployment(&target.canary).map(Live::pod_labels);
         let both = |service: &&k8s_openapi::api::core::v1::Service| {
@@ -95,9 +101,8 @@ impl Provider for Replicas {
         };
         let service = survey.services.iter().find(both)?;
         let name = service.name_any();
-        Some(format!(
-            "Service {name} selects the pods of both Deployments"
-        ))
+        let why = format!("Service {name} selects the pods of both Deployments");
+        Some((why, Value::Null))
     }
 
     fn bind(
@@ -181,7 +186,7 @@ impl Router for ByPods {
         Ok(split)
     }
 
-    async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<String>, TrafficError> {
+    async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
         let mut done = Vec::new();
         let autoscalers = typed(scene.objects);
         let changes = next(to, self.target.total, scene.stable, scene.canary);
@@ -196,7 +201,8 @@ impl Router for ByPods {
             if let Some(hpa) = hpa.filter(|_| replicas > 0)
                 && self.hold(hpa, replicas).await?
             {
-                done.push(format!("pin {} at {replicas}", hpa.name_any()));
+                let what = format!("pin {} at {replicas}", hpa.name_any());
+                done.push(Act::in_words(what));
             }
         }
         for (track, replicas) in changes {
@@ -209,10 +215,8 @@ impl Router for ByPods {
                 self.hold(hpa, replicas).await?;
             }
             self.cluster.scale(live, replicas).await?;
-            done.push(format!(
-                "scale {name} from {} to {replicas}",
-                live.replicas()
-            ));
+            let namespace = self.cluster.namespace();
+            done.push(Act::scaling(namespace, &name, live.replicas(), replicas));
         }
         Ok(done)
     }

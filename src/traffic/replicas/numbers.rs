@@ -125,6 +125,7 @@ pub(super) fn split(
         detail: format!("{canary_ready} of {all} pods"),
         pinned,
         waits_for,
+        routes: Vec::new(),
     }
 }
 

@@ -1,0 +1,233 @@
+//! Istio: weights of the routes of a `VirtualService`.
+//!
+//! Owns: http, tls and tcp routes; destinations by host and by subset. Must not: touch matches,
+//! order, mirrors or destination rules. A route to one side alone, such as one behind a header, is
+//! left as it is.
+//!
+//! A destination's share is its weight out of the sum of the route's weights; meshes from before
+//! June 2022 insist on a sum of 100, so that the sum in use is kept.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    backend::{Backends, Labels, Whose},
+    place::Place,
+    route::{Part, Route, Scale},
+    weighted::{Common, Shape, split_name},
+};
+use crate::{cluster::routing::Kind, domain::workload::Track};
+
+const GROUP: &str = "networking.istio.io";
+const VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
+
+/// The router by `VirtualService`.
+pub(super) struct Istio;
+
+/// Options of the router.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "IstioOptions")]
+pub(super) struct Options {
+    /// Name of the `VirtualService`, or `namespace/name`; of a delegate where the root delegates.
+    /// Default: every one in the namespace that divides traffic between both sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    virtual_service: Option<String>,
+    /// Names of the routes that change. Default: every route with destinations of both sides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<String>,
+    /// Stable's Service or subset, where it cannot be told from selectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stable_service: Option<String>,
+    /// The canary's Service or subset, where it cannot be told from selectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary_service: Option<String>,
+}
+
+impl Common for Options {
+    fn object(&self) -> (Option<&str>, Option<&str>) {
+        split_name(self.virtual_service.as_deref())
+    }
+
+    fn with_object(mut self, name: &str) -> Self {
+        self.virtual_service = Some(name.to_owned());
+        self
+    }
+
+    fn services(&self) -> (Option<&str>, Option<&str>) {
+        (
+            self.stable_service.as_deref(),
+            self.canary_service.as_deref(),
+        )
+    }
+
+    fn routes(&self) -> &[String] {
+        &self.routes
+    }
+}
+
+impl Shape for Istio {
+    type Options = Options;
+
+    const NAME: &'static str = "istio";
+    const ABOUT: &'static str = "weights of an Istio VirtualService";
+
+    fn kinds(_: &Options) -> Vec<Kind> {
+        vec![virtual_services()]
+    }
+
+    fn context() -> Vec<Kind> {
+        vec![Kind::new(
+            GROUP,
+            VERSIONS,
+            "DestinationRule",
+            "destinationrules",
+        )]
+    }
+
+    fn routes(
+        object: &Value,
+        backends: &Backends,
+        context: &[Value],
+        options: &Options,
+    ) -> Vec<Route> {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let reader = Reader {
+            namespace,
+            backends,
+            rules: context,
+            given: options.services(),
+        };
+        let protocols = ["http", "tls", "tcp"].into_iter();
+        let routes = protocols.flat_map(|protocol| {
+            let entries = object["spec"][protocol].as_array().into_iter().flatten();
+            entries
+                .enumerate()
+                .map(move |(i, entry)| (protocol, i, entry))
+        });
+        routes
+            .map(|(protocol, i, entry)| reader.route(protocol, i, entry))
+            .collect()
+    }
+}
+
+/// Returns the kind that holds the weights.
+pub(super) fn virtual_services() -> Kind {
+    Kind::new(GROUP, VERSIONS, "VirtualService", "virtualservices")
+}
+
+/// Reads the routes of one `VirtualService`.
+struct Reader<'a> {
+    namespace: &'a str,
+    backends: &'a Backends,
+    rules: &'a [Value],
+    given: (Option<&'a str>, Option<&'a str>),
+}
+
+impl Reader<'_> {
+    fn route(&self, protocol: &str, index: usize, entry: &Value) -> Route {
+        let destinations = entry["route"].as_array().map_or(&[][..], Vec::as_slice);
+        let alone = destinations.len() == 1;
+        let parts = destinations.iter().enumerate().map(|(j, route)| {
+            let to = &route["destination"];
+            let (host, subset) = (text(&to["host"]), to["subset"].as_str());
+            // One destination alone gets everything, whatever its weight.
+            let weight = if alone {
+                100
+            } else {
+                route["weight"].as_u64().unwrap_or(0)
+            };
+            Part {
+                side: self.side(host, subset),
+                name: subset.map_or_else(|| host.to_owned(), |subset| format!("{host}/{subset}")),
+                weight,
+                place: Some(Place::number(format!(
+                    "/spec/{protocol}/{index}/route/{j}/weight"
+                ))),
+            }
+        });
+        let delegate = text(&entry["delegate"]["name"]);
+        let left_alone = if !delegate.is_empty() {
+            Some(format!("delegates to VirtualService {delegate}"))
+        } else if entry["redirect"].is_object() || entry["directResponse"].is_object() {
+            Some("answers by itself".to_owned())
+        } else {
+            None
+        };
+        Route {
+            name: match entry["name"].as_str() {
+                Some(name) if !name.is_empty() => name.to_owned(),
+                _ => format!("{protocol} route {}", index + 1),
+            },
+            parts: parts.collect(),
+            scale: Scale::Kept,
+            left_alone,
+        }
+    }
+
+    fn side(&self, host: &str, subset: Option<&str>) -> Option<Track> {
+        let (namespace, service) = self.service(host)?;
+        let named = subset.unwrap_or(service);
+        let given = [(self.given.0, Track::Stable), (self.given.1, Track::Canary)];
+        if let Some((_, track)) = given.iter().find(|(name, _)| *name == Some(named)) {
+            return Some(*track);
+        }
+        let Some(subset) = subset else {
+            return match self.backends.service(namespace, service) {
+                Whose::Unknown => self.backends.promised(service),
+                whose @ (Whose::Side(_) | Whose::Both | Whose::Neither) => whose.side(),
+            };
+        };
+        match self.labels(namespace, service, subset) {
+            Some(labels) => self.backends.subset(namespace, service, &labels).side(),
+            // Its rule is elsewhere, or may not be read: the name must do, as long as the Service
+            // reaches the pods at all.
+            None => match self.backends.service(namespace, service) {
+                Whose::Neither => None,
+                Whose::Side(_) | Whose::Both | Whose::Unknown => self.backends.promised(subset),
+            },
+        }
+    }
+
+    /// Returns namespace and name of the Service behind a host: `svc`, `svc.ns`, `svc.ns.svc…`. A
+    /// short name is of the `VirtualService`'s own namespace. `None` for a host that is no Service.
+    fn service<'h>(&'h self, host: &'h str) -> Option<(&'h str, &'h str)> {
+        let mut parts = host.splitn(3, '.');
+        let name = parts.next()?;
+        let namespace = parts.next().unwrap_or(self.namespace);
+        match parts.next() {
+            None => Some((namespace, name)),
+            Some(rest) => (rest == "svc" || rest.starts_with("svc.")).then_some((namespace, name)),
+        }
+    }
+
+    /// Returns the labels of a subset, as the `DestinationRule` of the host has them.
+    fn labels(&self, namespace: &str, service: &str, subset: &str) -> Option<Labels> {
+        let same = |rule: &&Value| {
+            let host = text(&rule["spec"]["host"]);
+            let own = rule["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or(self.namespace);
+            let reader = Reader {
+                namespace: own,
+                ..*self
+            };
+            reader.service(host) == Some((namespace, service))
+        };
+        let rules = self.rules.iter().filter(same);
+        let mut subsets =
+            rules.flat_map(|rule| rule["spec"]["subsets"].as_array().into_iter().flatten());
+        let found = subsets.find(|candidate| candidate["name"] == subset)?;
+        let labels = found["labels"].as_object()?.iter();
+        Some(
+            labels
+                .map(|(k, v)| (k.clone(), text(v).to_owned()))
+                .collect(),
+        )
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
