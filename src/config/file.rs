@@ -15,7 +15,7 @@ use super::{
     load::Load,
     name::{LabelName, ObjectName},
     node::{self, Node},
-    read::{At, Failures, Path, read_keyed},
+    read::{At, Failures, Fault, Path, read_keyed},
     settings::{DEFAULT_HOLD, default_deadline},
     step::{StepSpec, check_rising, default_steps},
 };
@@ -143,11 +143,13 @@ impl<R: Keyed, C: Keyed> File<R, C> {
         };
         let router = keys.router.and_then(|_| tree.get("router"));
         let router = router.map(read_router).transpose().map_err(explain)?;
-        let routers = read_list(&tree, "routers", &failures).map_err(explain)?;
+        let routers =
+            read_list(&tree, ("routers", keys.routers.as_ref()), &failures).map_err(explain)?;
         let router = keys
             .one(router, R::together(routers), &tree)
             .map_err(judge)?;
-        let mut checks = read_list(&tree, "checks", &failures).map_err(explain)?;
+        let mut checks =
+            read_list(&tree, ("checks", keys.checks.as_ref()), &failures).map_err(explain)?;
         let mut all = C::defaults(&checks);
         all.append(&mut checks);
         Ok(keys.into_file(name, router, all))
@@ -157,19 +159,20 @@ impl<R: Keyed, C: Keyed> File<R, C> {
 /// Reads the items of a list of the file, each by the table it is of.
 fn read_list<T: Keyed>(
     tree: &Node,
-    key: &'static str,
+    (key, given): (&'static str, Option<&Vec<IgnoredAny>>),
     failures: &Failures,
-) -> Result<Vec<T>, super::read::Fault> {
+) -> Result<Vec<T>, Fault> {
     let list = tree.get(key);
-    let mut items = Vec::new();
-    while let Some(node) = list.and_then(|list| list.item(items.len())) {
-        items.push(read_keyed(At {
+    let node = |index: usize| list.and_then(|list| list.item(index));
+    let nodes = (0..given.map_or(0, Vec::len)).map_while(node);
+    let read = |(index, node)| {
+        read_keyed(At {
             node,
-            path: Path::Item(&Path::Key(&Path::Top, key), items.len()),
+            path: Path::Item(&Path::Key(&Path::Top, key), index),
             failures,
-        })?);
-    }
-    Ok(items)
+        })
+    };
+    nodes.enumerate().map(read).collect()
 }
 
 impl Keys {

@@ -52,7 +52,7 @@ pub trait Keyed: Sized {
     /// Returns several entries as one that keeps them in step; `None` where fewer than two are given,
     /// or there is no such thing.
     fn together(entries: Vec<Self>) -> Option<Self> {
-        let _ = entries;
+        drop(entries);
         None
     }
 

@@ -269,6 +269,26 @@ fn a_load_that_cannot_be_sent_is_refused_where_it_stands() {
 }
 
 #[test]
+fn several_routers_are_two_at_least_and_instead_of_one() {
+    assert_errors(&[
+        (
+            "app: a\nrouters: [replicas]\n",
+            "canary.yaml:2:10: routers: name two at least, or use `router`",
+        ),
+        (
+            "app: a\nrouter: replicas\nrouters: [replicas, replicas]\n",
+            "canary.yaml:3:10: routers: give this or `router`, not both",
+        ),
+        (
+            "app: a\nrouters:\n  - replicas\n  - isto: {}\n",
+            "canary.yaml:4:5: unknown key 'isto' in routers[1]; did you mean 'istio'?",
+        ),
+    ]);
+    let file = parse("app: a\nrouters: [istio: { virtualService: a }, replicas]\n").unwrap();
+    assert_eq!(file.router.unwrap().0.name, "istio+replicas");
+}
+
+#[test]
 fn an_error_knows_the_next_thing_to_try_and_the_line() {
     let error = parse("app: shop\nrouter: { isto: {} }\n").unwrap_err();
     assert_eq!(error.hint(), Some("known: replicas, istio"));

@@ -98,6 +98,13 @@ impl Keyed for Router {
         ]
     }
 
+    fn together(entries: Vec<Self>) -> Option<Self> {
+        let options = json!(entries.iter().map(|r| &r.0.options).collect::<Vec<_>>());
+        let name = entries.iter().map(|r| r.0.name.clone());
+        let name = name.collect::<Vec<_>>().join("+");
+        (entries.len() > 1).then_some(Self(RouterSpec { name, options }))
+    }
+
     fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
         match key {
             "replicas" => generator.subschema_for::<Replicas>(),

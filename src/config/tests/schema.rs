@@ -5,6 +5,14 @@ use serde_json::{Map, Value};
 use super::{Check, FULL, Router, parse};
 use crate::config::schema;
 
+/// What a file may hold instead of what [`FULL`] does.
+const SEVERAL: &str = "
+app: a
+routers:
+  - istio: { virtualService: a, routes: [primary] }
+  - replicas: {}
+";
+
 fn whole() -> Value {
     schema::<Router, Check>()
 }
@@ -73,13 +81,15 @@ fn the_schema_has_exactly_the_keys_that_the_parser_accepts() {
             properties.keys().map(move |key| format!("{name}.{key}"))
         })
         .collect();
-    parse(FULL).unwrap();
     let mut in_file = BTreeSet::new();
-    used(
-        &serde_saphyr::from_str::<Value>(FULL).unwrap(),
-        "",
-        &mut in_file,
-    );
+    for text in [FULL, SEVERAL] {
+        parse(text).unwrap();
+        used(
+            &serde_saphyr::from_str::<Value>(text).unwrap(),
+            "",
+            &mut in_file,
+        );
+    }
     // `FULL` names one router; the other has no keys of its own.
     in_file.insert(".router.replicas".to_owned());
     assert_eq!(in_schema, in_file);
