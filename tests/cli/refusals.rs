@@ -218,7 +218,7 @@ async fn objects_that_are_not_there() {
     $ canaryctl auto payment-api -n canary-release --router istoi
     exit 2
     --- stderr
-    error: no router 'istoi'; there are: replicas, istio, gateway, nginx, smi, alb, traefik, pointer, several
+    error: no router 'istoi'; there are: replicas, istio, gateway, nginx, smi, alb, traefik, pointer
     hint: did you mean 'istio'? Leave --router out to have it detected
     "#);
     assert_snapshot!(console.refuses("approve payment-api -n canary-release").await, @r#"
@@ -357,7 +357,7 @@ async fn configurations_that_are_wrong() {
     error: DIR/typo.yaml:2:1: unknown key 'holdd'; did you mean 'hold'?
       2 | holdd: 5m
           ^
-    hint: known: app, namespace, stable, canary, service, router, steps, hold, deadline, interval, readyTimeout, promoteTimeout, drain, checks, onUnknown, onFailure, onInterrupt, promote, load
+    hint: known: app, namespace, stable, canary, service, router, routers, steps, hold, deadline, interval, readyTimeout, promoteTimeout, drain, checks, onUnknown, onFailure, onInterrupt, promote, load
     $ canaryctl auto -f DIR/routers.yaml -n canary-release
     exit 2
     --- stderr
