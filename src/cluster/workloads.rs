@@ -335,9 +335,9 @@ fn facts(
     let stalled = condition("Progressing")
         .filter(|c| c.reason.as_deref() == Some("ProgressDeadlineExceeded"))
         .map(|c| c.message.clone().unwrap_or_default());
-    let refused = condition("ReplicaFailure")
-        .filter(|c| c.status == "True")
-        .map(|c| c.message.clone().unwrap_or_default());
+    let failure = condition("ReplicaFailure").filter(|c| c.status == "True");
+    let refused_since = failure.and_then(|c| Some(c.last_transition_time.as_ref()?.0));
+    let refused = failure.map(|c| c.message.clone().unwrap_or_default());
     let replica_set = current_set(live, sets);
     let pods = pods
         .iter()
@@ -358,6 +358,7 @@ fn facts(
         template_by: manager_of(&live.object, &["f:spec", "f:template"]),
         stalled,
         refused,
+        refused_since,
         pods,
         name,
     }

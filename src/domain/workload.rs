@@ -83,6 +83,9 @@ pub struct Workload {
     /// Why pods cannot be created, such as a quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Since when they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<Timestamp>,
     /// The pods, by name.
     pub pods: Vec<Pod>,
 }

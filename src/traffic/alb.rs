@@ -121,6 +121,7 @@ fn action_route(
                 .or_else(|| text("targetGroupName"))
                 .or_else(|| text("targetGroupARN"));
             Part {
+                trouble: service.and_then(|service| backends.trouble(namespace, service)),
                 side: service.and_then(|service| backends.service(namespace, service).side()),
                 name: named.unwrap_or_default().to_owned(),
                 weight: member(group, "weight")

@@ -144,6 +144,19 @@ impl Backends {
         })
     }
 
+    /// Returns what is wrong with a Service as a destination of one side, if anything is.
+    pub fn trouble(&self, namespace: &str, name: &str) -> Option<String> {
+        let is_given = self.given.iter().any(|(given, _)| given == name);
+        if namespace != self.namespace || is_given {
+            return None;
+        }
+        if !self.services.contains_key(name) {
+            return Some(format!("there is no Service {name}"));
+        }
+        let both = self.service(namespace, name) == Whose::Both;
+        both.then(|| format!("Service {name} selects the pods of both sides"))
+    }
+
     /// Returns the only Service that reaches the pods of one side alone.
     pub fn of_side(&self, track: Track) -> Option<String> {
         let mut names = self

@@ -114,6 +114,7 @@ impl Shape for Gateway {
                 let there = to["namespace"].as_str().unwrap_or(namespace);
                 let whose = backends.service(there, name);
                 Part {
+                    trouble: backends.trouble(there, name).filter(|_| is_service),
                     side: whose.side().filter(|_| is_service),
                     name: name.to_owned(),
                     weight: to["weight"].as_u64().unwrap_or(1),

@@ -17,7 +17,10 @@ use super::{
     route::{Part, Route, Scale},
     weighted::{Common, Shape, split_name},
 };
-use crate::{cluster::routing::Kind, domain::workload::Track};
+use crate::{
+    cluster::routing::Kind,
+    domain::{view::Severity, workload::Track},
+};
 
 const GROUP: &str = "networking.istio.io";
 const VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
@@ -86,6 +89,31 @@ impl Shape for Istio {
         )]
     }
 
+    fn findings(object: &Value, all: &[Value]) -> Vec<(Severity, String, String, String)> {
+        let mut found = Vec::new();
+        let spec = &object["spec"];
+        let gateways: Vec<&str> = list(&spec["gateways"]).collect();
+        if !gateways.is_empty() && !gateways.contains(&"mesh") {
+            found.push((
+                Severity::Warning,
+                format!("it holds at the gateways {} alone", gateways.join(", ")),
+                "callers within the mesh pass it by: they reach the pods of both sides whatever the weights".to_owned(),
+                "add `mesh` to spec.gateways where callers within the mesh are to be divided, too".to_owned(),
+            ));
+        }
+        for other in all.iter().filter(|other| is_rival(object, other)) {
+            let name = text(&other["metadata"]["name"]);
+            found.push((
+                Severity::Warning,
+                format!("VirtualService {name} is about a host of it, too"),
+                "which of the two a proxy obeys is not defined: the weights may count for nobody"
+                    .to_owned(),
+                format!("bring the routes of both into one, or take the host out of {name}"),
+            ));
+        }
+        found
+    }
+
     fn routes(
         object: &Value,
         backends: &Backends,
@@ -139,6 +167,7 @@ impl Reader<'_> {
                 route["weight"].as_u64().unwrap_or(0)
             };
             Part {
+                trouble: self.trouble(host, subset),
                 side: self.side(host, subset),
                 name: subset.map_or_else(|| host.to_owned(), |subset| format!("{host}/{subset}")),
                 weight,
@@ -190,6 +219,30 @@ impl Reader<'_> {
         }
     }
 
+    /// Returns what is wrong with a destination.
+    fn trouble(&self, host: &str, subset: Option<&str>) -> Option<String> {
+        let (namespace, service) = self.service(host)?;
+        if self.backends.namespace() != namespace {
+            return None;
+        }
+        let Some(subset) = subset else {
+            return self.backends.trouble(namespace, service);
+        };
+        if self.backends.service(namespace, service) == Whose::Unknown {
+            return self.backends.trouble(namespace, service);
+        }
+        match self.labels(namespace, service, subset) {
+            None => Some(format!(
+                "no DestinationRule of host {host} has the subset {subset}"
+            )),
+            Some(labels) => match self.backends.subset(namespace, service, &labels) {
+                Whose::Both => Some(format!("subset {subset} selects the pods of both sides")),
+                Whose::Neither => Some(format!("subset {subset} selects the pods of neither side")),
+                Whose::Side(_) | Whose::Unknown => None,
+            },
+        }
+    }
+
     /// Returns namespace and name of the Service behind a host: `svc`, `svc.ns`, `svc.ns.svc…`. A
     /// short name is of the `VirtualService`'s own namespace. `None` for a host that is no Service.
     fn service<'h>(&'h self, host: &'h str) -> Option<(&'h str, &'h str)> {
@@ -226,6 +279,41 @@ impl Reader<'_> {
                 .collect(),
         )
     }
+}
+
+/// Returns whether another `VirtualService` holds for a host of this one at the same gateways.
+fn is_rival(object: &Value, other: &Value) -> bool {
+    if object["metadata"]["uid"] == other["metadata"]["uid"] {
+        return false;
+    }
+    let names = |object: &Value, key: &str| -> Vec<String> {
+        let namespace = text(&object["metadata"]["namespace"]);
+        let full = |name: &str| {
+            if key == "hosts" && !name.contains('.') && name != "*" {
+                return format!("{name}.{namespace}.svc.cluster.local");
+            }
+            name.to_owned()
+        };
+        list(&object["spec"][key]).map(full).collect()
+    };
+    let shared = |key: &str, or: &str| {
+        let (mut mine, mut theirs) = (names(object, key), names(other, key));
+        for names in [&mut mine, &mut theirs] {
+            if names.is_empty() && !or.is_empty() {
+                names.push(or.to_owned());
+            }
+        }
+        mine.iter().any(|name| theirs.contains(name))
+    };
+    shared("hosts", "") && shared("gateways", "mesh")
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &str> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 fn text(value: &Value) -> &str {

@@ -5,6 +5,7 @@
 //! help, completions and the contract tests follow from the table.
 
 mod alb;
+pub mod autoscaler;
 pub mod backend;
 mod gateway;
 mod istio;
@@ -34,6 +35,7 @@ use crate::{
         release::RouterSpec,
         right::Right,
         split::{Grain, Split},
+        view::Finding,
         weight::Percent,
         workload::Workload,
     },
@@ -135,6 +137,15 @@ pub struct Scene<'a> {
 /// A router's own objects at one moment, such as autoscalers or routes.
 pub type Objects = Vec<Value>;
 
+/// An object of a router, with what a release writes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The object.
+    pub object: Value,
+    /// JSON pointers to the fields.
+    pub pointers: Vec<String>,
+}
+
 /// A kind of router: an entry of [`PROVIDERS`].
 pub trait Provider: Sync {
     /// Returns its name in configuration.
@@ -176,6 +187,18 @@ pub trait Provider: Sync {
         None
     }
 
+    /// Returns what is good and bad about its objects for a release, for `check`.
+    fn findings(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+        survey: &Survey,
+    ) -> Vec<Finding> {
+        let _ = (cluster, target, options, survey);
+        Vec::new()
+    }
+
     /// Binds the router to an app, by what was read of the namespace.
     fn bind(
         &self,
@@ -194,6 +217,12 @@ pub trait Router: Send + Sync {
 
     /// Picks the router's own objects out of what was read of the namespace.
     fn pick(&self, survey: &Survey) -> Objects;
+
+    /// Returns which fields of its own objects it writes; empty where it scales Deployments.
+    fn written(&self, objects: &Objects) -> Vec<Written> {
+        let _ = objects;
+        Vec::new()
+    }
 
     /// Reads the router's own objects.
     async fn fetch(&self) -> Result<Objects, TrafficError>;

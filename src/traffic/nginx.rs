@@ -147,13 +147,16 @@ impl Shape for Nginx {
         let route = |path: Path| {
             let main = main_of(object, &path, context, options);
             let side = |service: &str| backends.service(namespace, service).side();
+            let trouble = |service: &str| backends.trouble(namespace, service);
             let mut parts = vec![Part {
+                trouble: trouble(&path.service),
                 side: side(&path.service),
                 name: path.service.clone(),
                 weight,
                 place: Some(place.clone()),
             }];
             parts.extend(main.map(|main| Part {
+                trouble: trouble(&main.service),
                 side: side(&main.service),
                 name: main.service.clone(),
                 weight: total - weight,

@@ -148,6 +148,7 @@ impl Shape for Pointer {
                     name: "the rest".to_owned(),
                     weight: options.total.unwrap_or(0).saturating_sub(canary.weight),
                     place: None,
+                    trouble: None,
                 },
                 |pointer| part(object, Track::Stable, pointer),
             );
@@ -202,6 +203,10 @@ fn part(object: &Value, side: Track, pointer: &str) -> Part {
         side: Some(side),
         name: side.word().to_owned(),
         weight: place.read(object).unwrap_or(0),
+        trouble: place
+            .read(object)
+            .is_none()
+            .then(|| format!("there is no whole number at {pointer}")),
         place: Some(place),
     }
 }

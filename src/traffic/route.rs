@@ -38,6 +38,8 @@ pub struct Part {
     pub weight: u64,
     /// Where the weight is written; `None` where it follows from the others.
     pub place: Option<Place>,
+    /// What is wrong with it, such as a Service that does not exist.
+    pub trouble: Option<String>,
 }
 
 /// Which sums of weights a route may have.
@@ -214,6 +216,7 @@ mod tests {
             name: format!("d{at}"),
             weight,
             place: Some(Place::number(format!("/{at}"))),
+            trouble: None,
         }
     }
 

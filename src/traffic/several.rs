@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
-use super::{Objects, Provider, Router, Scene, Target, TrafficError, provider};
+use super::{Objects, Provider, Router, Scene, Target, TrafficError, Written, provider};
 use crate::{
     cluster::{Cluster, objects::Survey, routing::Wanted},
     domain::{
@@ -15,6 +15,7 @@ use crate::{
         release::RouterSpec,
         right::Right,
         split::{Grain, Split},
+        view::Finding,
         weight::Percent,
     },
 };
@@ -90,6 +91,19 @@ impl Provider for Several {
         None
     }
 
+    fn findings(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+        survey: &Survey,
+    ) -> Vec<Finding> {
+        let entries = entries(options).into_iter();
+        entries
+            .flat_map(|(provider, options)| provider.findings(cluster, target, &options, survey))
+            .collect()
+    }
+
     fn bind(
         &self,
         cluster: &Cluster,
@@ -138,6 +152,13 @@ impl Router for InStep {
         self.routers
             .iter()
             .flat_map(|(_, router)| router.pick(survey))
+            .collect()
+    }
+
+    fn written(&self, objects: &Objects) -> Vec<Written> {
+        let routers = self.routers.iter();
+        routers
+            .flat_map(|(_, router)| router.written(objects))
             .collect()
     }
 

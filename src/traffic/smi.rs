@@ -85,6 +85,7 @@ impl Shape for Smi {
                 ..Place::number(format!("/spec/backends/{i}/weight"))
             };
             Part {
+                trouble: backends.trouble(namespace, name),
                 side: backends.service(namespace, name).side(),
                 name: name.to_owned(),
                 weight: place.read(object).unwrap_or(0),

@@ -110,6 +110,7 @@ fn parts(object: &Value, at: &str, backends: &Backends, namespace: &str) -> Vec<
         let name = to["name"].as_str().unwrap_or_default();
         let there = to["namespace"].as_str().unwrap_or(namespace);
         Part {
+            trouble: backends.trouble(there, name).filter(|_| is_service),
             side: backends.service(there, name).side().filter(|_| is_service),
             name: name.to_owned(),
             weight: to["weight"].as_u64().unwrap_or(1),

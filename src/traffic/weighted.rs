@@ -6,17 +6,22 @@
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    Objects, Provider, Router, Scene, Target, TrafficError, backend::Backends, place::patch,
+    Objects, Provider, Router, Scene, Target, TrafficError, Written,
+    autoscaler::{hold_above, is_of, is_pinned, let_go, of_sides, typed},
+    backend::Backends,
+    place::patch,
     route::Route,
 };
 use crate::{
     cluster::{
         Cluster,
-        objects::Survey,
+        objects::{Survey, scales},
         routing::{Family, Kind, Place, Wanted},
     },
     domain::{
@@ -24,6 +29,7 @@ use crate::{
         decide::pods_needed,
         right::{Need, READERS, Right, WRITERS},
         split::{Grain, RouteView, Split},
+        view::{Finding, Severity},
         weight::Percent,
         workload::{Track, Workload},
     },
@@ -95,6 +101,13 @@ pub(super) trait Shape: Send + Sync + 'static {
     fn waits_for(object: &Value, options: &Self::Options) -> Option<String> {
         let _ = (object, options);
         None
+    }
+
+    /// Returns what else is wrong with an object: how bad, what, why it matters, how to mend it.
+    /// `all` are the objects of its kinds.
+    fn findings(object: &Value, all: &[Value]) -> Vec<(Severity, String, String, String)> {
+        let _ = (object, all);
+        Vec::new()
     }
 
     /// Refuses a change that this kind of object must not get, with the reason.
@@ -194,6 +207,15 @@ impl<S: Shape> Provider for Weighted<S> {
             rights.push(right("get", kind, need, "read the weights", WRITERS));
             rights.push(right("patch", kind, need, "change the weights", WRITERS));
         }
+        rights.push(Right {
+            verb: "patch",
+            group: "autoscaling".into(),
+            resource: "horizontalpodautoscalers".into(),
+            subresource: "",
+            need: Need::Autoscaler,
+            why: "keep autoscalers from taking the canary's pods, and restore them",
+            verbs: WRITERS,
+        });
         for kind in S::context().iter().filter(|kind| !written.contains(kind)) {
             let why = "tell which destination is which side";
             rights.push(right("list", kind, Need::Always, why, READERS));
@@ -254,6 +276,25 @@ impl<S: Shape> Provider for Weighted<S> {
         families.find_map(|family| family.objects.as_ref().err().map(ToString::to_string))
     }
 
+    fn findings(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+        survey: &Survey,
+    ) -> Vec<Finding> {
+        match bound::<S>(cluster, target, options, survey) {
+            Ok(router) => router.findings(survey),
+            Err(error) => vec![Finding {
+                severity: Severity::Error,
+                place: format!("namespace {}", cluster.namespace()),
+                what: error.to_string(),
+                why: "without a route that holds both sides no weight can be set".to_owned(),
+                mend: "name the object in the configuration, or give one of its routes both destinations, the canary's with weight 0".to_owned(),
+            }],
+        }
+    }
+
     fn bind(
         &self,
         cluster: &Cluster,
@@ -261,71 +302,81 @@ impl<S: Shape> Provider for Weighted<S> {
         options: &Value,
         survey: &Survey,
     ) -> Result<Box<dyn Router>, TrafficError> {
-        let options = parsed::<S>(options)?;
-        let (stable, canary) = options.services();
-        let backends = Backends::of(survey, cluster.namespace(), target).with_given(stable, canary);
-        let (name, elsewhere) = options.object();
-        let namespace = elsewhere.unwrap_or(cluster.namespace());
-        let context = context::<S>(survey, namespace);
-        let mut places = Vec::new();
-        let mut seen = Vec::new();
-        for kind in S::kinds(&options) {
-            let Some(family) = survey.family(&kind, namespace) else {
-                continue;
-            };
-            let objects = family.objects.as_ref().map_err(Clone::clone)?;
-            let fits = |object: &&Value| {
-                if let Some(name) = name {
-                    return object["metadata"]["name"] == name;
-                }
-                let routes = S::routes(object, &backends, &context, &options);
-                routes.iter().any(Route::divides)
-            };
-            places.extend(
-                objects
-                    .iter()
-                    .filter(fits)
-                    .map(|object| place(family, object)),
-            );
-            seen.extend(objects.iter().map(titled));
-        }
-        let mut made = None;
-        if S::makes(&options) {
-            let object = S::made(&options, &backends, &context, target);
-            let object = object.map_err(TrafficError::Refused)?;
-            let kinds = S::kinds(&options);
-            let family = kinds.iter().find_map(|kind| survey.family(kind, namespace));
-            let at = family.map(|family| place(family, &object));
-            if places.is_empty() {
-                places.extend(at);
-            }
-            made = Some(object);
-        }
-        let fits = survey
-            .routing
-            .iter()
-            .flat_map(|f| f.objects.iter().flatten());
-        for object in fits.filter(|object| places.iter().any(|place| place.holds(object))) {
-            if let Some(reason) = S::unfit(object, &backends, &context, &options) {
-                let text = format!("{}: {reason}", titled(object));
-                return Err(TrafficError::Refused(text));
-            }
-        }
-        if places.is_empty() {
-            return Err(TrafficError::Refused(nothing_fits::<S>(
-                name, namespace, &options, &seen, target,
-            )));
-        }
-        Ok(Box::new(ByWeights::<S> {
-            cluster: cluster.clone(),
-            target: target.clone(),
-            options,
-            backends,
-            context,
-            places,
-            made,
-        }))
+        Ok(Box::new(bound::<S>(cluster, target, options, survey)?))
     }
+}
+
+fn bound<S: Shape>(
+    cluster: &Cluster,
+    target: &Target,
+    options: &Value,
+    survey: &Survey,
+) -> Result<ByWeights<S>, TrafficError> {
+    let options = parsed::<S>(options)?;
+    let (stable, canary) = options.services();
+    let backends = Backends::of(survey, cluster.namespace(), target).with_given(stable, canary);
+    let (name, elsewhere) = options.object();
+    let namespace = elsewhere.unwrap_or(cluster.namespace());
+    let context = context::<S>(survey, namespace);
+    let mut places = Vec::new();
+    let mut seen = Vec::new();
+    for kind in S::kinds(&options) {
+        let Some(family) = survey.family(&kind, namespace) else {
+            continue;
+        };
+        let objects = family.objects.as_ref().map_err(Clone::clone)?;
+        let fits = |object: &&Value| {
+            if let Some(name) = name {
+                return object["metadata"]["name"] == name;
+            }
+            let routes = S::routes(object, &backends, &context, &options);
+            routes.iter().any(Route::divides)
+        };
+        places.extend(
+            objects
+                .iter()
+                .filter(fits)
+                .map(|object| place(family, object)),
+        );
+        seen.extend(objects.iter().map(titled));
+    }
+    let mut made = None;
+    if S::makes(&options) {
+        let object = S::made(&options, &backends, &context, target);
+        let object = object.map_err(TrafficError::Refused)?;
+        let kinds = S::kinds(&options);
+        let family = kinds.iter().find_map(|kind| survey.family(kind, namespace));
+        let at = family.map(|family| place(family, &object));
+        if places.is_empty() {
+            places.extend(at);
+        }
+        made = Some(object);
+    }
+    let fits = survey
+        .routing
+        .iter()
+        .flat_map(|f| f.objects.iter().flatten());
+    for object in fits.filter(|object| places.iter().any(|place| place.holds(object))) {
+        if let Some(reason) = S::unfit(object, &backends, &context, &options) {
+            let text = format!("{}: {reason}", titled(object));
+            return Err(TrafficError::Refused(text));
+        }
+    }
+    if places.is_empty() {
+        return Err(TrafficError::Refused(nothing_fits::<S>(
+            name, namespace, &options, &seen, target,
+        )));
+    }
+    Ok(ByWeights {
+        cluster: cluster.clone(),
+        target: target.clone(),
+        options,
+        backends,
+        context,
+        places,
+        watched: survey.autoscalers.iter().any(|hpa| is_of(hpa, target)),
+        made,
+    })
 }
 
 fn nothing_fits<S: Shape>(
@@ -409,6 +460,8 @@ struct ByWeights<S: Shape> {
     backends: Backends,
     context: Vec<Value>,
     places: Vec<Place>,
+    /// Whether an autoscaler has a say in either Deployment.
+    watched: bool,
     /// The object this router makes where it is missing.
     made: Option<Value>,
 }
@@ -423,11 +476,44 @@ impl<S: Shape> Router for ByWeights<S> {
         let families = survey.routing.iter();
         let all = families.flat_map(|family| family.objects.iter().flatten());
         let ours = all.filter(|object| self.places.iter().any(|place| place.holds(object)));
-        ours.cloned().collect()
+        let autoscalers = survey
+            .autoscalers
+            .iter()
+            .filter(|hpa| is_of(hpa, &self.target));
+        let autoscalers = autoscalers.filter_map(|hpa| serde_json::to_value(hpa).ok());
+        ours.cloned().chain(autoscalers).collect()
+    }
+
+    fn written(&self, objects: &Objects) -> Vec<Written> {
+        let ours = objects
+            .iter()
+            .filter(|object| self.places.iter().any(|p| p.holds(object)));
+        let written = ours.map(|object| {
+            let routes = self.routes(object);
+            let parts = routes.iter().filter(|route| route.divides());
+            let parts = parts
+                .flat_map(|route| &route.parts)
+                .filter(|part| part.side.is_some());
+            let places = parts.filter_map(|part| part.place.as_ref());
+            let mut pointers: Vec<String> = places.map(|place| place.pointer.clone()).collect();
+            pointers.dedup();
+            Written {
+                object: object.clone(),
+                pointers,
+            }
+        });
+        written.collect()
     }
 
     async fn fetch(&self) -> Result<Objects, TrafficError> {
-        Ok(self.cluster.objects_at(&self.places).await?)
+        let (objects, autoscalers) = futures::try_join!(
+            async { Ok(self.cluster.objects_at(&self.places).await?) },
+            self.autoscalers(),
+        )?;
+        let autoscalers = autoscalers
+            .iter()
+            .filter_map(|hpa| serde_json::to_value(hpa).ok());
+        Ok(objects.into_iter().chain(autoscalers).collect())
     }
 
     fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError> {
@@ -444,6 +530,9 @@ impl<S: Shape> Router for ByWeights<S> {
             let routes = self.routes(object);
             view.take(place, wanted, &routes, waits);
         }
+        let held = typed(scene.objects);
+        let held = held.iter().filter(|hpa| is_pinned(hpa));
+        view.pinned.extend(held.map(ResourceExt::name_any));
         let mut split = view.split(wanted, scene);
         // What it waits for first is what the change waits for.
         let pods = self.not_ready_for(wanted, split.set, scene);
@@ -492,7 +581,27 @@ impl<S: Shape> Router for ByWeights<S> {
         Ok(done)
     }
 
+    /// An autoscaler follows the load, but not below what the canary's share needs.
+    async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {
+        let autoscalers = self.autoscalers().await?;
+        match autoscalers.iter().find(|hpa| scales(hpa, deployment)) {
+            Some(hpa) if replicas > 0 => {
+                hold_above(&self.cluster, hpa, replicas).await?;
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn unpin(&self) -> Result<(), TrafficError> {
+        for hpa in self
+            .autoscalers()
+            .await?
+            .iter()
+            .filter(|hpa| is_pinned(hpa))
+        {
+            let_go(&self.cluster, hpa).await?;
+        }
         for object in self
             .fetch()
             .await?
@@ -516,6 +625,46 @@ fn is_created(object: &Value) -> bool {
 type Write<'p> = (&'p Place, String, Vec<Value>, Act);
 
 impl<S: Shape> ByWeights<S> {
+    /// Returns what is good and bad about the objects.
+    fn findings(&self, survey: &Survey) -> Vec<Finding> {
+        let kinds = S::kinds(&self.options);
+        let families = survey
+            .routing
+            .iter()
+            .filter(|family| kinds.contains(&family.kind));
+        let all: Vec<Value> = families
+            .flat_map(|family| family.objects.iter().flatten())
+            .cloned()
+            .collect();
+        let mut found = Vec::new();
+        for place in &self.places {
+            let Some(object) = all.iter().find(|object| place.holds(object)) else {
+                continue;
+            };
+            let named = place.named();
+            found.extend(about(&named, &self.routes(object)));
+            if let Some(what) = S::waits_for(object, &self.options) {
+                found.push(Finding {
+                    severity: Severity::Warning,
+                    place: named.clone(),
+                    what: format!("its status is not as it should be: it waits for {what}"),
+                    why: "a change of the weights is not done before its status says so".to_owned(),
+                    mend: "look at the status of the object, and at the controller behind it"
+                        .to_owned(),
+                });
+            }
+            let own = S::findings(object, &all).into_iter();
+            found.extend(own.map(|(severity, what, why, mend)| Finding {
+                severity,
+                place: named.clone(),
+                what,
+                why,
+                mend,
+            }));
+        }
+        found
+    }
+
     fn routes(&self, object: &Value) -> Vec<Route> {
         let mut routes = S::routes(object, &self.backends, &self.context, &self.options);
         let chosen = self.options.routes();
@@ -525,6 +674,13 @@ impl<S: Shape> ByWeights<S> {
             }
         }
         routes
+    }
+
+    async fn autoscalers(&self) -> Result<Vec<HorizontalPodAutoscaler>, TrafficError> {
+        if !self.watched {
+            return Ok(Vec::new());
+        }
+        of_sides(&self.cluster, &self.target).await
     }
 
     fn write<'p>(
@@ -586,6 +742,64 @@ impl<S: Shape> ByWeights<S> {
         let text = format!("{}: a pod to be ready", self.target.stable);
         (to < present && stable == 0 && canary > 0).then_some(text)
     }
+}
+
+/// Returns what is good and bad about the routes of an object.
+fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
+    let find = |severity, what: String, why: &str, mend: &str| Finding {
+        severity,
+        place: named.to_owned(),
+        what,
+        why: why.to_owned(),
+        mend: mend.to_owned(),
+    };
+    let mut found = Vec::new();
+    for route in routes {
+        let name = &route.name;
+        for part in &route.parts {
+            let Some(trouble) = &part.trouble else {
+                continue;
+            };
+            let severity = if part.weight > 0 || !route.divides() {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            found.push(find(
+                severity,
+                format!("{name}: {trouble}"),
+                "requests that go there fail, or reach the wrong side",
+                "mend the destination, or what it selects by",
+            ));
+        }
+        if let Some(trouble) = route.trouble() {
+            found.push(find(
+                Severity::Error,
+                trouble,
+                "it is not clear which of their weights is the side's",
+                "leave one destination for each side",
+            ));
+        }
+        let text = match (route.share(), route.why_left_alone()) {
+            (Some(share), None) => {
+                format!("{name} divides traffic between both sides: canary {share}")
+            }
+            (None, None) => {
+                format!("{name} divides traffic between both sides; both weights are 0")
+            }
+            (_, Some(why)) => format!("{name} is left alone: it {why}"),
+        };
+        found.push(find(Severity::Ok, text, "", ""));
+    }
+    if !routes.iter().any(Route::divides) {
+        found.push(find(
+            Severity::Error,
+            "no route of it holds both sides".to_owned(),
+            "no weight can be set",
+            "give a route both destinations, the canary's with weight 0",
+        ));
+    }
+    found
 }
 
 /// What is gathered of all objects.

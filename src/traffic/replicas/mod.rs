@@ -3,16 +3,21 @@
 //! Owns: the router and its options. Must not: re-read the total from the Deployments it has scaled;
 //! it is fixed when the run starts.
 
-mod autoscaler;
 mod numbers;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Objects, Provider, Router, Scene, Target, TrafficError};
+use super::{
+    Objects, Provider, Router, Scene, Target, TrafficError,
+    autoscaler::{bounds, hold, is_of, is_pinned, let_go, of_sides, typed},
+};
 use crate::{
     cluster::{
         Cluster,
@@ -24,11 +29,9 @@ use crate::{
         right::{Need, Right, WRITERS},
         split::{Grain, Split},
         weight::Percent,
-        workload::Track,
+        workload::{Track, Workload},
     },
 };
-pub use autoscaler::PINNED;
-use autoscaler::{is_pinned, typed};
 use numbers::{next, split};
 pub use numbers::{pods_at, reachable};
 
@@ -154,7 +157,10 @@ impl Router for ByPods {
     }
 
     fn pick(&self, survey: &Survey) -> Objects {
-        let ours = survey.autoscalers.iter().filter(|hpa| self.is_ours(hpa));
+        let ours = survey
+            .autoscalers
+            .iter()
+            .filter(|hpa| is_of(hpa, &self.target));
         ours.filter_map(|hpa| serde_json::to_value(hpa).ok())
             .collect()
     }
@@ -199,7 +205,7 @@ impl Router for ByPods {
             let (name, replicas) = (live.name(), live.replicas());
             let hpa = autoscalers.iter().find(|hpa| scales(hpa, &name));
             if let Some(hpa) = hpa.filter(|_| replicas > 0)
-                && self.hold(hpa, replicas).await?
+                && hold(&self.cluster, hpa, replicas).await?
             {
                 let what = format!("pin {} at {replicas}", hpa.name_any());
                 done.push(Act::in_words(what));
@@ -212,11 +218,22 @@ impl Router for ByPods {
             let name = live.name();
             let hpa = autoscalers.iter().find(|hpa| scales(hpa, &name));
             if let Some(hpa) = hpa.filter(|_| replicas > 0) {
-                self.hold(hpa, replicas).await?;
+                hold(&self.cluster, hpa, replicas).await?;
             }
             self.cluster.scale(live, replicas).await?;
             let namespace = self.cluster.namespace();
             done.push(Act::scaling(namespace, &name, live.replicas(), replicas));
+        }
+        if done.is_empty()
+            && to == Percent::ZERO
+            && let Some(live) = scene.sides.live(Track::Stable)
+            && let Some(there) = self.stuck(scene.stable)
+        {
+            // Between two refused tries the controller waits up to minutes; a new number of replicas
+            // ends the wait. No pod is lost: there are no more than that. The next look asks for all.
+            self.cluster.scale(live, there).await?;
+            let (namespace, name) = (self.cluster.namespace(), live.name());
+            done.push(Act::scaling(namespace, &name, live.replicas(), there));
         }
         Ok(done)
     }
@@ -228,15 +245,57 @@ impl Router for ByPods {
         }
         let autoscalers = self.autoscalers().await?;
         match autoscalers.iter().find(|hpa| scales(hpa, deployment)) {
-            Some(hpa) => self.hold(hpa, replicas).await.map(drop),
+            Some(hpa) => hold(&self.cluster, hpa, replicas).await.map(drop),
             None => Ok(()),
         }
     }
 
     async fn unpin(&self) -> Result<(), TrafficError> {
         for hpa in self.autoscalers().await?.iter().filter(|h| is_pinned(h)) {
-            self.let_go(hpa).await?;
+            let_go(&self.cluster, hpa).await?;
         }
         Ok(())
+    }
+}
+
+// === impl ByPods ===
+
+/// Time after which a creation of pods that was refused is tried again with our help.
+const STUCK: Duration = Duration::from_secs(10);
+
+impl ByPods {
+    async fn autoscalers(&self) -> Result<Vec<HorizontalPodAutoscaler>, TrafficError> {
+        if !self.watched {
+            return Ok(Vec::new());
+        }
+        of_sides(&self.cluster, &self.target).await
+    }
+
+    /// Returns how many pods stable has when others were refused for a while.
+    fn stuck(&self, stable: &Workload) -> Option<u32> {
+        let since = stable.refused_since?;
+        let waited = self.cluster.clock().now().duration_since(since);
+        let there = stable.pods.iter().filter(|pod| !pod.terminating).count();
+        let there = u32::try_from(there).ok()?;
+        (waited.unsigned_abs() >= STUCK && there > 0 && there < stable.replicas).then_some(there)
+    }
+
+    /// Returns the autoscaler that may still move a side away from its number at `wanted`.
+    fn loose(&self, wanted: Percent, autoscalers: &[HorizontalPodAutoscaler]) -> Option<String> {
+        // At 0 % the release is about to let go of what it pinned.
+        if wanted == Percent::ZERO {
+            return None;
+        }
+        let (stable, canary) = pods_at(wanted, self.target.total);
+        let sides = [(&self.target.stable, stable), (&self.target.canary, canary)];
+        sides.into_iter().find_map(|(name, goal)| {
+            let hpa = autoscalers.iter().find(|hpa| scales(hpa, name))?;
+            let held = is_pinned(hpa) && bounds(hpa) == (i64::from(goal), i64::from(goal));
+            let what = format!(
+                "HorizontalPodAutoscaler {} to be held at {goal}",
+                hpa.name_any()
+            );
+            (goal > 0 && !held).then_some(what)
+        })
     }
 }
