@@ -218,7 +218,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -296,7 +296,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --steps)
@@ -410,7 +410,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --steps)
@@ -778,7 +778,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --without)
@@ -1160,7 +1160,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -1238,7 +1238,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --interval)
@@ -1332,7 +1332,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --steps)
@@ -1438,7 +1438,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -1586,7 +1586,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -1664,7 +1664,7 @@ _canaryctl() {
                     return 0
                     ;;
                 --router)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "replicas istio gateway nginx smi alb traefik pointer" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)

@@ -53,7 +53,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -77,8 +84,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -87,7 +94,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -110,8 +124,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 ':app -- The app:_default' \
 ':weight -- Share of the traffic\: 25, 25%, 0.5%, +10, -5:_default' \
 && ret=0
@@ -121,7 +135,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '--interval=[Time between two looks]:TIME:_default' \
 '--duration=[Stop after this time]:TIME:_default' \
 '--until=[Stop when the release is there]:STATE:((paused\:"The run waits for a person, or ended"
@@ -159,7 +180,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -184,8 +212,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -194,7 +222,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
@@ -226,8 +261,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -236,7 +271,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
@@ -272,8 +314,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -282,7 +324,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -303,8 +352,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -313,7 +362,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
@@ -341,8 +397,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -351,7 +407,14 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:_default' \
+'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -372,8 +435,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -523,8 +586,15 @@ never\:"Never"))' \
 (rbac)
 _arguments "${_arguments_options[@]}" : \
 '*--verb=[What the Role is for]:VERB:_default' \
-'--router=[How traffic is moved]:ROUTER:_default' \
-'*--without=[Leave out what only some releases need\: http, autoscaler, create, delete, restore]:CASE:_default' \
+'--router=[How traffic is moved]:ROUTER:((replicas\:"numbers of pods of two Deployments behind one Service"
+istio\:"weights of an Istio VirtualService"
+gateway\:"weights of a Gateway API route"
+nginx\:"weight of a canary Ingress of ingress-nginx"
+smi\:"weights of an SMI TrafficSplit"
+alb\:"weights of an action of the AWS Load Balancer Controller"
+traefik\:"weights of a TraefikService or an IngressRoute"
+pointer\:"two weights in any object, by JSON pointers"))' \
+'*--without=[Leave out what only some releases need\: http, autoscaler, kinds, create, delete, restore]:CASE:_default' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -548,8 +618,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app\: then only its own journal may be written:_default' \
 && ret=0
 ;;

@@ -2,9 +2,12 @@
 //!
 //! Owns: flags, their help, their types. Must not: do anything with them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
 
 use crate::{
     config::{
@@ -16,6 +19,7 @@ use crate::{
         weight::WeightChange,
     },
     engine::start::ImageOrder,
+    traffic,
 };
 
 /// Canary releases on Kubernetes, one careful step at a time
@@ -220,7 +224,7 @@ pub struct NameArgs {
     #[arg(long, help_heading = "Objects", value_name = "NAME", value_parser = crate::config::parse_label_name)]
     pub service: Option<String>,
     /// Name of the router, instead of the detected one
-    #[arg(long, help_heading = "Objects", value_name = "NAME")]
+    #[arg(long, help_heading = "Objects", value_name = "NAME", value_parser = RouterName)]
     pub router: Option<String>,
 }
 
@@ -448,17 +452,40 @@ pub struct RbacArgs {
     #[arg(long = "verb", value_name = "VERB", value_parser = parse_verb, value_delimiter = ',', default_value = "auto")]
     pub verbs: Vec<right::Verb>,
     /// How traffic is moved
-    #[arg(long, default_value = "replicas")]
+    #[arg(long, default_value = "replicas", value_parser = RouterName)]
     pub router: String,
     /// Only what the verbs cannot do without
     #[arg(long)]
     pub strict: bool,
-    /// Leave out what only some releases need: http, autoscaler, create, delete, restore
+    /// Leave out what only some releases need: http, autoscaler, kinds, create, delete, restore
     #[arg(long, value_name = "CASE", value_parser = parse_case, value_delimiter = ',')]
     pub without: Vec<Need>,
     /// A `ClusterRole`, to be bound in several namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
+}
+
+/// A router by name: help and completions list the table; what is not in it is refused later, where
+/// the nearest name can be told.
+#[derive(Debug, Clone, Copy)]
+struct RouterName;
+
+impl TypedValueParser for RouterName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let value = |p: &&dyn traffic::Provider| PossibleValue::new(p.name()).help(p.about());
+        Some(Box::new(traffic::PROVIDERS.iter().map(value)))
+    }
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
@@ -484,10 +511,11 @@ fn parse_case(text: &str) -> Result<Need, String> {
     match text {
         "http" => Ok(Need::Asking),
         "autoscaler" => Ok(Need::Autoscaler),
+        "kinds" => Ok(Need::Routed),
         "create" => Ok(Need::Create),
         "delete" => Ok(Need::Delete),
         "restore" => Ok(Need::Restore),
-        _ => Err("the cases are http, autoscaler, create, delete, restore".to_owned()),
+        _ => Err("the cases are http, autoscaler, kinds, create, delete, restore".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     },
     engine::start::{Intent, containers},
     journal::Saved,
-    preflight::{self, Subject},
+    preflight::{self, Subject, owners},
 };
 
 use super::{
@@ -81,7 +81,9 @@ async fn preflight(work: &Work, args: &AutoArgs, terminal: &mut Terminal) -> Res
     };
     let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;
     let of = |severity| findings.iter().filter(move |f| f.severity == severity);
-    for warning in of(Severity::Warning) {
+    // Of other owners the driver tells, in full.
+    let owners = owners::findings(&work.session.cluster, &work.survey, &subject);
+    for warning in of(Severity::Warning).filter(|f| !owners.contains(f)) {
         terminal.warn(&format!("{} ({})", warning.what, warning.place));
     }
     let errors: Vec<_> = of(Severity::Error).collect();

@@ -2,7 +2,7 @@
 //!
 //! Owns: what a person sees while a run goes, and what Ctrl-C does. Must not: decide.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -16,11 +16,14 @@ use crate::{
         event::{Event, EventKind},
         plan::OnTrouble,
         release::{Outcome, Phase},
+        view::{Finding, Severity},
     },
     engine::{
         Drive, End, Engine,
         start::{Begun, Intent, begin},
     },
+    journal::Saved,
+    preflight::{Subject, owners},
     report::{closing::Invocation, human::Narrator, json, progress::Progress, text::diff},
 };
 
@@ -62,6 +65,7 @@ pub(super) async fn ride(
         let hint = "name the router with --router or in the configuration file, or ask for the missing right";
         return Err(CliError::usage(text, hint));
     }
+    warn_of_owners(work, &ride, terminal);
     let (sender, events) = mpsc::unbounded_channel();
     let sink = Box::new(move |event: &Event| drop(sender.send(event.clone())));
     let is_rollback = ride.intent == Intent::Rollback;
@@ -122,6 +126,31 @@ pub(super) async fn ride(
                 error
             })
         }
+    }
+}
+
+/// Says before the first write who else may undo it, and how to keep them from it. A rollback is not
+/// held up by it.
+fn warn_of_owners(work: &Work, ride: &Ride, terminal: &mut Terminal) {
+    let recorded = Saved::of(&work.survey).ok().flatten();
+    let goes_on = recorded.is_some_and(|saved| !saved.release.is_over());
+    if ride.intent == Intent::Rollback || goes_on || terminal.is_json() {
+        return;
+    }
+    let subject = Subject {
+        app: &work.settings.app,
+        names: &work.names,
+        router: &work.router,
+        plan: &work.plan,
+        create: false,
+        images: &BTreeMap::new(),
+    };
+    let findings = owners::findings(&work.session.cluster, &work.survey, &subject);
+    for finding in findings.iter().filter(|f| f.severity < Severity::Note) {
+        let Finding {
+            what, why, mend, ..
+        } = finding;
+        terminal.warn(&format!("{what}: {why}; {mend}"));
     }
 }
 

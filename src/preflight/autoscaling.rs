@@ -16,7 +16,7 @@ use crate::{
         view::{Finding, Severity},
         workload::Track,
     },
-    traffic::replicas::PINNED,
+    traffic::autoscaler::PINNED,
 };
 
 /// Annotation that the admission webhook of the `VerticalPodAutoscaler` leaves on pods.
@@ -67,7 +67,7 @@ fn autoscaler(ground: &Ground<'_>, hpa: &HorizontalPodAutoscaler, track: Track) 
     let max = spec.map_or(1, |s| s.max_replicas);
     if !ground.by_pods() {
         let what = format!("an autoscaler scales {side} between {min} and {max}");
-        let why = "the router divides by weight, so the numbers of pods may change";
+        let why = "the router divides by weight, so the numbers of pods may change; the release keeps it from going below what the canary's share needs";
         return vec![found(Severity::Note, place, what, why, "")];
     }
     if ground.subject.router.options["hpa"] == "refuse" {

@@ -8,10 +8,11 @@ mod autoscaling;
 mod checks;
 mod ground;
 mod journal;
-mod owners;
+pub mod owners;
 mod quantity;
 mod quota;
 pub mod rights;
+mod routes;
 mod services;
 mod shares;
 mod workloads;
@@ -66,10 +67,11 @@ pub async fn findings(
             let running = journal.record.as_ref().is_some_and(|r| !r.is_over());
             all.extend(workloads::findings(&ground, running));
             all.extend(services::findings(&ground));
+            all.extend(routes::findings(&ground));
             all.extend(shares::findings(&ground));
             all.extend(autoscaling::findings(&ground));
             all.extend(quota::findings(&ground));
-            all.extend(owners::findings(&ground));
+            all.extend(owners::findings(cluster, survey, subject));
             all.extend(checks::findings(&ground).await);
             all.extend(journal::version(journal.record.as_ref(), &ground));
         }

@@ -6,11 +6,62 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{fine, found, ground::Ground};
-use crate::domain::{
-    plan::Strategy,
-    view::{Finding, Severity},
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Subject, fine, found};
+use crate::{
+    cluster::{Cluster, objects::Survey},
+    domain::{
+        plan::Strategy,
+        view::{Finding, Severity},
+    },
+    traffic::{self, Target, Written},
 };
+
+/// What the owners are looked for in.
+struct Scope<'a> {
+    cluster: &'a Cluster,
+    survey: &'a Survey,
+    subject: &'a Subject<'a>,
+    /// The router's own objects, with the fields of them that a release writes.
+    written: Vec<Written>,
+}
+
+impl<'a> Scope<'a> {
+    fn of(cluster: &'a Cluster, survey: &'a Survey, subject: &'a Subject<'a>) -> Self {
+        let target = Target {
+            stable: subject.names.stable.clone(),
+            canary: subject.names.canary.clone(),
+            service: subject.names.service.clone(),
+            total: 1,
+        };
+        let router = traffic::provider(&subject.router.name).and_then(|p| {
+            p.bind(cluster, &target, &subject.router.options, survey)
+                .ok()
+        });
+        Self {
+            cluster,
+            survey,
+            subject,
+            written: router
+                .map(|r| r.written(&r.pick(survey)))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn place(&self, kind: &str, name: &str) -> String {
+        self.cluster.named(kind, name)
+    }
+
+    fn kubectl(&self) -> String {
+        format!("kubectl -n {}", self.cluster.namespace())
+    }
+
+    fn by_pods(&self) -> bool {
+        self.subject.router.name == super::BY_PODS
+    }
+}
 
 /// Somebody who may undo a change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,20 +82,27 @@ enum Owner {
     Controller(String, String),
 }
 
-pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
+/// Returns who else believes to own what a release of the subject changes.
+pub fn findings(cluster: &Cluster, survey: &Survey, subject: &Subject<'_>) -> Vec<Finding> {
+    let ground = &Scope::of(cluster, survey, subject);
     let mut owned: BTreeMap<Owner, Vec<(String, String)>> = BTreeMap::new();
     for (kind, meta) in objects(ground) {
         let name = meta.name.clone().unwrap_or_default();
-        for owner in owners(meta) {
+        for owner in owners(&meta) {
             owned
                 .entry(owner)
                 .or_default()
-                .push((kind.to_owned(), name.clone()));
+                .push((kind.clone(), name.clone()));
         }
     }
     if owned.is_empty() {
-        let text = "no GitOps tool, package or operator claims the Deployments";
-        return vec![fine(ground.stable_place(), text)];
+        let place = ground.place("Deployment", &subject.names.stable);
+        let text = if ground.written.is_empty() {
+            "no GitOps tool, package or operator claims the Deployments"
+        } else {
+            "no GitOps tool, package or operator claims the Deployments or the routes"
+        };
+        return vec![fine(place, text)];
     }
     let each = owned
         .into_iter()
@@ -53,15 +111,13 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
 }
 
 /// Returns what a release may change, and the Services, which other release tools mark.
-fn objects<'g>(ground: &'g Ground<'_>) -> Vec<(&'static str, &'g ObjectMeta)> {
+fn objects(ground: &Scope<'_>) -> Vec<(String, ObjectMeta)> {
     let names = ground.subject.names;
-    let mut all = vec![("Deployment", &ground.stable.typed.metadata)];
-    all.extend(
-        ground
-            .canary
-            .iter()
-            .map(|c| ("Deployment", &c.typed.metadata)),
-    );
+    let mut all: Vec<(&str, &ObjectMeta)> = Vec::new();
+    for name in [&names.stable, &names.canary] {
+        let side = ground.survey.deployment(name);
+        all.extend(side.map(|d| ("Deployment", &d.typed.metadata)));
+    }
     // Flagger leaves its mark on the Deployment it makes, not on the one it was pointed at.
     let primary = ground
         .survey
@@ -76,7 +132,14 @@ fn objects<'g>(ground: &'g Ground<'_>) -> Vec<(&'static str, &'g ObjectMeta)> {
         let hpa = ground.survey.autoscaler(name);
         all.extend(hpa.map(|h| ("HorizontalPodAutoscaler", &h.metadata)));
     }
-    all
+    let own = ground.written.iter().filter_map(|written| {
+        let meta = ObjectMeta::deserialize(&written.object["metadata"]).ok()?;
+        let kind = written.object["kind"].as_str().unwrap_or_default();
+        Some((kind.to_owned(), meta))
+    });
+    let all = all.into_iter();
+    let all = all.map(|(kind, meta)| (kind.to_owned(), meta.clone()));
+    all.chain(own).collect()
 }
 
 fn owners(meta: &ObjectMeta) -> Vec<Owner> {
@@ -131,7 +194,7 @@ fn owners(meta: &ObjectMeta) -> Vec<Owner> {
     all
 }
 
-fn finding(ground: &Ground<'_>, owner: &Owner, objects: &[(String, String)]) -> Finding {
+fn finding(ground: &Scope<'_>, owner: &Owner, objects: &[(String, String)]) -> Finding {
     let names: Vec<String> = objects
         .iter()
         .map(|(kind, name)| format!("{kind} {name}"))
@@ -199,7 +262,7 @@ fn called(name: Option<&str>) -> String {
 }
 
 /// Returns what of a release somebody would undo.
-fn undone(ground: &Ground<'_>) -> &'static str {
+fn undone(ground: &Scope<'_>) -> &'static str {
     let template = !matches!(
         ground.subject.plan.promote.strategy,
         Strategy::None | Strategy::Swap
@@ -207,22 +270,36 @@ fn undone(ground: &Ground<'_>) -> &'static str {
     match (ground.by_pods(), template) {
         (true, true) => "the numbers of pods, and the template of stable after the promotion",
         (true, false) => "the numbers of pods",
-        (false, true) => "the template of stable after the promotion",
-        (false, false) => "what the release has changed",
+        (false, true) => "the weights, and the template of stable after the promotion",
+        (false, false) => "the weights",
     }
 }
 
-fn ignore_in_argo(ground: &Ground<'_>) -> String {
+fn ignore_in_argo(ground: &Scope<'_>) -> String {
     let names = ground.subject.names;
     let one = |name: &str| {
         format!(
             "{{group: apps, kind: Deployment, name: {name}, jsonPointers: [/spec/replicas, /spec/template]}}"
         )
     };
+    let mut all = vec![one(&names.stable), one(&names.canary)];
+    all.extend(ground.written.iter().map(ignored_fields));
     format!(
-        "in the Application: `ignoreDifferences: [{}, {}]` with `syncOptions: [RespectIgnoreDifferences=true]`, or switch auto-sync off during the release",
-        one(&names.stable),
-        one(&names.canary)
+        "in the Application: `ignoreDifferences: [{}]` with `syncOptions: [RespectIgnoreDifferences=true]`, or switch auto-sync off during the release",
+        all.join(", ")
+    )
+}
+
+/// Returns the entry that makes Argo CD ignore the weights of an object.
+fn ignored_fields(written: &Written) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = text(&written.object["apiVersion"]);
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    format!(
+        "{{group: {group}, kind: {}, name: {}, jsonPointers: [{}]}}",
+        text(&written.object["kind"]),
+        text(&written.object["metadata"]["name"]),
+        written.pointers.join(", ")
     )
 }
 
@@ -233,7 +310,7 @@ fn suspend(kind: &str, source: Option<&(String, String)>) -> String {
         None => ("NAME", "NAMESPACE"),
     };
     format!(
-        "`flux suspend {kind} {name} -n {namespace}` during the release; leave spec.replicas out of Git, and put the promoted image into it before `flux resume`"
+        "`flux suspend {kind} {name} -n {namespace}` during the release; leave spec.replicas and the weights out of Git, and put the promoted image into it before `flux resume`"
     )
 }
 

@@ -43,11 +43,11 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
 
 /// Looks at the Service of both sides.
 fn apex(ground: &Ground<'_>) -> Vec<Finding> {
-    let needed = if ground.by_pods() {
-        Severity::Error
-    } else {
-        Severity::Note
-    };
+    // Routes that divide by weight lead to Services of one side.
+    if !ground.by_pods() {
+        return Vec::new();
+    }
+    let needed = Severity::Error;
     let Some(name) = &ground.subject.names.service else {
         let common =
             crate::cluster::workloads::common_labels(&ground.stable, ground.canary.as_ref());

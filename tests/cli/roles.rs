@@ -228,7 +228,7 @@ async fn a_role_says_what_each_rule_is_for() {
     $ canaryctl generate rbac --router carrier-pigeon
     exit 2
     --- stderr
-    error: no router 'carrier-pigeon'; there are: replicas, istio, gateway, nginx, smi, alb, traefik, pointer, several
+    error: no router 'carrier-pigeon'; there are: replicas, istio, gateway, nginx, smi, alb, traefik, pointer
     hint: leave --router out to have it detected
     "#);
 }

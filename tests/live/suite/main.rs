@@ -19,6 +19,7 @@ mod looking;
 mod moving;
 mod prometheus;
 mod releases;
+mod routers;
 mod sandbox;
 mod shop;
 mod tool;

@@ -1,0 +1,350 @@
+//! Traffic by weights: each router on the kind it writes, with the bounds its project publishes.
+//!
+//! One cluster of its own: definitions of resources are the whole cluster's, and the other tests
+//! are to run where there are none.
+
+use std::fs;
+
+use canaryctl::sim::scenario::parse_objects;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::{
+    ground::{Ground, pause, within},
+    shop::{HEALTHY, NEW, OLD, Shop, on},
+};
+
+/// A router with the object it moves weights in.
+struct Case {
+    router: &'static str,
+    /// Options, where the router needs any.
+    options: &'static str,
+    /// Collection of the object, after `/apis/`, with the namespace left out.
+    at: (&'static str, &'static str),
+    object: &'static str,
+    /// JSON pointers of stable's and the canary's weight.
+    weights: (&'static str, &'static str),
+    /// What both sum to; `None` where stable's follows.
+    sum: u64,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        router: "istio",
+        options: "",
+        at: ("networking.istio.io/v1beta1", "virtualservices"),
+        object: "
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata: {name: payment-api}
+spec:
+  hosts: [payment-api-service]
+  http:
+    - match: [{headers: {x-canary: {exact: 'true'}}}]
+      route: [{destination: {host: payment-api-canary-service}, weight: 100}]
+    - timeout: 3s
+      route:
+        - {destination: {host: payment-api-stable-service, port: {number: 80}}, weight: 100}
+        - {destination: {host: payment-api-canary-service, port: {number: 80}}, weight: 0}
+",
+        weights: ("/spec/http/1/route/0/weight", "/spec/http/1/route/1/weight"),
+        sum: 100,
+    },
+    Case {
+        router: "gateway",
+        options: "",
+        at: ("gateway.networking.k8s.io/v1", "httproutes"),
+        object: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: payment-api}
+spec:
+  parentRefs: [{name: edge}]
+  rules:
+    - backendRefs:
+        - {name: payment-api-stable-service, port: 80, weight: 100}
+        - {name: payment-api-canary-service, port: 80, weight: 0}
+",
+        weights: ("/spec/rules/0/backendRefs/0/weight", "/spec/rules/0/backendRefs/1/weight"),
+        sum: 100,
+    },
+    Case {
+        router: "nginx",
+        options: "",
+        at: ("networking.k8s.io/v1", "ingresses"),
+        object: "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: payment-api}
+spec:
+  ingressClassName: nginx
+  rules:
+    - host: pay.example
+      http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: payment-api-stable-service, port: {number: 80}}}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: payment-api-canary
+  annotations:
+    nginx.ingress.kubernetes.io/canary: 'true'
+    nginx.ingress.kubernetes.io/canary-weight: '0'
+spec:
+  ingressClassName: nginx
+  rules:
+    - host: pay.example
+      http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: payment-api-canary-service, port: {number: 80}}}}]}
+",
+        weights: ("", "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight"),
+        sum: 100,
+    },
+    Case {
+        router: "smi",
+        options: "",
+        at: ("split.smi-spec.io/v1alpha2", "trafficsplits"),
+        object: "
+apiVersion: split.smi-spec.io/v1alpha2
+kind: TrafficSplit
+metadata: {name: payment-api}
+spec:
+  service: payment-api-service
+  backends:
+    - {service: payment-api-stable-service, weight: 1000}
+    - {service: payment-api-canary-service, weight: 0}
+",
+        weights: ("/spec/backends/0/weight", "/spec/backends/1/weight"),
+        sum: 1000,
+    },
+    Case {
+        router: "traefik",
+        options: "",
+        at: ("traefik.io/v1alpha1", "traefikservices"),
+        object: "
+apiVersion: traefik.io/v1alpha1
+kind: TraefikService
+metadata: {name: payment-api}
+spec:
+  weighted:
+    sticky: {cookie: {name: pay}}
+    services:
+      - {name: payment-api-stable-service, port: 80, weight: 100}
+      - {name: payment-api-canary-service, port: 80, weight: 0}
+",
+        weights: ("/spec/weighted/services/0/weight", "/spec/weighted/services/1/weight"),
+        sum: 100,
+    },
+    Case {
+        router: "pointer",
+        options: "
+    apiVersion: projectcontour.io/v1
+    kind: HTTPProxy
+    name: payment-api
+    stable: /spec/routes/0/services/0/weight
+    canary: /spec/routes/0/services/1/weight
+    expect: {/spec/routes/0/services/1/name: payment-api-canary-service}
+",
+        at: ("projectcontour.io/v1", "httpproxies"),
+        object: "
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: payment-api}
+spec:
+  virtualhost: {fqdn: pay.example}
+  routes:
+    - conditions: [{prefix: /}]
+      services:
+        - {name: payment-api-stable-service, port: 80, weight: 100}
+        - {name: payment-api-canary-service, port: 80, weight: 0}
+",
+        weights: ("/spec/routes/0/services/0/weight", "/spec/routes/0/services/1/weight"),
+        sum: 100,
+    },
+];
+
+#[tokio::test]
+async fn weights_move_in_every_kind_of_object() {
+    let ground = Ground::start();
+    let client = ground.client().await;
+    define(&client).await;
+    for case in CASES {
+        on(&ground, HEALTHY, async |shop| moves(shop, case).await).await;
+    }
+    on(&ground, HEALTHY, async |shop| releases(shop).await).await;
+}
+
+/// Installs the definitions, and waits until they are served.
+async fn define(client: &Client) {
+    let text = include_str!("../../data/crds.yaml");
+    for object in parse_objects(text).unwrap() {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let all = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        send(client, "POST", all, Some(&object)).await.unwrap();
+        within(30, &name, async || {
+            let at = format!("{all}/{name}");
+            let object = send(client, "GET", &at, None).await.ok()?;
+            let conditions = object["status"]["conditions"].as_array()?.clone();
+            let is = |kind: &str| {
+                let mut all = conditions.iter();
+                all.any(|c| c["type"] == kind && c["status"] == "True")
+            };
+            assert!(!is("NonStructuralSchema"), "{object:#}");
+            is("Established").then_some(())
+        })
+        .await;
+    }
+}
+
+async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, kube::Error> {
+    let bytes = body.map(|body| serde_json::to_vec(body).unwrap());
+    let kind = if method == "PATCH" {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", kind)
+        .body(bytes.unwrap_or_default());
+    client.request(request.unwrap()).await
+}
+
+/// Up, seen, and back, with nothing but the weights changed.
+async fn moves(shop: &Shop<'_>, case: &Case) {
+    let accepted = set_up(shop, case).await;
+    let before = read(shop, case).await;
+    let dry = shop.run("set payment-api 25 --dry-run").await;
+    dry.ends(0).says("(accepted by the API server)");
+    assert_eq!(read(shop, case).await, before, "{}", case.router);
+    let set = shop.run("set payment-api 25").await;
+    set.ends(0).says("25%");
+    assert_weights(&read(shop, case).await, case, case.sum / 4);
+    shop.run("status").await.ends(0).says("canary 25%");
+    let back = shop.run("rollback").await;
+    back.ends(0).says("ROLLED BACK");
+    let after = read(shop, case).await;
+    assert_weights(&after, case, 0);
+    assert_eq!(masked(&after), masked(&before), "{}", case.router);
+    // Pods are not the traffic here: stable keeps its own.
+    assert_eq!(shop.replicas("payment-api-stable").await, 9);
+    accepted.abort();
+}
+
+/// The whole release, by the weights of a VirtualService.
+async fn releases(shop: &Shop<'_>) {
+    let case = &CASES[0];
+    let accepted = set_up(shop, case).await;
+    shop.run("auto --yes").await.ends(0).says("PROMOTED");
+    assert_eq!(shop.image("payment-api-stable").await, NEW);
+    assert_ne!(OLD, NEW);
+    assert_weights(&read(shop, case).await, case, 0);
+    shop.is_closed("promoted").await;
+    shop.never_fell().await;
+    accepted.abort();
+}
+
+/// Creates the objects, names the router, and accepts what a gateway would.
+async fn set_up(shop: &Shop<'_>, case: &Case) -> tokio::task::JoinHandle<()> {
+    for mut object in parse_objects(case.object).unwrap() {
+        object["metadata"]["namespace"] = json!(shop.namespace);
+        let all = collection(shop, case);
+        shop.send("POST", &all, Some(&object)).await;
+    }
+    let file = shop.folder.join("canary.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let router = if case.options.is_empty() {
+        format!("router: {}\n", case.router)
+    } else {
+        format!("router:\n  {}:{}", case.router, case.options)
+    };
+    fs::write(&file, format!("{text}{router}")).unwrap();
+    let (client, at) = (
+        shop.client.clone(),
+        format!("{}/payment-api", collection(shop, case)),
+    );
+    let is_gateway = case.router == "gateway";
+    tokio::spawn(async move {
+        while is_gateway {
+            accept(&client, &at).await;
+            pause(200).await;
+        }
+    })
+}
+
+/// Writes the status that a gateway writes once it serves the latest change.
+async fn accept(client: &Client, at: &str) {
+    let Ok(route) = send(client, "GET", at, None).await else {
+        return;
+    };
+    let generation = &route["metadata"]["generation"];
+    let seen = &route["status"]["parents"][0]["conditions"][0]["observedGeneration"];
+    if seen == generation {
+        return;
+    }
+    let condition = |kind: &str| {
+        json!({
+            "type": kind, "status": "True", "reason": kind, "message": "",
+            "observedGeneration": generation, "lastTransitionTime": "2026-01-05T09:00:00Z",
+        })
+    };
+    let status = json!({"status": {"parents": [{
+        "parentRef": {"name": "edge"},
+        "controllerName": "canaryctl.dev/test",
+        "conditions": [condition("Accepted"), condition("ResolvedRefs")],
+    }]}});
+    drop(send(client, "PATCH", &format!("{at}/status"), Some(&status)).await);
+}
+
+fn collection(shop: &Shop<'_>, case: &Case) -> String {
+    let (group, plural) = case.at;
+    format!("/apis/{group}/namespaces/{}/{plural}", shop.namespace)
+}
+
+/// Returns the object whose weights move.
+async fn read(shop: &Shop<'_>, case: &Case) -> Value {
+    let name = if case.router == "nginx" {
+        "payment-api-canary"
+    } else {
+        "payment-api"
+    };
+    shop.send("GET", &format!("{}/{name}", collection(shop, case)), None)
+        .await
+}
+
+fn assert_weights(object: &Value, case: &Case, canary: u64) {
+    let number = |pointer: &str| {
+        let value = object.pointer(pointer).unwrap_or(&Value::Null);
+        let text = value.as_str().and_then(|text| text.parse().ok());
+        value.as_u64().or(text)
+    };
+    assert_eq!(
+        number(case.weights.1),
+        Some(canary),
+        "{}: {object:#}",
+        case.router
+    );
+    if !case.weights.0.is_empty() {
+        let stable = number(case.weights.0);
+        assert_eq!(
+            stable,
+            Some(case.sum - canary),
+            "{}: {object:#}",
+            case.router
+        );
+    }
+}
+
+/// Returns an object without what changes with every write.
+fn masked(object: &Value) -> Value {
+    let mut object = object.clone();
+    for field in ["resourceVersion", "generation", "managedFields"] {
+        object["metadata"][field] = Value::Null;
+    }
+    object["status"] = Value::Null;
+    object
+}
