@@ -55,14 +55,14 @@ complete -c canaryctl -n "__fish_canaryctl_needs_command" -f -a "help" -d 'Print
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l context -d 'Context of the kubeconfig' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l kubeconfig -d 'Path of the kubeconfig' -r -F
@@ -79,18 +79,18 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s A -l all-
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l quick -d 'Ask no pods: only what the API server knows'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l context -d 'Context of the kubeconfig' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l kubeconfig -d 'Path of the kubeconfig' -r -F
@@ -107,18 +107,18 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l dry-run -d '
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l no-journal -d 'Keep no journal'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l interval -d 'Time between two looks' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l duration -d 'Stop after this time' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l until -d 'Stop when the release is there' -r -f -a "paused\t'The run waits for a person, or ended'
@@ -144,14 +144,14 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s h -l hel
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l context -d 'Context of the kubeconfig' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l kubeconfig -d 'Path of the kubeconfig' -r -F
@@ -170,18 +170,18 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l delete 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l steps -d 'Weights, such as 5,25,100 or 10:5m,50:1h:approve' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l hold -d 'Time at each step' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l interval -d 'Time between two looks at the checks' -r
@@ -206,18 +206,18 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s y -l yes
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l steps -d 'Weights, such as 5,25,100 or 10:5m,50:1h:approve' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l hold -d 'Time at each step' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l interval -d 'Time between two looks at the checks' -r
@@ -246,18 +246,18 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s y -l yes -d
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l context -d 'Context of the kubeconfig' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l kubeconfig -d 'Path of the kubeconfig' -r -F
@@ -272,18 +272,18 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l sandbox 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l steps -d 'Weights, such as 5,25,100 or 10:5m,50:1h:approve' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l hold -d 'Time at each step' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l interval -d 'Time between two looks at the checks' -r
@@ -305,18 +305,18 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l sandbox -d
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l canary -d 'Name of the canary Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l service -d 'Name of the Service of both' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l router -d 'Name of the router, instead of the detected one' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l context -d 'Context of the kubeconfig' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l kubeconfig -d 'Path of the kubeconfig' -r -F
@@ -331,7 +331,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l sandbox 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l port -d 'Port on loopback; any free one unless given' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l write-kubeconfig -d 'Where to write the kubeconfig' -r -F
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s n -l namespace -d 'Namespace of the app' -r
@@ -416,14 +416,14 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l verb -d 'What the Role is for' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l router -d 'How traffic is moved' -r -f -a "replicas\t'numbers of pods of two Deployments behind one Service'
-istio\t'weights of an Istio VirtualService'
-gateway\t'weights of a Gateway API route'
-nginx\t'weight of a canary Ingress of ingress-nginx'
-smi\t'weights of an SMI TrafficSplit'
-alb\t'weights of an action of the AWS Load Balancer Controller'
-traefik\t'weights of a TraefikService or an IngressRoute'
-pointer\t'two weights in any object, by JSON pointers'"
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l router -d 'How traffic is moved' -r -f -a "replicas\t''
+istio\t''
+gateway\t''
+nginx\t''
+smi\t''
+alb\t''
+traefik\t''
+pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l without -d 'Leave out what only some releases need: http, autoscaler, kinds, create, delete, restore' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l context -d 'Context of the kubeconfig' -r
@@ -441,7 +441,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s A -l all-namespaces -d 'A `ClusterRole`, to be bound in several namespaces'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s v -l verbose -d 'Say every look and every wait'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Completion script of a shell'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Man page'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "schema" -d 'JSON Schema of the configuration file'

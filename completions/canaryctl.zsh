@@ -53,14 +53,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -84,8 +77,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -94,14 +87,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -124,8 +110,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 ':app -- The app:_default' \
 ':weight -- Share of the traffic\: 25, 25%, 0.5%, +10, -5:_default' \
 && ret=0
@@ -135,14 +121,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '--interval=[Time between two looks]:TIME:_default' \
 '--duration=[Stop after this time]:TIME:_default' \
 '--until=[Stop when the release is there]:STATE:((paused\:"The run waits for a person, or ended"
@@ -180,14 +159,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -212,8 +184,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -222,14 +194,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
@@ -261,8 +226,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -271,14 +236,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
@@ -314,8 +272,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -324,14 +282,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -352,8 +303,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -362,14 +313,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
@@ -397,8 +341,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -407,14 +351,7 @@ _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
 '--service=[Name of the Service of both]:NAME:_default' \
-'--router=[Name of the router, instead of the detected one]:NAME:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
@@ -435,8 +372,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app:_default' \
 && ret=0
 ;;
@@ -586,14 +523,7 @@ never\:"Never"))' \
 (rbac)
 _arguments "${_arguments_options[@]}" : \
 '*--verb=[What the Role is for]:VERB:_default' \
-'--router=[How traffic is moved]:ROUTER:((replicas\:"numbers of pods of two Deployments behind one Service"
-istio\:"weights of an Istio VirtualService"
-gateway\:"weights of a Gateway API route"
-nginx\:"weight of a canary Ingress of ingress-nginx"
-smi\:"weights of an SMI TrafficSplit"
-alb\:"weights of an action of the AWS Load Balancer Controller"
-traefik\:"weights of a TraefikService or an IngressRoute"
-pointer\:"two weights in any object, by JSON pointers"))' \
+'--router=[How traffic is moved]:ROUTER:(replicas istio gateway nginx smi alb traefik pointer)' \
 '*--without=[Leave out what only some releases need\: http, autoscaler, kinds, create, delete, restore]:CASE:_default' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -618,8 +548,8 @@ never\:"Never"))' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
 '*--verbose[Say every look and every wait]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '::app -- The app\: then only its own journal may be written:_default' \
 && ret=0
 ;;

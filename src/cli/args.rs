@@ -483,7 +483,7 @@ impl TypedValueParser for RouterName {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let value = |p: &&dyn traffic::Provider| PossibleValue::new(p.name()).help(p.about());
+        let value = |p: &&dyn traffic::Provider| PossibleValue::new(p.name());
         Some(Box::new(traffic::PROVIDERS.iter().map(value)))
     }
 }

@@ -218,7 +218,7 @@ async fn short_help() {
     Options:
           --dry-run     Ask the API server, change nothing
           --no-journal  Keep no journal
-      -h, --help        Print help (see more with '--help')
+      -h, --help        Print help
 
     Objects:
           --stable <NAME>   Name of the stable Deployment
@@ -284,7 +284,7 @@ async fn short_help() {
           --dry-run
               Ask the API server, change nothing
       -h, --help
-              Print help (see more with '--help')
+              Print help
 
     Objects:
           --stable <NAME>   Name of the stable Deployment
@@ -347,79 +347,42 @@ async fn help_of_the_plugin() {
     Usage: kubectl canary status [OPTIONS] [APP]
 
     Arguments:
-      [APP]
-              The app
+      [APP]  The app
 
     Options:
-      -A, --all-namespaces
-              All namespaces
-
-          --quick
-              Ask no pods: only what the API server knows
-
-      -h, --help
-              Print help (see a summary with '-h')
+      -A, --all-namespaces  All namespaces
+          --quick           Ask no pods: only what the API server knows
+      -h, --help            Print help
 
     Objects:
-          --stable <NAME>
-              Name of the stable Deployment
-
-          --canary <NAME>
-              Name of the canary Deployment
-
-          --service <NAME>
-              Name of the Service of both
-
-          --router <NAME>
-              Name of the router, instead of the detected one
-
-              Possible values:
-              - replicas: numbers of pods of two Deployments behind one Service
-              - istio:    weights of an Istio VirtualService
-              - gateway:  weights of a Gateway API route
-              - nginx:    weight of a canary Ingress of ingress-nginx
-              - smi:      weights of an SMI TrafficSplit
-              - alb:      weights of an action of the AWS Load Balancer Controller
-              - traefik:  weights of a TraefikService or an IngressRoute
-              - pointer:  two weights in any object, by JSON pointers
+          --stable <NAME>   Name of the stable Deployment
+          --canary <NAME>   Name of the canary Deployment
+          --service <NAME>  Name of the Service of both
+          --router <NAME>   Name of the router, instead of the detected one
+                            [possible values: replicas, istio, gateway, nginx, smi,
+                            alb, traefik, pointer]
 
     Common options:
       -n, --namespace <NAME>
               Namespace of the app
-
           --context <NAME>
               Context of the kubeconfig
-
           --kubeconfig <FILE>
               Path of the kubeconfig
-
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
-
       -o, --output <FORM>
-              Form of the answer: human or json
-
-              [default: human]
-
+              Form of the answer: human or json [default: human]
       -q, --quiet
               Say only the answer
-
       -v, --verbose...
               Say every look and every wait
-
           --timeout <TIME>
-              Longest time of one API request
-
-              [default: 15s]
-
+              Longest time of one API request [default: 15s]
           --color <WHEN>
-              When to colour: auto, always or never
-
-              [default: auto]
-
+              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]
               Run on a simulated cluster: scenario or folder
-
           --speed <N>
               Simulated seconds per second [20; sandbox: 1]
 
