@@ -260,6 +260,9 @@ impl Kubelet {
             containers,
             main,
             version,
+            stop: behaviour(scenario, version)
+                .stop
+                .map_or(STOP, |stop| stop.0),
             ports: pod::ports(object),
             identity,
             counters: Counters::default(),
@@ -348,7 +351,7 @@ pub(super) fn behaviour(scenario: &Scenario, version: Option<usize>) -> &Version
 fn stop(pass: &mut Pass<'_>, pod: &mut Pod, object: &Value) {
     let grace = int(object, "/metadata/deletionGracePeriodSeconds", 30);
     let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-    let end = later(pass.now, grace.min(STOP));
+    let end = later(pass.now, grace.min(pod.stop));
     pod.stopping = Some(end);
     pass.wake(end);
     for container in &pod.containers {

@@ -3,6 +3,8 @@
 //! Owns: the pod's containers, address, environment, counters and the status they add up to.
 //! Must not: write to the store.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -35,6 +37,8 @@ pub(super) struct Pod {
     pub(super) main: usize,
     /// Position of its version in the scenario; none behaves well.
     pub(super) version: Option<usize>,
+    /// How long its containers take to end after SIGTERM, if they are given the time.
+    pub(super) stop: Duration,
     /// Ports its containers listen on.
     pub(super) ports: Vec<u16>,
     /// What its environment says about it.
