@@ -16,6 +16,7 @@ mod examples;
 mod generated;
 mod incidents;
 mod layering;
+mod parity;
 mod preflight;
 mod releases;
 mod rights;

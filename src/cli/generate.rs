@@ -35,14 +35,16 @@ pub(super) fn run(
 /// Returns the Role for some verbs.
 fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
     let router = router(context, &args.router)?;
-    let wanted = |need: Need| {
-        let vital = !args.strict || need != Need::Better;
-        vital && !args.without.contains(&need)
-    };
     let mut rights = rights::rights(&router);
     rights.retain(|right| {
         let serves = right.verbs.iter().any(|verb| args.verbs.contains(verb));
-        serves && wanted(right.need)
+        serves && !args.without.contains(&right.need)
+    });
+    let pins = rights.iter().any(|right| right.need == Need::Autoscaler);
+    rights.retain(|right| {
+        // Who may hold an autoscaler still and cannot see it never does.
+        let seen = pins && right.resource == "horizontalpodautoscalers";
+        !args.strict || right.need != Need::Better || seen
     });
     let verbs: Vec<&str> = args.verbs.iter().map(|verb| verb.word()).collect();
     let app = args.app.iter().map(String::as_str);

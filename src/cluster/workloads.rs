@@ -283,13 +283,10 @@ fn deployments_at(namespace: &str) -> Request {
 /// Returns the operations on `/scale` that set the number, unless it is another than was seen.
 fn scale_patch(seen: &Live, replicas: u32) -> Value {
     // Status updates move the resource version all the time, so the number that was seen is the
-    // precondition. A `Scale` of none has no such field, so that a `test` of 0 always fails; there
-    // the version has to do. Without pods it hardly moves.
-    let unchanged = if seen.replicas() == 0 {
-        let version = &seen.object["metadata"]["resourceVersion"];
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})
-    } else {
-        json!({"op": "test", "path": "/spec/replicas", "value": seen.replicas()})
+    // precondition. A `Scale` of none has no such field and nothing else in its spec.
+    let unchanged = match seen.replicas() {
+        0 => json!({"op": "test", "path": "/spec", "value": {}}),
+        some => json!({"op": "test", "path": "/spec/replicas", "value": some}),
     };
     let set = json!({"op": "add", "path": "/spec/replicas", "value": replicas});
     json!([unchanged, set])
@@ -465,6 +462,7 @@ mod tests {
     #[test]
     fn scales_from_none_and_to_none() {
         assert_eq!(scaled(0, 0, "7", 10), Some(json!(10)));
+        assert_eq!(scaled(0, 0, "8", 10), Some(json!(10)), "the status moved");
         assert_eq!(scaled(10, 10, "8", 0), Some(json!(0)));
     }
 

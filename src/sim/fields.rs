@@ -1,25 +1,27 @@
 //! Who last changed which field: `metadata.managedFields`.
 //!
-//! Owns: the fields a write changed, and moving their ownership to the writer. Must not: resolve
-//! conflicts between appliers; server-side apply is not served.
+//! Owns: the fields a write changed, and moving their ownership to the writer, as the API server
+//! does it for updates. Must not: resolve conflicts between appliers; server-side apply is not
+//! served.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 /// Metadata that the server itself keeps; nobody owns it.
-const SERVER_OWNED: [&str; 10] = [
+const SERVER_OWNED: [&str; 8] = [
     "name",
     "namespace",
     "uid",
     "resourceVersion",
     "generation",
     "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
     "managedFields",
     "selfLink",
 ];
+
+/// What the server allocates for a Service after it has noted who set what.
+const ALLOCATED: [&str; 4] = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
 
 /// The part of a writer's identity that ends up in `managedFields`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,28 +34,58 @@ pub struct Writer {
     pub subresource: String,
 }
 
-/// One step from an object to a field, in the notation of `fieldsV1`.
+/// Steps from an object to a field, in the notation of `fieldsV1`.
 type Path = Vec<String>;
 
-/// Moves every field that differs between `old` and `new` to `writer`, at `time`.
-pub fn stamp(old: Option<&Value>, new: &mut Value, writer: &Writer, time: &str) {
-    let before = old.map(leaves).unwrap_or_default();
-    let after = leaves(new);
-    let known: BTreeSet<&(Path, String)> = before.iter().collect();
-    let changed: BTreeSet<Path> = after
-        .iter()
-        .filter(|leaf| !known.contains(leaf))
-        .map(|(path, _)| path.clone())
-        .collect();
-    let alive: BTreeSet<Path> = after.into_iter().map(|(path, _)| path).collect();
+/// Where two objects differ.
+#[derive(Default)]
+struct Differences {
+    /// Fields that were not there, or had another value.
+    gained: BTreeSet<Path>,
+    /// Fields that are not there any more.
+    lost: BTreeSet<Path>,
+}
 
+/// How the API server compares a field.
+enum Shape {
+    /// As one value.
+    Atomic,
+    /// A list whose items are told apart by these fields.
+    Keyed(&'static [&'static str]),
+    /// A list of plain values without order.
+    Set,
+    /// By its members.
+    Members,
+}
+
+/// Moves every field that differs between `old` and `new` to `writer`, at `time`.
+///
+/// Without `old` the object is being created: it is compared with an empty one of its kind.
+pub fn stamp(old: Option<&Value>, new: &mut Value, writer: &Writer, time: &str) {
+    let empty = old
+        .is_none()
+        .then(|| blank(new["kind"].as_str().unwrap_or_default()));
+    let before = old.or(empty.as_ref()).unwrap_or(&Value::Null);
+    let mut differences = Differences::default();
+    differences.between(&mut Vec::new(), (Some(before), Some(new)));
+    let Differences { mut gained, lost } = differences;
+    if new["kind"] == "Pod" {
+        // It is always there, as null: it is not kept, but set.
+        let conditions: Vec<Path> = gained
+            .iter()
+            .filter(|path| path.len() == 3 && path[1] == "f:conditions")
+            .map(|path| [path.as_slice(), &["f:lastProbeTime".to_owned()]].concat())
+            .collect();
+        gained.extend(conditions);
+    }
+
+    let mut mine = gained.clone();
     let mut entries: Vec<Value> = Vec::new();
-    let mut mine = changed.clone();
     let recorded = new["metadata"]["managedFields"].as_array();
     for entry in recorded.into_iter().flatten() {
         let mut owned: BTreeSet<Path> = BTreeSet::new();
         paths_of(&entry["fieldsV1"], &mut Vec::new(), &mut owned);
-        owned.retain(|path| alive.contains(path) && !changed.contains(path));
+        owned.retain(|path| !lost.contains(path) && !gained.contains(path));
         if is_by(entry, writer) {
             mine.extend(owned);
         } else if !owned.is_empty() {
@@ -61,6 +93,11 @@ pub fn stamp(old: Option<&Value>, new: &mut Value, writer: &Writer, time: &str) 
             kept["fieldsV1"] = tree(&owned);
             entries.push(kept);
         }
+    }
+    let scaling = writer.subresource == "scale";
+    // A scale of zero says nothing, so nobody owns it.
+    if scaling && new["spec"]["replicas"] == 0 {
+        mine.clear();
     }
     if !mine.is_empty() {
         let mut entry = json!({
@@ -74,10 +111,18 @@ pub fn stamp(old: Option<&Value>, new: &mut Value, writer: &Writer, time: &str) 
         if !writer.subresource.is_empty() {
             entry["subresource"] = json!(writer.subresource);
         }
+        if scaling && let Some(entry) = entry.as_object_mut() {
+            // The real server notes no time for them.
+            entry.shift_remove("time");
+        }
         entries.push(entry);
     }
-    if !entries.is_empty() {
-        new["metadata"]["managedFields"] = Value::Array(entries);
+    // No owner is left of an object that was emptied.
+    new["metadata"]["managedFields"] = Value::Array(entries);
+    if new["metadata"]["managedFields"] == json!([])
+        && let Some(meta) = new["metadata"].as_object_mut()
+    {
+        meta.shift_remove("managedFields");
     }
 }
 
@@ -88,98 +133,224 @@ fn is_by(entry: &Value, writer: &Writer) -> bool {
         && entry["subresource"].as_str().unwrap_or_default() == writer.subresource
 }
 
-/// Returns every leaf of an object with its value, as text.
-fn leaves(object: &Value) -> Vec<(Path, String)> {
-    let mut found = Vec::new();
-    for (field, value) in object.as_object().into_iter().flatten() {
-        match field.as_str() {
-            "apiVersion" | "kind" => {}
-            "metadata" => {
-                for (field, value) in value.as_object().into_iter().flatten() {
-                    if !SERVER_OWNED.contains(&field.as_str()) {
-                        let at = vec!["f:metadata".to_owned(), format!("f:{field}")];
-                        collect(value, at, &mut found);
-                    }
-                }
-            }
-            field => collect(value, vec![format!("f:{field}")], &mut found),
+impl Differences {
+    /// Adds the differences at and below a place; `None` where there is nothing.
+    fn between(&mut self, at: &mut Path, both: (Option<&Value>, Option<&Value>)) {
+        let (old, new) = (both.0, both.1.filter(|new| !new.is_null()));
+        let both = (old, new);
+        if old == new || unowned(at) {
+            return;
+        }
+        match shape(at, old, new) {
+            Shape::Atomic => {}
+            Shape::Members => self.members(at, both),
+            Shape::Keyed(keys) => self.items(at, both, |item| key_of(item, keys)),
+            Shape::Set => self.items(at, both, |item| format!("v:{item}")),
+        }
+        if at.is_empty() {
+            return;
+        }
+        let whole = matches!(shape(at, old, new), Shape::Atomic);
+        match (old, new) {
+            (_, None) => drop(self.lost.insert(at.clone())),
+            (None, Some(_)) => drop(self.gained.insert(at.clone())),
+            (Some(_), Some(_)) if whole => drop(self.gained.insert(at.clone())),
+            (Some(_), Some(_)) => {}
         }
     }
-    found
+
+    fn members(&mut self, at: &mut Path, (old, new): (Option<&Value>, Option<&Value>)) {
+        let fields = |side: Option<&Value>| -> BTreeSet<String> {
+            let map = side.and_then(Value::as_object);
+            map.into_iter()
+                .flatten()
+                .map(|(field, _)| field.clone())
+                .collect()
+        };
+        for field in fields(old).union(&fields(new)) {
+            let side = |whole: Option<&'_ Value>| whole.and_then(|w| w.get(field)).cloned();
+            let (old, new) = (side(old), side(new));
+            at.push(format!("f:{field}"));
+            self.between(at, (old.as_ref(), new.as_ref()));
+            at.pop();
+        }
+    }
+
+    fn items(
+        &mut self,
+        at: &mut Path,
+        (old, new): (Option<&Value>, Option<&Value>),
+        key: impl Fn(&Value) -> String,
+    ) {
+        let keyed = |side: Option<&Value>| -> BTreeMap<String, Value> {
+            let items = side.and_then(Value::as_array).into_iter().flatten();
+            items.map(|item| (key(item), item.clone())).collect()
+        };
+        let (old, new) = (keyed(old), keyed(new));
+        for key in old
+            .keys()
+            .chain(new.keys().filter(|k| !old.contains_key(*k)))
+        {
+            at.push(key.clone());
+            self.between(at, (old.get(key), new.get(key)));
+            at.pop();
+        }
+    }
 }
 
-fn collect(value: &Value, at: Path, found: &mut Vec<(Path, String)>) {
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            for (field, value) in map {
-                let mut deeper = at.clone();
-                deeper.push(format!("f:{field}"));
-                collect(value, deeper, found);
-            }
-        }
-        Value::Array(items) => {
-            let keys: Option<Vec<String>> = items.iter().map(key_of).collect();
-            let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
-                found.push((at, value.to_string()));
-                return;
-            };
-            for (key, item) in keys.into_iter().zip(items) {
-                let mut deeper = at.clone();
-                deeper.push(format!("k:{key}"));
-                collect(item, deeper, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            found.push((at, value.to_string()));
-        }
+/// Returns whether nobody owns what is at a place.
+fn unowned(at: &[String]) -> bool {
+    match at {
+        [field] => matches!(field.as_str(), "f:apiVersion" | "f:kind"),
+        [meta, field] if meta == "f:metadata" => SERVER_OWNED.contains(&&field[2..]),
+        [spec, field] if spec == "f:spec" => ALLOCATED.contains(&&field[2..]),
+        _ => false,
     }
 }
 
-/// Returns what identifies an item of a list with a merge key; `None` makes the list one field.
-fn key_of(item: &Value) -> Option<String> {
-    let map = item.as_object()?;
-    if let (Some(port), protocol) = (map.get("containerPort"), map.get("protocol")) {
-        return Some(json!({"containerPort": port, "protocol": protocol}).to_string());
+/// Returns how the API server compares what is at a place.
+fn shape(at: &[String], old: Option<&Value>, new: Option<&Value>) -> Shape {
+    let field = at.last().map_or("", String::as_str);
+    let parent = at.iter().rev().skip(1).find(|step| step.starts_with("f:"));
+    let parent = parent.map_or("", String::as_str);
+    let is = |kind: fn(&Value) -> bool| old.is_some_and(kind) || new.is_some_and(kind);
+    if field.starts_with("k:") {
+        return if parent == "f:ownerReferences" {
+            Shape::Atomic
+        } else {
+            Shape::Members
+        };
     }
-    if map.contains_key("image") || map.contains_key("value") || map.contains_key("valueFrom") {
-        return map
-            .get("name")
-            .map(|name| json!({"name": name}).to_string());
+    if is(Value::is_array) {
+        return match field {
+            "f:containers"
+            | "f:initContainers"
+            | "f:ephemeralContainers"
+            | "f:env"
+            | "f:volumes"
+            | "f:imagePullSecrets" => Shape::Keyed(&["name"]),
+            "f:ports" if parent.ends_with("ontainers") => {
+                Shape::Keyed(&["containerPort", "protocol"])
+            }
+            "f:ports" if parent == "f:spec" => Shape::Keyed(&["port", "protocol"]),
+            "f:volumeMounts" => Shape::Keyed(&["mountPath"]),
+            "f:volumeDevices" => Shape::Keyed(&["devicePath"]),
+            "f:ownerReferences" => Shape::Keyed(&["uid"]),
+            "f:conditions" => Shape::Keyed(&["type"]),
+            "f:podIPs" | "f:hostAliases" => Shape::Keyed(&["ip"]),
+            "f:topologySpreadConstraints" => Shape::Keyed(&["topologyKey", "whenUnsatisfiable"]),
+            "f:finalizers" if parent == "f:metadata" => Shape::Set,
+            _ => Shape::Atomic,
+        };
     }
-    if map.contains_key("status") && map.contains_key("type") {
-        return Some(json!({"type": map["type"]}).to_string());
+    let empty = |side: Option<&Value>| side.is_none_or(|v| *v == json!({}) || v.is_null());
+    let atomic = matches!(
+        field,
+        "f:selector"
+            | "f:labelSelector"
+            | "f:nodeSelector"
+            | "f:configMapKeyRef"
+            | "f:secretKeyRef"
+            | "f:fieldRef"
+            | "f:resourceFieldRef"
+            | "f:involvedObject"
+            | "f:regarding"
+            | "f:related"
+    );
+    if !is(Value::is_object) || atomic || (empty(old) && empty(new)) {
+        return Shape::Atomic;
     }
-    map.get("mountPath")
-        .map(|path| json!({"mountPath": path}).to_string())
+    Shape::Members
+}
+
+/// Returns the step to an item of a list, by the fields that tell items apart.
+fn key_of(item: &Value, keys: &[&str]) -> String {
+    let parts: Map<String, Value> = keys
+        .iter()
+        .map(|key| ((*key).to_owned(), item[*key].clone()))
+        .filter(|(_, value)| !value.is_null())
+        .collect();
+    format!("k:{}", Value::Object(parts))
+}
+
+/// Returns an object of a kind before anything is set: its fields that are always there.
+///
+/// What is there already is not set by whoever creates the object, only what is below.
+fn blank(kind: &str) -> Value {
+    let template = json!({"metadata": {}, "spec": {"containers": null}});
+    let mut object = match kind {
+        "Deployment" => {
+            json!({"spec": {"selector": null, "template": template, "strategy": {}}, "status": {}})
+        }
+        "ReplicaSet" => {
+            json!({"spec": {"selector": null, "template": template}, "status": {"replicas": 0}})
+        }
+        "StatefulSet" | "DaemonSet" => {
+            json!({"spec": {"selector": null, "template": template, "updateStrategy": {}}, "status": {}})
+        }
+        "Job" => json!({"spec": {"template": template}, "status": {}}),
+        "Pod" => json!({"spec": {"containers": null}, "status": {}}),
+        "Service" | "Ingress" => json!({"spec": {}, "status": {"loadBalancer": {}}}),
+        "HorizontalPodAutoscaler" => json!({
+            "spec": {"scaleTargetRef": {"kind": "", "name": ""}, "maxReplicas": 0},
+            "status": {"desiredReplicas": 0, "currentMetrics": null},
+        }),
+        "Namespace"
+        | "Node"
+        | "ResourceQuota"
+        | "PodDisruptionBudget"
+        | "Lease"
+        | "PersistentVolumeClaim"
+        | "SelfSubjectAccessReview"
+        | "SelfSubjectRulesReview" => {
+            json!({"spec": {}, "status": {}})
+        }
+        "Role" => json!({"rules": null}),
+        "RoleBinding" => json!({"roleRef": {}}),
+        "EndpointSlice" => json!({"addressType": "", "endpoints": null, "ports": null}),
+        "Event" => json!({
+            "involvedObject": {}, "source": {}, "firstTimestamp": null, "lastTimestamp": null,
+            "eventTime": null, "reportingComponent": "", "reportingInstance": "",
+            "regarding": {}, "deprecatedSource": {}, "deprecatedFirstTimestamp": null,
+            "deprecatedLastTimestamp": null,
+        }),
+        _ => json!({}),
+    };
+    object["metadata"] = json!({});
+    object
 }
 
 fn paths_of(fields: &Value, at: &mut Path, found: &mut BTreeSet<Path>) {
-    let Some(map) = fields.as_object().filter(|map| !map.is_empty()) else {
-        if !at.is_empty() {
-            found.insert(at.clone());
-        }
+    let Some(map) = fields.as_object() else {
         return;
     };
-    for (step, deeper) in map {
-        if step == "." {
-            continue;
-        }
+    if !at.is_empty() && (map.is_empty() || map.contains_key(".")) {
+        found.insert(at.clone());
+    }
+    for (step, deeper) in map.iter().filter(|(step, _)| *step != ".") {
         at.push(step.clone());
         paths_of(deeper, at, found);
         at.pop();
     }
 }
 
+/// Returns paths as `fieldsV1`: `.` marks a field that is owned itself, besides what is below it.
 fn tree(paths: &BTreeSet<Path>) -> Value {
     let mut root = Value::Object(Map::new());
+    // A path comes before those below it, so that the mark is set when the first of them comes.
+    let mut owned: BTreeSet<&[String]> = BTreeSet::new();
     for path in paths {
         let mut at = &mut root;
-        for step in path {
-            at = &mut at[step.as_str()];
+        for depth in 0..path.len() {
+            if depth > 0 && owned.contains(&path[..depth]) {
+                at["."] = json!({});
+            }
+            at = &mut at[path[depth].as_str()];
             if at.is_null() {
                 *at = Value::Object(Map::new());
             }
         }
+        owned.insert(path);
     }
     root
 }

@@ -194,6 +194,8 @@ pub struct Version {
     pub crash: Option<Crash>,
     /// Age of the container at which it hangs, so that its liveness probe fails.
     pub hang_after: Option<Span>,
+    /// Time from SIGTERM until it has ended; 2 s by default, and the pod's grace period at most.
+    pub stop: Option<Span>,
     /// Its image cannot be pulled.
     pub image_missing: bool,
     /// No node has room for it.

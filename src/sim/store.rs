@@ -89,6 +89,15 @@ impl Refusal {
         }
     }
 
+    /// Returns the 403 of what an object must not be or do.
+    pub fn forbidden(key: &Key, why: &str) -> Self {
+        let message = format!("{} \"{}\" is forbidden: {why}", key.qualified(), key.name);
+        Self {
+            details: json!({"name": key.name, "group": key.group, "kind": key.resource}),
+            ..Self::new(403, "Forbidden", message)
+        }
+    }
+
     /// Returns the 409 of a write based on an old resource version.
     pub fn conflict(key: &Key) -> Self {
         let message = format!(
@@ -134,8 +143,10 @@ pub struct Change {
 pub enum Door {
     /// Everything but the status.
     Main,
-    /// The status alone.
+    /// The status, and metadata without labels.
     Status,
+    /// Everything, as the server itself writes: the generation stays.
+    Server,
 }
 
 #[derive(Clone)]
@@ -162,7 +173,8 @@ impl Store {
         let inner = Inner {
             version: 100,
             uid: 0,
-            floor: 0,
+            // Nothing is known of the time before.
+            floor: 100,
             objects: BTreeMap::new(),
             log: VecDeque::new(),
         };
@@ -345,6 +357,7 @@ impl Store {
         if !asked.is_empty() && asked != version_of(&old) {
             return Err(Refusal::conflict(key));
         }
+        let forgotten = new["metadata"]["managedFields"] == json!([]);
         for field in [
             "name",
             "namespace",
@@ -367,28 +380,42 @@ impl Store {
         }
         match door {
             Door::Status => {
-                let status = new["status"].take();
+                let (meta, status) = (new["metadata"].take(), new["status"].take());
                 new = Value::clone(&old);
+                new["metadata"] = meta;
+                new["metadata"]["labels"] = old["metadata"]["labels"].clone();
                 new["status"] = status;
             }
             Door::Main if has_status(key) => new["status"] = old["status"].clone(),
-            Door::Main => {}
+            Door::Main | Door::Server => {}
         }
         strip_nulls(&mut new);
+        if forgotten && let Some(meta) = new["metadata"].as_object_mut() {
+            meta.remove("managedFields");
+        }
         if new == *old {
             return Ok(new);
         }
         if is_finalized(&old, &new) {
-            return Ok(self.commit(&mut inner, key.clone(), new, ChangeKind::Deleted, dry_run));
+            if let Some(writer) = writer {
+                fields::stamp(Some(&old), &mut new, writer, &self.stamp());
+            }
+            let version = old["metadata"]["resourceVersion"].clone();
+            let mut gone = self.commit(&mut inner, key.clone(), new, ChangeKind::Deleted, dry_run);
+            // Nothing was written before it went: the writer sees the version it had.
+            gone["metadata"]["resourceVersion"] = version;
+            return Ok(gone);
         }
         // The API server bumps a Deployment's generation for annotations too, and for no other kind.
-        let annotated = key.resource == "deployments"
+        let annotated = door == Door::Main
+            && key.resource == "deployments"
             && new["metadata"]["annotations"] != old["metadata"]["annotations"];
-        if has_generation(key) && (new["spec"] != old["spec"] || annotated) {
+        let respecified = door == Door::Main && new["spec"] != old["spec"];
+        if has_generation(key) && (respecified || annotated) {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
             new["metadata"]["generation"] = json!(generation + 1);
         }
-        if let Some(writer) = writer {
+        if let Some(writer) = writer.filter(|_| !forgotten) {
             fields::stamp(Some(&old), &mut new, writer, &self.stamp());
         }
         Ok(self.commit(&mut inner, key.clone(), new, ChangeKind::Modified, dry_run))
@@ -422,7 +449,7 @@ impl Store {
     }
 
     /// Returns the present moment as objects carry it.
-    fn stamp(&self) -> String {
+    pub fn stamp(&self) -> String {
         self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 

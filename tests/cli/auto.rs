@@ -11,7 +11,7 @@ async fn auto_promotes_a_healthy_release() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s
     exit 0
     --- stdout
-    09:03:51Z  PROMOTED after 3m51s: payment-api-stable runs the new version
+    09:03:52Z  PROMOTED after 3m52s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=healthy
@@ -42,42 +42,44 @@ async fn auto_promotes_a_healthy_release() {
     09:01:13Z  step 2 of 3  watching at 50%
     09:01:13Z  ✓ healthy    pods, health
     09:01:13Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:25Z  ✓ healthy    success rate: 97.88 % (369 of 377 requests)
+    09:01:25Z  ✓ healthy    success rate: 98.59 % (350 of 355 requests)
     09:01:25Z  waits        48s more at 50%
     09:02:15Z  step 3 of 3  moving traffic to 100%
     09:02:15Z  doing        scale payment-api-canary from 5 to 10
     09:02:15Z  waits        payment-api-canary: the controller to see the change
     09:02:15Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
     09:02:16Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:02:26Z  doing        scale payment-api-stable from 5 to 0
-    09:02:27Z  reached      canary at 100% (10 of 10 pods)
-    09:02:27Z  step 3 of 3  watching at 100%
-    09:02:27Z  ✓ healthy    pods, health
-    09:02:27Z  ? unknown    success rate: no requests, 50 wanted
-    09:02:38Z  ✓ healthy    success rate: 97.69 % (803 of 822 requests)
-    09:02:38Z  waits        48s more at 100%
-    09:03:28Z  promoting    moving all traffic to the canary
-    09:03:28Z  reached      canary at 100% (10 of 10 pods)
-    09:03:28Z  promoting    updating stable
-    09:03:28Z  doing        give payment-api-stable the version of payment-api-canary
-    09:03:28Z  waits        payment-api-stable: the controller to see the change
-    09:03:29Z  promoting    starting stable's pods
-    09:03:29Z  doing        scale payment-api-stable from 0 to 10
-    09:03:29Z  ? unknown    stable, pods: no pods
-    09:03:29Z  ? unknown    stable, health: no pods to ask
-    09:03:29Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:03:29Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:39Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
-    09:03:39Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
-    09:03:40Z  promoting    checking stable
-    09:03:40Z  waits        stable to prove itself healthy
-    09:03:40Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:03:50Z  promoting    returning traffic to stable
-    09:03:50Z  doing        scale payment-api-canary from 10 to 0
-    09:03:50Z  waits        payment-api-canary: the controller to see the change
-    09:03:51Z  reached      canary at 0% (0 of 10 pods)
-    09:03:51Z  phase        draining
-    09:03:51Z  phase        cleaning up
+    09:02:26Z  ? unknown    pods: 7 of 10 ready, 0 restarts
+    09:02:26Z  doing        scale payment-api-stable from 5 to 3
+    09:02:27Z  doing        scale payment-api-stable from 3 to 0
+    09:02:28Z  reached      canary at 100% (10 of 10 pods)
+    09:02:28Z  step 3 of 3  watching at 100%
+    09:02:28Z  ✓ healthy    pods, health
+    09:02:28Z  ? unknown    success rate: no requests, 50 wanted
+    09:02:40Z  ✓ healthy    success rate: 98.02 % (744 of 759 requests)
+    09:02:40Z  waits        48s more at 100%
+    09:03:30Z  promoting    moving all traffic to the canary
+    09:03:30Z  reached      canary at 100% (10 of 10 pods)
+    09:03:30Z  promoting    updating stable
+    09:03:30Z  doing        give payment-api-stable the version of payment-api-canary
+    09:03:30Z  waits        payment-api-stable: the controller to see the change
+    09:03:30Z  promoting    starting stable's pods
+    09:03:30Z  doing        scale payment-api-stable from 0 to 10
+    09:03:30Z  ? unknown    stable, pods: no pods
+    09:03:30Z  ? unknown    stable, health: no pods to ask
+    09:03:30Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:03:30Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:03:41Z  ✓ healthy    stable, health: holds, status 200 on 6 of 6 pods
+    09:03:41Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
+    09:03:41Z  promoting    checking stable
+    09:03:41Z  waits        stable to prove itself healthy
+    09:03:42Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:03:52Z  promoting    returning traffic to stable
+    09:03:52Z  doing        scale payment-api-canary from 10 to 0
+    09:03:52Z  waits        payment-api-canary: the controller to see the change
+    09:03:52Z  reached      canary at 0% (0 of 10 pods)
+    09:03:52Z  phase        draining
+    09:03:52Z  phase        cleaning up
     "#);
 }
 
@@ -101,7 +103,7 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"waiting","what":"payment-api-canary: the controller to see the change","since":"2026-01-05T09:00:00Z"}
     {"version":1,"at":"2026-01-05T09:00:14.443Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:32.4Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:01:32.75Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
     "#);
 }
 
@@ -112,8 +114,8 @@ async fn auto_rolls_back_what_is_unhealthy() {
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:02:39Z  ROLLED BACK after 2m39s: verified at 0%: success rate: 76.3 % (895 of 1173 requests),
-               below 95 % with evidence 186:1
+    09:02:39Z  ROLLED BACK after 2m39s: verified at 0%: success rate: 74.39 % (880 of 1183 requests),
+               below 95 % with evidence 361:1
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl history payment-api -n canary-release --sandbox=errors-at-25
@@ -144,16 +146,16 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:01:15Z  step 2 of 4  watching at 25%
     09:01:15Z  ✓ healthy    pods, health
     09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ? unknown    success rate: 77.71 % (136 of 175 requests), limit 95 %, evidence 0.8:1,
+    09:01:26Z  ? unknown    success rate: 75.15 % (127 of 169 requests), limit 95 %, evidence 0.9:1,
                             need 100:1
-    09:02:26Z  ✗ unhealthy  success rate: 76.3 % (895 of 1173 requests), below 95 % with evidence 186:1
-    09:02:26Z  ROLLING BACK from 30%: success rate: 76.3 % (895 of 1173 requests), below 95 % with
-                            evidence 186:1
+    09:02:26Z  ✗ unhealthy  success rate: 74.39 % (880 of 1183 requests), below 95 % with evidence 361:1
+    09:02:26Z  ROLLING BACK from 30%: success rate: 74.39 % (880 of 1183 requests), below 95 % with
+                            evidence 361:1
     09:02:26Z  back         moving traffic to stable
     09:02:26Z  doing        scale payment-api-stable from 7 to 10
     09:02:26Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:02:36Z  doing        scale payment-api-canary from 3 to 1
-    09:02:37Z  doing        scale payment-api-canary from 1 to 0
+    09:02:37Z  doing        scale payment-api-canary from 3 to 2
+    09:02:38Z  doing        scale payment-api-canary from 2 to 0
     09:02:39Z  reached      canary at 0% (0 of 10 pods)
     09:02:39Z  phase        draining
     09:02:39Z  phase        cleaning up
@@ -199,7 +201,7 @@ async fn auto_stops_at_a_step() {
     09:01:15Z  step 2 of 4  watching at 25%
     09:01:15Z  ✓ healthy    pods, health
     09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ✓ healthy    success rate: 97.35 % (184 of 189 requests)
+    09:01:26Z  ✓ healthy    success rate: 97.86 % (183 of 187 requests)
     09:01:26Z  waits        48s more at 25%
     "#);
 }
@@ -284,8 +286,11 @@ async fn auto_gives_up_on_a_missing_image() {
     exit 3
     --- stdout
     09:00:12Z  ROLLED BACK after 12s: verified at 0%: pods: payment-api-canary-sql47cn4ws-2jzqf:
-               payment-api ImagePullBackOff: Back-off pulling image "registry.example/payment-api:2.0.0"
-               (0 of 1 ready, 0 restarts)
+               payment-api ImagePullBackOff: Back-off pulling image
+               "registry.example/payment-api:2.0.0": ErrImagePull: failed to pull and unpack image
+               "registry.example/payment-api:2.0.0": failed to resolve reference
+               "registry.example/payment-api:2.0.0": registry.example/payment-api:2.0.0: not found (0 of
+               1 ready, 0 restarts)
                weights  0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl history payment-api -n canary-release --sandbox=image-missing
@@ -297,11 +302,15 @@ async fn auto_gives_up_on_a_missing_image() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✗ unhealthy  pods: payment-api-canary-sql47cn4ws-2jzqf: payment-api ImagePullBackOff:
-                            Back-off pulling image "registry.example/payment-api:2.0.0" (0 of 1 ready, 0
-                            restarts)
+                            Back-off pulling image "registry.example/payment-api:2.0.0": ErrImagePull:
+                            failed to pull and unpack image "registry.example/payment-api:2.0.0": failed
+                            to resolve reference "registry.example/payment-api:2.0.0":
+                            registry.example/payment-api:2.0.0: not found (0 of 1 ready, 0 restarts)
     09:00:00Z  ROLLING BACK pods: payment-api-canary-sql47cn4ws-2jzqf: payment-api ImagePullBackOff:
-                            Back-off pulling image "registry.example/payment-api:2.0.0" (0 of 1 ready, 0
-                            restarts)
+                            Back-off pulling image "registry.example/payment-api:2.0.0": ErrImagePull:
+                            failed to pull and unpack image "registry.example/payment-api:2.0.0": failed
+                            to resolve reference "registry.example/payment-api:2.0.0":
+                            registry.example/payment-api:2.0.0: not found (0 of 1 ready, 0 restarts)
     09:00:00Z  back         moving traffic to stable
     09:00:00Z  doing        scale payment-api-stable from 9 to 10
     09:00:00Z  waits        payment-api-canary: to be scaled from 1 to 0
@@ -351,35 +360,33 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:01:15Z  step 2 of 4  watching at 25%
     09:01:15Z  ✓ healthy    pods, health
     09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ✓ healthy    success rate: 96.81 % (182 of 188 requests)
+    09:01:26Z  ✓ healthy    success rate: 98.42 % (187 of 190 requests)
     09:01:26Z  waits        48s more at 25%
     09:02:16Z  step 3 of 4  moving traffic to 50%
     09:02:16Z  doing        scale payment-api-canary from 3 to 5
     09:02:16Z  waits        payment-api-canary: the controller to see the change
     09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready (ContainerCreating)
     09:02:17Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
-    09:02:26Z  doing        scale payment-api-stable from 7 to 6
-    09:02:28Z  doing        scale payment-api-stable from 6 to 5
-    09:02:29Z  reached      canary at 50% (5 of 10 pods)
-    09:02:29Z  step 3 of 4  watching at 50%
-    09:02:29Z  ✓ healthy    pods, health
-    09:02:29Z  ? unknown    success rate: no requests, 50 wanted
-    09:02:40Z  ✓ healthy    success rate: 97.67 % (294 of 301 requests)
+    09:02:27Z  doing        scale payment-api-stable from 7 to 5
+    09:02:28Z  reached      canary at 50% (5 of 10 pods)
+    09:02:28Z  step 3 of 4  watching at 50%
+    09:02:28Z  ✓ healthy    pods, health
+    09:02:28Z  ? unknown    success rate: no requests, 50 wanted
+    09:02:40Z  ✓ healthy    success rate: 96.45 % (299 of 310 requests)
     09:02:40Z  waits        48s more at 50%
     09:03:30Z  step 4 of 4  moving traffic to 100%
     09:03:30Z  doing        scale payment-api-canary from 5 to 10
     09:03:30Z  waits        payment-api-canary: the controller to see the change
     09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
     09:03:31Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:41Z  ? unknown    pods: 6 of 10 ready, 0 restarts
-    09:03:41Z  doing        scale payment-api-stable from 5 to 4
-    09:03:42Z  doing        scale payment-api-stable from 4 to 0
+    09:03:40Z  ? unknown    pods: 9 of 10 ready, 0 restarts
+    09:03:40Z  doing        scale payment-api-stable from 5 to 1
+    09:03:42Z  doing        scale payment-api-stable from 1 to 0
     09:03:43Z  reached      canary at 100% (10 of 10 pods)
     09:03:43Z  step 4 of 4  watching at 100%
     09:03:43Z  ✓ healthy    pods, health
     09:03:43Z  ? unknown    success rate: no requests, 50 wanted
-    09:03:54Z  ✓ healthy    success rate: 97.65 % (624 of 639 requests)
+    09:03:54Z  ✓ healthy    success rate: 98.58 % (623 of 632 requests)
     09:03:54Z  waits        48s more at 100%
     09:04:44Z  promoting    moving all traffic to the canary
     09:04:44Z  reached      canary at 100% (10 of 10 pods)
@@ -392,14 +399,14 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:04:45Z  ? unknown    stable, health: no pods to ask
     09:04:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:04:45Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:56Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
-    09:04:56Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
+    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
+    09:04:55Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
     09:04:56Z  promoting    checking stable
     09:04:56Z  waits        stable to prove itself healthy
-    09:04:57Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:07Z  promoting    returning traffic to stable
-    09:05:07Z  doing        scale payment-api-canary from 10 to 0
-    09:05:07Z  waits        payment-api-canary: the controller to see the change
+    09:04:56Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:06Z  promoting    returning traffic to stable
+    09:05:06Z  doing        scale payment-api-canary from 10 to 0
+    09:05:06Z  waits        payment-api-canary: the controller to see the change
     09:05:07Z  reached      canary at 0% (0 of 10 pods)
     09:05:07Z  phase        draining
     09:05:07Z  phase        cleaning up
@@ -473,7 +480,7 @@ async fn auto_holds_with_too_few_requests() {
     09:01:15Z  step 2 of 4  watching at 25%
     09:01:15Z  ✓ healthy    pods, health
     09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ? unknown    success rate: 95.45 % (21 of 22 requests), 50 wanted
+    09:01:26Z  ? unknown    success rate: 95.65 % (22 of 23 requests), 50 wanted
     09:01:46Z  ✓ healthy    success rate: 98.41 % (62 of 63 requests)
     09:01:46Z  waits        28s more at 25%
     09:02:16Z  step 3 of 4  moving traffic to 50%
@@ -481,29 +488,27 @@ async fn auto_holds_with_too_few_requests() {
     09:02:16Z  waits        payment-api-canary: the controller to see the change
     09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready (ContainerCreating)
     09:02:17Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
-    09:02:26Z  doing        scale payment-api-stable from 7 to 6
-    09:02:28Z  doing        scale payment-api-stable from 6 to 5
-    09:02:29Z  reached      canary at 50% (5 of 10 pods)
-    09:02:29Z  step 3 of 4  watching at 50%
-    09:02:29Z  ✓ healthy    pods, health
-    09:02:29Z  ? unknown    success rate: no requests, 50 wanted
-    09:02:40Z  ? unknown    success rate: 94.59 % (35 of 37 requests), 50 wanted
-    09:02:50Z  ✓ healthy    success rate: 97.14 % (68 of 70 requests)
+    09:02:27Z  doing        scale payment-api-stable from 7 to 5
+    09:02:28Z  reached      canary at 50% (5 of 10 pods)
+    09:02:28Z  step 3 of 4  watching at 50%
+    09:02:28Z  ✓ healthy    pods, health
+    09:02:28Z  ? unknown    success rate: no requests, 50 wanted
+    09:02:40Z  ? unknown    success rate: 95.12 % (39 of 41 requests), 50 wanted
+    09:02:50Z  ✓ healthy    success rate: 97.33 % (73 of 75 requests)
     09:02:50Z  waits        38s more at 50%
     09:03:30Z  step 4 of 4  moving traffic to 100%
     09:03:30Z  doing        scale payment-api-canary from 5 to 10
     09:03:30Z  waits        payment-api-canary: the controller to see the change
     09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
     09:03:31Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:41Z  ? unknown    pods: 6 of 10 ready, 0 restarts
-    09:03:41Z  doing        scale payment-api-stable from 5 to 4
-    09:03:42Z  doing        scale payment-api-stable from 4 to 0
+    09:03:40Z  ? unknown    pods: 9 of 10 ready, 0 restarts
+    09:03:40Z  doing        scale payment-api-stable from 5 to 1
+    09:03:42Z  doing        scale payment-api-stable from 1 to 0
     09:03:43Z  reached      canary at 100% (10 of 10 pods)
     09:03:43Z  step 4 of 4  watching at 100%
     09:03:43Z  ✓ healthy    pods, health
     09:03:43Z  ? unknown    success rate: no requests, 50 wanted
-    09:03:54Z  ✓ healthy    success rate: 97.47 % (77 of 79 requests)
+    09:03:54Z  ✓ healthy    success rate: 100 % (80 of 80 requests)
     09:03:54Z  waits        48s more at 100%
     09:04:44Z  promoting    moving all traffic to the canary
     09:04:44Z  reached      canary at 100% (10 of 10 pods)
@@ -516,14 +521,14 @@ async fn auto_holds_with_too_few_requests() {
     09:04:45Z  ? unknown    stable, health: no pods to ask
     09:04:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:04:45Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:56Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
-    09:04:56Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
+    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
+    09:04:55Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
     09:04:56Z  promoting    checking stable
     09:04:56Z  waits        stable to prove itself healthy
-    09:04:57Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:07Z  promoting    returning traffic to stable
-    09:05:07Z  doing        scale payment-api-canary from 10 to 0
-    09:05:07Z  waits        payment-api-canary: the controller to see the change
+    09:04:56Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:06Z  promoting    returning traffic to stable
+    09:05:06Z  doing        scale payment-api-canary from 10 to 0
+    09:05:06Z  waits        payment-api-canary: the controller to see the change
     09:05:07Z  reached      canary at 0% (0 of 10 pods)
     09:05:07Z  phase        draining
     09:05:07Z  phase        cleaning up

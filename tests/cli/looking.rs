@@ -573,7 +573,7 @@ async fn history_tells_who_did_what() {
           "id": "20260105-090100",
           "change": "registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0",
           "started": "2026-01-05T09:01:00Z",
-          "ended": "2026-01-05T09:01:26.65Z",
+          "ended": "2026-01-05T09:01:26.53Z",
           "outcome": "rolled-back",
           "trail": [
             {
@@ -607,31 +607,31 @@ async fn history_tells_who_did_what() {
               "text": "rolling back"
             },
             {
-              "at": "2026-01-05T09:01:26.65Z",
+              "at": "2026-01-05T09:01:26.53Z",
               "who": "ana@laptop",
               "what": "WeightReached",
               "text": "canary at 0% (wanted 0%, 0 of 10 pods)"
             },
             {
-              "at": "2026-01-05T09:01:26.65Z",
+              "at": "2026-01-05T09:01:26.53Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "draining"
             },
             {
-              "at": "2026-01-05T09:01:26.65Z",
+              "at": "2026-01-05T09:01:26.53Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "cleaning up"
             },
             {
-              "at": "2026-01-05T09:01:26.65Z",
+              "at": "2026-01-05T09:01:26.53Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "ended"
             },
             {
-              "at": "2026-01-05T09:01:26.65Z",
+              "at": "2026-01-05T09:01:26.53Z",
               "who": "ana@laptop",
               "what": "RolledBack",
               "text": "rolled back, verified at 0%: an operator asked for it"

@@ -36,7 +36,7 @@ async fn set_moves_and_proves() {
     $ canaryctl set payment-api -n canary-release +10
     exit 0
     --- stdout
-    09:01:26Z  AT THE WEIGHT after 12s: canary at 40% (wanted 40%, 4 of 10 pods)
+    09:01:26Z  AT THE WEIGHT after 11s: canary at 40% (wanted 40%, 4 of 10 pods)
                weights  40%
                live     stable 60% on 6 ready pods, canary 40% on 4 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -499,7 +499,7 @@ async fn promote_from_twenty_five() {
     09:01:27Z  promoting    starting stable's pods
     09:01:27Z  doing        scale payment-api-stable from 0 to 10
     09:01:27Z  ? unknown    stable, pods: no pods
-    09:01:28Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:01:27Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:01:28Z  waits        payment-api-stable: 0 of 10 pods to be available
     09:01:38Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
     09:01:39Z  promoting    checking stable

@@ -105,6 +105,23 @@ async fn every_rule_to_release_is_needed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_may_hold_an_autoscaler_still_may_see_it() {
+    let line = "generate rbac payment-api --verb set --strict";
+    let verbs = async |line: &str| {
+        let text = Console::new().run(line).await.out;
+        let role = parse_objects(&text).unwrap().remove(0);
+        let rules = role["rules"].as_array().unwrap().clone().into_iter();
+        let rules = rules.filter(|rule| rule["resources"][0] == "horizontalpodautoscalers");
+        rules
+            .map(|rule| rule["verbs"][0].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(verbs(line).await, ["patch", "list"]);
+    let without = format!("{line} --without autoscaler");
+    assert!(verbs(&without).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_role_says_what_each_rule_is_for() {
     let console = Console::new();
     assert_snapshot!(console.shows("generate rbac payment-api -n canary-release").await, @r#"

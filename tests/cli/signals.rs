@@ -334,7 +334,7 @@ async fn a_person_can_go_on() {
     09:03:15Z  step 2 of 2  moving traffic to 100%
     09:03:15Z  doing        scale payment-api-canary from 5 to 10
     09:03:15Z  waits        payment-api-canary: the controller to see the change
-    09:03:15Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
+    09:03:16Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
     09:03:16Z  waits        payment-api-canary: 5 of 10 pods to be ready
     09:03:26Z  ? unknown    pods: 6 of 10 ready, 0 restarts
     09:03:26Z  doing        scale payment-api-stable from 5 to 4
@@ -352,7 +352,7 @@ async fn a_person_can_go_on() {
     09:05:30Z  promoting    starting stable's pods
     09:05:30Z  doing        scale payment-api-stable from 0 to 10
     09:05:30Z  ? unknown    stable, pods: no pods
-    09:05:30Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:05:31Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:05:31Z  waits        payment-api-stable: 0 of 10 pods to be available
     09:05:41Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
     09:05:42Z  promoting    checking stable

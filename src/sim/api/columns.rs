@@ -181,10 +181,10 @@ fn workloads(resource: &Resource) -> Vec<Column> {
     match resource.plural.as_str() {
         "deployments" => columns.extend([
             ready(),
-            number("Up-to-date", |o, _| {
+            word("Up-to-date", |o, _| {
                 json!(cells::count(o, "/status/updatedReplicas"))
             }),
-            number("Available", |o, _| {
+            word("Available", |o, _| {
                 json!(cells::count(o, "/status/availableReplicas"))
             }),
             age(),
@@ -329,7 +329,7 @@ fn events() -> Vec<Column> {
             json!(cells::event_seen(o, "firstTimestamp", now))
         })
         .wide(),
-        number("Count", |o, _| {
+        word("Count", |o, _| {
             json!(
                 cells::first(o, &["count", "deprecatedCount"])
                     .as_i64()
@@ -365,10 +365,10 @@ fn policies(resource: &Resource) -> Vec<Column> {
             word("MinPods", |o, _| {
                 json!(cells::count(o, "/spec/minReplicas").to_string())
             }),
-            number("MaxPods", |o, _| {
+            word("MaxPods", |o, _| {
                 json!(cells::count(o, "/spec/maxReplicas"))
             }),
-            number("Replicas", |o, _| {
+            word("Replicas", |o, _| {
                 json!(cells::count(o, "/status/currentReplicas"))
             }),
         ]);
@@ -418,12 +418,12 @@ fn batch(resource: &Resource) -> Vec<Column> {
 fn rest(resource: &Resource) -> Vec<Column> {
     let mut columns = vec![name()];
     match resource.plural.as_str() {
-        "configmaps" => columns.push(number("Data", |o, _| {
+        "configmaps" => columns.push(word("Data", |o, _| {
             json!(size(o, "/data") + size(o, "/binaryData"))
         })),
         "secrets" => columns.extend([
             word("Type", |o, _| json!(text(at(o, "/type")))),
-            number("Data", |o, _| json!(size(o, "/data"))),
+            word("Data", |o, _| json!(size(o, "/data"))),
         ]),
         "namespaces" => columns.push(word("Status", |o, _| json!(text(at(o, "/status/phase"))))),
         "nodes" => columns.extend([
@@ -449,11 +449,39 @@ fn rest(resource: &Resource) -> Vec<Column> {
     }
     columns.push(age());
     if resource.plural == "nodes" {
-        columns.push(word("Version", |o, _| {
-            json!(text(at(o, "/status/nodeInfo/kubeletVersion")))
-        }));
+        columns.extend(node_details());
     }
     columns
+}
+
+/// Returns the columns of a node after its age.
+fn node_details() -> Vec<Column> {
+    fn address(o: &Value, kind: &str) -> Value {
+        let all = at(o, "/status/addresses").as_array().into_iter().flatten();
+        let mut fitting = all.filter(|a| a["type"] == kind);
+        fitting
+            .next()
+            .map_or(json!("<none>"), |a| a["address"].clone())
+    }
+    fn info(o: &Value, field: &str) -> Value {
+        match text(&at(o, "/status/nodeInfo")[field]) {
+            "" => json!("<unknown>"),
+            known => json!(known),
+        }
+    }
+    vec![
+        word("Version", |o, _| {
+            json!(text(at(o, "/status/nodeInfo/kubeletVersion")))
+        }),
+        word("Internal-IP", |o, _| address(o, "InternalIP")).wide(),
+        word("External-IP", |o, _| address(o, "ExternalIP")).wide(),
+        word("OS-Image", |o, _| info(o, "osImage")).wide(),
+        word("Kernel-Version", |o, _| info(o, "kernelVersion")).wide(),
+        word("Container-Runtime", |o, _| {
+            info(o, "containerRuntimeVersion")
+        })
+        .wide(),
+    ]
 }
 
 /// Returns how many members the map at a pointer has.

@@ -54,7 +54,59 @@ pub(crate) fn outward(target: &Target, kept: &Value) -> Value {
             remove(status, "conditions");
         }
     }
+    show_absence(target, &mut seen);
     seen
+}
+
+/// Adds the members that are shown as null where there is nothing.
+fn show_absence(target: &Target, seen: &mut Value) {
+    let absent: &[&str] = match target.resource.plural.as_str() {
+        "events" if is_event(target) => &[
+            "eventTime",
+            "deprecatedFirstTimestamp",
+            "deprecatedLastTimestamp",
+        ],
+        "events" => &["eventTime", "firstTimestamp", "lastTimestamp"],
+        "endpointslices" => &["endpoints", "ports"],
+        "pods" => {
+            let conditions = seen
+                .pointer_mut("/status/conditions")
+                .and_then(Value::as_array_mut);
+            for condition in conditions.into_iter().flatten() {
+                if condition.get("lastProbeTime").is_none() {
+                    condition["lastProbeTime"] = Value::Null;
+                }
+            }
+            &[]
+        }
+        "horizontalpodautoscalers" if target.version == "v2" => {
+            if seen["status"].is_object() && seen["status"].get("currentMetrics").is_none() {
+                seen["status"]["currentMetrics"] = Value::Null;
+            }
+            &[]
+        }
+        _ => &[],
+    };
+    if target.resource.plural == "events" {
+        let core = !is_event(target);
+        let source = if core { "source" } else { "deprecatedSource" };
+        if seen.get(source).is_none() {
+            seen[source] = json!({});
+        }
+        for field in ["reportingComponent", "reportingInstance"]
+            .iter()
+            .filter(|_| core)
+        {
+            if seen.get(*field).is_none() {
+                seen[*field] = json!("");
+            }
+        }
+    }
+    for field in absent {
+        if seen.get(*field).is_none() {
+            seen[*field] = Value::Null;
+        }
+    }
 }
 
 /// Returns what a client of `target` sent in the form in which it is kept.
@@ -77,6 +129,19 @@ pub(crate) fn inward(target: &Target, mut sent: Value, kept: Option<&Value>) -> 
         }
         if !percent.is_null() {
             set_cpu_target(&mut sent, &percent);
+        }
+    }
+    if target.resource.plural == "events" && kept.is_some() {
+        // Shown where there is nothing, and sent back.
+        let shown = [
+            ("source", json!({})),
+            ("reportingComponent", json!("")),
+            ("reportingInstance", json!("")),
+        ];
+        for (field, empty) in shown {
+            if sent[field] == empty && kept.is_some_and(|k| k.get(field).is_none()) {
+                remove(&mut sent, field);
+            }
         }
     }
     // An object a controller made may lack both; a write through another version keeps them.

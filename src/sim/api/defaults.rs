@@ -1,6 +1,7 @@
 //! Fields the API server fills in, as far as clients see them.
 //!
-//! Owns: the defaults of built-in kinds. Must not: overwrite what the client said.
+//! Owns: the defaults of built-in kinds, and what admission and allocation add after them. Must
+//! not: overwrite what the client said.
 
 use serde_json::{Value, json};
 
@@ -19,21 +20,26 @@ pub(crate) fn fill(resource: &Resource, object: &mut Value, creating: bool) {
             pod_spec(&mut spec["template"]["spec"]);
         }
         "statefulsets" | "daemonsets" => set(object, &resource.plural),
-        "pods" => pod(object, creating),
-        "services" => service(object, creating),
-        "horizontalpodautoscalers" => {
-            default(&mut object["spec"], "minReplicas", json!(1));
-            if object["spec"].get("metrics").is_none() {
-                object["spec"]["metrics"] = json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]);
+        "pods" => {
+            let spec = &mut object["spec"];
+            pod_spec(spec);
+            default(spec, "enableServiceLinks", json!(true));
+            requests(spec);
+            if spec["nodeName"] == "" {
+                spec["nodeName"] = Value::Null;
+            }
+        }
+        "services" => service(object),
+        "horizontalpodautoscalers" => autoscaler(&mut object["spec"]),
+        "resourcequotas" => {
+            let hard = object["spec"]["hard"].as_object_mut();
+            for (_, limit) in hard.into_iter().flatten().filter(|(_, l)| l.is_number()) {
+                *limit = json!(limit.to_string());
             }
         }
         "namespaces" => {
             let name = object["metadata"]["name"].clone();
-            default(&mut object["spec"], "finalizers", json!(["kubernetes"]));
             object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
-            if creating {
-                object["status"] = json!({"phase": "Active"});
-            }
         }
         "secrets" => {
             default(object, "type", json!("Opaque"));
@@ -55,6 +61,33 @@ pub(crate) fn fill(resource: &Resource, object: &mut Value, creating: bool) {
     }
 }
 
+/// Adds what nobody owns: what admission and the storage of a resource put into a new object.
+pub(crate) fn admit(plural: &str, object: &mut Value) {
+    match plural {
+        "pods" => pod(object),
+        "services" => allocate(object),
+        "namespaces" => {
+            default(&mut object["spec"], "finalizers", json!(["kubernetes"]));
+            default(object, "status", json!({"phase": "Active"}));
+        }
+        "deployments" | "jobs" | "resourcequotas" => default(object, "status", json!({})),
+        "replicasets" => default(object, "status", json!({"replicas": 0})),
+        "statefulsets" => default(
+            object,
+            "status",
+            json!({"replicas": 0, "availableReplicas": 0}),
+        ),
+        "horizontalpodautoscalers" => {
+            default(
+                object,
+                "status",
+                json!({"desiredReplicas": 0, "currentMetrics": null}),
+            );
+        }
+        _ => {}
+    }
+}
+
 fn deployment(object: &mut Value) {
     let spec = &mut object["spec"];
     default(spec, "replicas", json!(1));
@@ -70,6 +103,35 @@ fn deployment(object: &mut Value) {
     pod_spec(&mut spec["template"]["spec"]);
 }
 
+fn autoscaler(spec: &mut Value) {
+    default(spec, "minReplicas", json!(1));
+    default(
+        spec,
+        "metrics",
+        json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]),
+    );
+    if !spec["behavior"].is_object() {
+        return;
+    }
+    let pace = |kind: &str, value: i64| json!({"type": kind, "value": value, "periodSeconds": 15});
+    let behavior = &mut spec["behavior"];
+    default(
+        &mut behavior["scaleUp"],
+        "stabilizationWindowSeconds",
+        json!(0),
+    );
+    let both = json!([pace("Pods", 4), pace("Percent", 100)]);
+    default(&mut behavior["scaleUp"], "policies", both);
+    default(
+        &mut behavior["scaleDown"],
+        "policies",
+        json!([pace("Percent", 100)]),
+    );
+    for way in ["scaleUp", "scaleDown"] {
+        default(&mut behavior[way], "selectPolicy", json!("Max"));
+    }
+}
+
 fn set(object: &mut Value, plural: &str) {
     let spec = &mut object["spec"];
     default(spec, "revisionHistoryLimit", json!(10));
@@ -81,6 +143,9 @@ fn set(object: &mut Value, plural: &str) {
         }
         default(spec, "replicas", json!(1));
         default(spec, "podManagementPolicy", json!("OrderedReady"));
+        let keep = &mut spec["persistentVolumeClaimRetentionPolicy"];
+        default(keep, "whenDeleted", json!("Retain"));
+        default(keep, "whenScaled", json!("Retain"));
     } else if strategy["type"] == "RollingUpdate" {
         let rolling = &mut strategy["rollingUpdate"];
         default(rolling, "maxUnavailable", json!(1));
@@ -89,23 +154,76 @@ fn set(object: &mut Value, plural: &str) {
     pod_spec(&mut spec["template"]["spec"]);
 }
 
-fn pod(object: &mut Value, creating: bool) {
+fn pod(object: &mut Value) {
+    let names = [
+        &object["metadata"]["namespace"],
+        &object["metadata"]["generateName"],
+        &object["metadata"]["name"],
+    ];
+    let hash = hash_of(names.into_iter().filter_map(Value::as_str));
+    let quality = quality(&object["spec"]);
     let spec = &mut object["spec"];
-    pod_spec(spec);
-    default(spec, "enableServiceLinks", json!(true));
     default(spec, "serviceAccountName", json!("default"));
+    let account = spec["serviceAccountName"].clone();
+    default(spec, "serviceAccount", account);
     default(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
     default(spec, "priority", json!(0));
-    default(
+    for trouble in ["not-ready", "unreachable"] {
+        let key = format!("node.kubernetes.io/{trouble}");
+        let known = spec["tolerations"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if !known.iter().any(|t| t["key"] == key.as_str()) {
+            push(
+                spec,
+                "tolerations",
+                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}),
+            );
+        }
+    }
+    if spec["automountServiceAccountToken"] != false {
+        mount_token(spec, hash);
+    }
+    object["status"] = json!({"phase": "Pending", "qosClass": quality});
+}
+
+/// Gives every container the token of the pod's account.
+fn mount_token(spec: &mut Value, mut hash: u32) {
+    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut name = String::from("kube-api-access-");
+    for _ in 0..5 {
+        let digit = usize::try_from(hash % 27).unwrap_or(0);
+        name.push(char::from(ALPHABET[digit]));
+        hash /= 27;
+    }
+    push(
         spec,
-        "tolerations",
-        json!([
-            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
-            {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
-        ]),
+        "volumes",
+        json!({"name": name, "projected": {"defaultMode": 420, "sources": [
+            {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+        ]}}),
     );
-    if creating {
-        object["status"] = json!({"phase": "Pending", "qosClass": quality(&object["spec"])});
+    for list in ["initContainers", "containers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten().filter(|c| c.is_object()) {
+            push(
+                container,
+                "volumeMounts",
+                json!({"name": name, "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}),
+            );
+        }
+    }
+}
+
+fn push(parent: &mut Value, list: &str, item: Value) {
+    if !parent[list].is_array() {
+        parent[list] = json!([]);
+    }
+    if let Some(list) = parent[list].as_array_mut() {
+        list.push(item);
     }
 }
 
@@ -147,10 +265,42 @@ fn pod_spec(spec: &mut Value) {
     default(spec, "dnsPolicy", json!("ClusterFirst"));
     default(spec, "securityContext", json!({}));
     default(spec, "schedulerName", json!("default-scheduler"));
+    if spec["serviceAccountName"].is_string() {
+        let account = spec["serviceAccountName"].clone();
+        default(spec, "serviceAccount", account);
+    }
+    for volume in spec
+        .get_mut("volumes")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        for source in ["configMap", "secret", "projected", "downwardAPI"] {
+            if volume[source].is_object() {
+                default(&mut volume[source], "defaultMode", json!(420));
+            }
+        }
+        if volume["hostPath"].is_object() {
+            default(&mut volume["hostPath"], "type", json!(""));
+        }
+    }
     for list in ["initContainers", "containers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten().filter(|c| c.is_object()) {
             self::container(container);
+        }
+    }
+}
+
+/// Asks for what the containers of a pod are limited to.
+fn requests(spec: &mut Value) {
+    for list in ["initContainers", "containers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let limits = container["resources"]["limits"].clone();
+            for (name, limit) in limits.as_object().into_iter().flatten() {
+                default(&mut container["resources"]["requests"], name, limit.clone());
+            }
         }
     }
 }
@@ -164,12 +314,29 @@ fn container(container: &mut Value) {
     {
         default(port, "protocol", json!("TCP"));
     }
+    for variable in container
+        .get_mut("env")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if variable["valueFrom"]["fieldRef"].is_object() {
+            default(
+                &mut variable["valueFrom"]["fieldRef"],
+                "apiVersion",
+                json!("v1"),
+            );
+        }
+    }
     default(container, "resources", json!({}));
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = container.get_mut(probe).filter(|p| p.is_object()) {
             if let Some(get) = probe.get_mut("httpGet").filter(|g| g.is_object()) {
                 default(get, "path", json!("/"));
                 default(get, "scheme", json!("HTTP"));
+            }
+            if probe["grpc"].is_object() {
+                default(&mut probe["grpc"], "service", json!(""));
             }
             default(probe, "timeoutSeconds", json!(1));
             default(probe, "periodSeconds", json!(10));
@@ -195,13 +362,7 @@ fn container(container: &mut Value) {
     default(container, "imagePullPolicy", json!(policy));
 }
 
-fn service(object: &mut Value, creating: bool) {
-    let name = object["metadata"]["name"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let place = object["metadata"]["namespace"].as_str().unwrap_or_default();
-    let address = address_of(place, &name);
+fn service(object: &mut Value) {
     let spec = &mut object["spec"];
     default(spec, "type", json!("ClusterIP"));
     default(spec, "sessionAffinity", json!("None"));
@@ -218,31 +379,42 @@ fn service(object: &mut Value, creating: bool) {
     if spec["type"] == "ExternalName" {
         return;
     }
-    default(spec, "clusterIP", json!(address));
-    let address = spec["clusterIP"].clone();
-    default(spec, "clusterIPs", json!([address]));
-    default(spec, "ipFamilies", json!(["IPv4"]));
-    default(spec, "ipFamilyPolicy", json!("SingleStack"));
     default(spec, "internalTrafficPolicy", json!("Cluster"));
     if spec["type"] == "NodePort" || spec["type"] == "LoadBalancer" {
         default(spec, "externalTrafficPolicy", json!("Cluster"));
-        for port in spec["ports"].as_array_mut().into_iter().flatten() {
-            let number = port["port"].as_i64().unwrap_or(0);
-            default(port, "nodePort", json!(30000 + number % 2768));
-        }
-    }
-    if creating {
-        object["status"] = json!({"loadBalancer": {}});
     }
 }
 
-/// Returns the cluster IP of a service: the same name has the same address in every run.
-fn address_of(namespace: &str, name: &str) -> String {
-    let mut hash: u32 = 2_166_136_261;
-    for byte in namespace.bytes().chain([b'/']).chain(name.bytes()) {
-        hash = (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+/// Gives a Service its addresses and ports.
+fn allocate(object: &mut Value) {
+    let place = object["metadata"]["namespace"].as_str();
+    let name = object["metadata"]["name"].as_str();
+    let hash = hash_of(place.into_iter().chain(name));
+    let spec = &mut object["spec"];
+    if spec["type"] != "ExternalName" {
+        let address = format!("10.96.{}.{}", (hash >> 8) % 256, 1 + hash % 254);
+        default(spec, "clusterIP", json!(address));
+        let address = spec["clusterIP"].clone();
+        default(spec, "clusterIPs", json!([address]));
+        default(spec, "ipFamilies", json!(["IPv4"]));
+        default(spec, "ipFamilyPolicy", json!("SingleStack"));
+        if spec["type"] == "NodePort" || spec["type"] == "LoadBalancer" {
+            for port in spec["ports"].as_array_mut().into_iter().flatten() {
+                let number = port["port"].as_i64().unwrap_or(0);
+                default(port, "nodePort", json!(30000 + number % 2768));
+            }
+        }
     }
-    format!("10.96.{}.{}", (hash >> 8) % 256, 1 + hash % 254)
+    default(&mut object["status"], "loadBalancer", json!({}));
+}
+
+/// Returns a number that belongs to some words: the same in every run.
+fn hash_of<'w>(words: impl Iterator<Item = &'w str>) -> u32 {
+    let words: Vec<&str> = words.collect();
+    let bytes = words.join("/");
+    bytes.bytes().fold(2_166_136_261, |hash: u32, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+    })
 }
 
 /// Moves `stringData` into `data`.

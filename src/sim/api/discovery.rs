@@ -21,6 +21,21 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 /// protobuf: the only form kubectl reads.
 const OPENAPI_V2: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.36.2";
 
+/// Returns whether a path leads to a group that nobody serves, or nowhere at all.
+pub(crate) fn is_nowhere(server: &Server, path: &[&str]) -> bool {
+    match path {
+        ["apis", group, ..] => {
+            let known = resources::catalog(server.store());
+            !known.iter().any(|r| r.group == *group)
+        }
+        [] => false,
+        [first, ..] => ![
+            "api", "apis", "openapi", "version", "healthz", "readyz", "livez",
+        ]
+        .contains(first),
+    }
+}
+
 /// Answers a request for one of the pages about the server itself; `None` for all other paths.
 pub(crate) fn answer(
     server: &Server,
@@ -28,7 +43,7 @@ pub(crate) fn answer(
     path: &[&str],
 ) -> Option<Result<Response<Out>, Refusal>> {
     let page = match path {
-        ["healthz" | "readyz" | "livez", ..] => Ok(reply::bytes(200, "text/plain", "ok".into())),
+        ["healthz" | "readyz" | "livez", ..] => Ok(reply::text(200, "ok")),
         ["version"] => Ok(reply::json(200, &version())),
         [] => Ok(reply::json(
             200,
@@ -214,7 +229,12 @@ fn aggregated((group, versions): &(String, Vec<String>), known: &[Arc<Resource>]
             json!({"version": version, "resources": resources, "freshness": "Current"})
         })
         .collect();
-    json!({"metadata": {"name": group}, "versions": versions})
+    let meta = if group.is_empty() {
+        json!({})
+    } else {
+        json!({"name": group})
+    };
+    json!({"metadata": meta, "versions": versions})
 }
 
 fn openapi_v2(call: &Call) -> Response<Out> {

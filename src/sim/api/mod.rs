@@ -9,18 +9,24 @@ mod client;
 mod columns;
 mod convert;
 mod defaults;
+mod delete;
 mod discovery;
 mod exchange;
+mod gojson;
+mod list;
 mod objects;
+mod options;
 mod patch;
 mod portforward;
 mod protobuf;
 mod proxy;
+pub mod quota;
 mod reply;
 mod request;
 mod resources;
 mod rules;
 mod scale;
+mod schema;
 mod select;
 mod serve;
 mod spdy;
@@ -44,6 +50,7 @@ use serde_json::{Value, json};
 
 pub use self::{
     apps::{Apps, NoApps},
+    delete::{FOREGROUND, finish_namespace},
     reply::Out,
     rules::Rules,
     serve::kubeconfig,
@@ -53,7 +60,10 @@ use self::{
     request::{Call, bad_request},
     resources::Target,
 };
-use super::store::{Door, Key, Refusal, Store};
+use super::{
+    fields::{self, Writer},
+    store::{Key, Refusal, Store},
+};
 
 /// Fills in what the API server fills in when an object is created.
 ///
@@ -63,6 +73,17 @@ pub fn complete(store: &Store, group: &str, plural: &str, object: &mut Value) {
     let version = if group == "autoscaling" { "v2" } else { "v1" };
     if let Some(resource) = resources::find(store, group, version, plural) {
         defaults::fill(&resource, object, false);
+        defaults::admit(plural, object);
+    }
+}
+
+/// Like [`complete`], and notes that `writer` set what is there before admission.
+pub fn compose(store: &Store, writer: &Writer, group: &str, plural: &str, object: &mut Value) {
+    let version = if group == "autoscaling" { "v2" } else { "v1" };
+    if let Some(resource) = resources::find(store, group, version, plural) {
+        defaults::fill(&resource, object, false);
+        fields::stamp(None, object, writer, &store.stamp());
+        defaults::admit(plural, object);
     }
 }
 
@@ -180,39 +201,64 @@ impl Server {
     async fn route(&self, call: &Arc<Call>, upgrade: OnUpgrade) -> Result<Response<Out>, Refusal> {
         let segments = call.segments();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        call.check_accept()?;
+        if discovery::is_nowhere(self, &segments) {
+            return Ok(reply::no_page());
+        }
         if let Some(page) = discovery::answer(self, call, &segments) {
             return page;
         }
         let target = self.target(&segments)?;
         let verb = verb_of(call, &target)?;
-        self.rules().check(verb, &target)?;
+        let response = self.perform(call, &target, verb, upgrade).await?;
+        let old = target.resource.group.is_empty() && target.resource.plural == "endpoints";
+        let said = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        let warnings = if old {
+            vec![said.to_owned()]
+        } else {
+            Vec::new()
+        };
+        Ok(reply::warned(response, &warnings))
+    }
+
+    /// Answers a request about a resource.
+    async fn perform(
+        &self,
+        call: &Arc<Call>,
+        target: &Target,
+        verb: &str,
+        upgrade: OnUpgrade,
+    ) -> Result<Response<Out>, Refusal> {
+        self.rules().check(verb, target)?;
         if target.resource.is_review() {
-            return self.review(&target, call);
+            return self.review(target, call);
         }
         match target.sub.first().map(String::as_str) {
             None => match verb {
-                "get" => objects::get(self, &target, call),
-                "list" => objects::list(self, &target, call),
-                "watch" => watch::answer(self, &target, call),
-                "create" => objects::create(self, &target, call),
-                "update" | "patch" => objects::update(self, &target, call),
-                "delete" => objects::delete(self, &target, call),
-                "deletecollection" => objects::delete_collection(self, &target, call),
+                "get" => objects::get(self, target, call),
+                "list" => list::answer(self, target, call),
+                "watch" => watch::answer(self, target, call),
+                "create" => objects::create(self, target, call),
+                "update" | "patch" => objects::update(self, target, call),
+                "delete" => delete::one(self, target, call),
+                "deletecollection" => delete::many(self, target, call),
                 _ => Err(not_allowed()),
             },
-            Some("scale") => match verb {
-                "get" | "update" | "patch" => scale::answer(self, &target, call),
+            Some("scale") if target.resource.scale.is_some() => match verb {
+                "get" | "update" | "patch" => scale::answer(self, target, call),
                 _ => Err(not_allowed()),
             },
             Some("status") if target.resource.status => match verb {
-                "get" => objects::get(self, &target, call),
-                "update" | "patch" => objects::update(self, &target, call),
+                "get" => objects::get(self, target, call),
+                "update" | "patch" => objects::update(self, target, call),
                 _ => Err(not_allowed()),
             },
-            Some("portforward") if is_pod(&target) => {
-                portforward::answer(self, &target, call, upgrade)
+            Some("portforward") if is_pod(target) => {
+                portforward::answer(self, target, call, upgrade)
             }
-            Some("proxy") if is_pod(&target) => proxy::answer(self, &target, call).await,
+            Some("proxy") if is_pod(target) => proxy::answer(self, target, call).await,
+            // A custom resource is looked for before its subresource is.
+            Some(_) if !target.resource.builtin => Err(Refusal::not_found(&target.key())),
             Some(_) => Err(nowhere()),
         }
     }
@@ -287,83 +333,32 @@ impl Server {
         })
     }
 
-    /// Deletes an object in the way its kind is deleted.
-    fn remove(
-        &self,
-        key: &Key,
-        object: &Value,
-        options: &Value,
-        dry_run: bool,
-    ) -> Result<Value, Refusal> {
-        let meta = &object["metadata"];
-        if meta["finalizers"].as_array().is_some_and(|f| !f.is_empty()) {
-            return self.store().terminate(key, 0, dry_run);
-        }
-        let grace = options["gracePeriodSeconds"].as_i64();
-        let usual = object["spec"]["terminationGracePeriodSeconds"].as_i64();
-        let grace = grace.or(usual).unwrap_or(30);
-        let scheduled = object["spec"]["nodeName"].is_string();
-        if self.inner.graceful && key.resource == "pods" && scheduled && grace > 0 {
-            return self.store().terminate(key, grace, dry_run);
-        }
-        if options["propagationPolicy"] == "Orphan" && !dry_run {
-            self.orphan(&meta["uid"]);
-        }
-        let gone = self.store().delete(key, dry_run)?;
-        if key.group.is_empty() && key.resource == "namespaces" && !dry_run {
-            self.empty_namespace(&key.name);
-        }
-        Ok(gone)
-    }
-
-    /// Lets go of everything an object owns.
-    fn orphan(&self, owner: &Value) {
-        self.each(|key, object| {
-            let owners = object["metadata"]["ownerReferences"].as_array();
-            if owners.is_some_and(|o| o.iter().any(|o| o["uid"] == *owner)) {
-                let freed = self.store().update(key, Door::Main, false, |object| {
-                    let owners = object["metadata"]["ownerReferences"].as_array_mut();
-                    if let Some(owners) = owners {
-                        owners.retain(|o| o["uid"] != *owner);
-                    }
-                    Ok(())
-                });
-                // Gone in the meantime: nothing is left to let go of.
-                freed.ok();
-            }
-        });
-    }
-
-    /// Deletes everything in a namespace.
-    fn empty_namespace(&self, namespace: &str) {
-        self.each(|key, _| {
-            if key.namespace == namespace {
-                // Gone in the meantime: as wanted.
-                self.store().delete(key, false).ok();
-            }
-        });
-    }
-
-    /// Calls `visit` with every object of every served resource.
-    fn each(&self, visit: impl Fn(&Key, &Value)) {
-        for resource in resources::catalog(self.store()) {
-            let (group, plural) = (resource.stored_group(), &resource.plural);
-            for object in self.store().list(group, plural, "").0 {
-                let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-                let key = Key::new(group, plural, text("namespace"), text("name"));
-                visit(&key, &object);
-            }
-        }
-    }
-
     /// Answers a question about what the user may do.
     fn review(&self, target: &Target, call: &Call) -> Result<Response<Out>, Refusal> {
-        let mut asked = call.object()?;
+        let mut asked = call.object(target)?;
+        let attributes = &asked["spec"];
+        if target.resource.plural == "selfsubjectaccessreviews"
+            && attributes["resourceAttributes"].is_null()
+            && attributes["nonResourceAttributes"].is_null()
+        {
+            let why =
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            let cause = validate::Cause::invalid("spec.resourceAttributes", &Value::Null, why);
+            let group = target.resource.group.as_str();
+            return Err(validate::invalid(
+                &format!(".{group}"),
+                (group, ""),
+                "",
+                &[cause],
+            ));
+        }
         asked["apiVersion"] = json!(target.api_version());
         asked["kind"] = json!(target.resource.kind);
         if !asked["metadata"].is_object() {
             asked["metadata"] = json!({});
         }
+        let writer = objects::writer(target, call);
+        fields::stamp(None, &mut asked, &writer, &self.store().stamp());
         let rules = self.rules();
         let answer = if target.resource.plural == "selfsubjectaccessreviews" {
             rules.access_review(&asked)

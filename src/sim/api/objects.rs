@@ -1,4 +1,4 @@
-//! The verbs on objects: get, list, create, replace, patch, delete.
+//! The verbs on objects: get, create, replace, patch.
 //!
 //! Owns: what each verb checks, and in which order. Must not: know how the request arrived.
 
@@ -7,15 +7,17 @@ use serde_json::{Value, json};
 
 use super::{
     Server, convert, defaults,
+    options::{self, FieldValidation},
     patch::Change,
+    quota,
     reply::{self, Out},
     request::{Call, Shape, bad_request},
     resources::Target,
-    select::Selector,
-    table, validate,
+    schema, table,
+    validate::{self, Cause},
 };
 use crate::sim::{
-    fields::Writer,
+    fields::{self, Writer},
     store::{Door, Key, Refusal},
 };
 
@@ -29,12 +31,23 @@ pub(crate) enum Edit {
 
 impl Edit {
     /// Reads the body of a PUT or PATCH.
-    pub(crate) fn of(call: &Call, target: &Target) -> Result<Self, Refusal> {
+    pub(crate) fn of(
+        call: &Call,
+        target: &Target,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Refusal> {
         if call.method == http::Method::PUT {
-            call.object().map(Self::Replace)
+            let (sent, found) = decode(target, call)?;
+            *warnings = found;
+            Ok(Self::Replace(sent))
         } else {
             Change::of(call, &target.resource).map(Self::Patch)
         }
+    }
+
+    /// Returns whether it changes what is there, instead of putting something in its place.
+    pub(crate) fn is_patch(&self) -> bool {
+        matches!(self, Self::Patch(_))
     }
 
     /// Returns `view` after the edit.
@@ -54,41 +67,14 @@ pub(crate) fn get(server: &Server, target: &Target, call: &Call) -> Result<Respo
     Ok(show(server, target, call, 200, &object))
 }
 
-/// Answers a GET of a collection.
-pub(crate) fn list(
-    server: &Server,
-    target: &Target,
-    call: &Call,
-) -> Result<Response<Out>, Refusal> {
-    let selector = Selector::of(call, &target.resource)?;
-    let key = target.key();
-    let (objects, version) = server
-        .store()
-        .list(&key.group, &key.resource, &key.namespace);
-    let chosen = objects.iter().filter(|o| selector.matches(o));
-    let items: Vec<Value> = chosen.map(|o| convert::outward(target, o)).collect();
-    let version = json!({"resourceVersion": version.to_string()});
-    let body = match call.shape() {
-        Shape::Table => table::render(target, &items, call, server.store().clock().now(), &version),
-        Shape::Metadata => {
-            let items: Vec<Value> = items.iter().map(metadata_of).collect();
-            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": version, "items": items})
-        }
-        Shape::Object => {
-            let items: Vec<Value> = items.into_iter().map(|i| listed(target, i)).collect();
-            json!({"kind": target.resource.list_kind, "apiVersion": target.api_version(), "metadata": version, "items": items})
-        }
-    };
-    Ok(reply::json(200, &body))
-}
-
 /// Answers a POST to a collection.
 pub(crate) fn create(
     server: &Server,
     target: &Target,
     call: &Call,
 ) -> Result<Response<Out>, Refusal> {
-    let mut sent = call.object()?;
+    options::check(call)?;
+    let (mut sent, warnings) = decode(target, call)?;
     agree(target, &mut sent)?;
     let mut key = target.key();
     text(&sent["metadata"]["name"]).clone_into(&mut key.name);
@@ -96,19 +82,74 @@ pub(crate) fn create(
     if target.resource.namespaced {
         sent["metadata"]["namespace"] = json!(target.namespace);
     }
-    let mut object = convert::inward(target, sent, None);
     if target.resource.status
-        && let Some(map) = object.as_object_mut()
+        && let Some(map) = sent.as_object_mut()
     {
         map.remove("status");
     }
+    validate::event(target, &sent)?;
+    sent["kind"] = json!(target.resource.kind);
+    let writer = writer(target, call);
+    // Whoever speaks another version owns the fields of that version.
+    let foreign = target.resource.group == "events.k8s.io";
+    if foreign {
+        defaults::fill(&target.resource, &mut sent, true);
+        fields::stamp(None, &mut sent, &writer, &server.store().stamp());
+    }
+    let mut object = convert::inward(target, sent, None);
     defaults::fill(&target.resource, &mut object, true);
     validate::object(&target.resource, &object, None)?;
-    let writer = writer(target, call);
-    let stored = server
-        .store()
-        .create_as(Some(&writer), key, object, call.dry_run()?)?;
-    Ok(show(server, target, call, 201, &stored))
+    if !text(&object["metadata"]["resourceVersion"]).is_empty() {
+        return Err(Refusal::new(
+            500,
+            "",
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    if !foreign {
+        fields::stamp(None, &mut object, &writer, &server.store().stamp());
+    }
+    if target.resource.builtin {
+        defaults::admit(&target.resource.plural, &mut object);
+    }
+    quota::check(server.store(), &key)?;
+    let stored = server.store().create(key, object, call.dry_run())?;
+    Ok(reply::warned(
+        show(server, target, call, 201, &stored),
+        &warnings,
+    ))
+}
+
+/// Reads the object in a body, with warnings about fields that are unknown or given twice.
+fn decode(target: &Target, call: &Call) -> Result<(Value, Vec<String>), Refusal> {
+    let mut sent = call.object(target)?;
+    let kind = &target.resource.kind;
+    let broken = |why: &str| {
+        bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {kind}: {why}",
+            target.version
+        ))
+    };
+    same_kind(target, &sent)?;
+    let mut found: Vec<String> = call
+        .duplicates()
+        .iter()
+        .map(|p| format!("duplicate field \"{p}\""))
+        .collect();
+    let unknown = schema::check(target, &sent).map_err(|why| broken(&why))?;
+    found.extend(unknown.iter().map(|p| format!("unknown field \"{p}\"")));
+    let strictness = options::field_validation(call);
+    if strictness == FieldValidation::Strict && !found.is_empty() {
+        return Err(broken(&format!(
+            "strict decoding error: {}",
+            found.join(", ")
+        )));
+    }
+    if strictness == FieldValidation::Ignore {
+        found.clear();
+    }
+    schema::drop_unknown(&mut sent, &unknown);
+    Ok((sent, found))
 }
 
 /// Answers a PUT or PATCH of an object or of its status.
@@ -117,23 +158,46 @@ pub(crate) fn update(
     target: &Target,
     call: &Call,
 ) -> Result<Response<Out>, Refusal> {
-    let edit = Edit::of(call, target)?;
+    options::check(call)?;
+    let mut warnings = Vec::new();
+    let edit = Edit::of(call, target, &mut warnings)?;
     let key = target.key();
     let door = match target.sub.first() {
         Some(_) => Door::Status,
         None => Door::Main,
     };
     let writer = writer(target, call);
-    let dry_run = call.dry_run()?;
+    let dry_run = call.dry_run();
     let stored = server
         .store()
         .update_as(Some(&writer), &key, door, dry_run, |object| {
             let mut new = edit.apply(convert::outward(target, object))?;
-            if let Edit::Replace(_) = edit {
-                validate::replacement(&target.resource, &key, &new)?;
+            match &edit {
+                Edit::Replace(_) => {
+                    validate::replacement(&target.resource, &key, &new)?;
+                    if target.resource.plural == "services" && target.resource.builtin {
+                        keep_addresses(&mut new, object);
+                    }
+                }
+                Edit::Patch(change) => warnings = patched(target, call, change, &mut new)?,
             }
             agree(target, &mut new)?;
-            same_object(&key, object, &new)?;
+            let version = text(&new["metadata"]["resourceVersion"]);
+            if target.resource.builtin && !version.is_empty() && version.parse::<u64>().is_err() {
+                let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
+                return Err(Refusal::new(500, "", why));
+            }
+            let forget = forgets_owners(&new);
+            let changed = edit.is_patch();
+            same_object(target, &key, (object, &new), changed)?;
+            if let Edit::Patch(_) = edit {
+                fresh(&key, object, &new)?;
+            }
+            if door == Door::Status && !target.resource.builtin {
+                let version = new["metadata"]["resourceVersion"].clone();
+                new["metadata"] = object["metadata"].clone();
+                new["metadata"]["resourceVersion"] = version;
+            }
             let mut new = convert::inward(target, new, Some(object));
             if door == Door::Main {
                 if target.resource.status {
@@ -145,82 +209,84 @@ pub(crate) fn update(
                 }
                 validate::object(&target.resource, &new, Some(object))?;
             }
+            if forget {
+                new["metadata"]["managedFields"] = json!([]);
+            }
             *object = new;
             Ok(())
         })?;
-    Ok(show(server, target, call, 200, &stored))
-}
-
-/// Answers a DELETE of one object.
-pub(crate) fn delete(
-    server: &Server,
-    target: &Target,
-    call: &Call,
-) -> Result<Response<Out>, Refusal> {
-    let options = call.delete_options()?;
-    let key = target.key();
-    let object = server.store().get(&key);
-    let object = object.ok_or_else(|| Refusal::not_found(&key))?;
-    for (field, word) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
-        let (wanted, is) = (&options["preconditions"][field], &object["metadata"][field]);
-        if !wanted.is_null() && wanted != is {
-            let message = format!(
-                "Operation cannot be fulfilled on {} \"{}\": Precondition failed: {word} in precondition: {}, {word} in object meta: {}",
-                key.qualified(),
-                key.name,
-                text(wanted),
-                text(is)
-            );
-            return Err(Refusal {
-                message,
-                ..Refusal::conflict(&key)
-            });
-        }
-    }
-    let dry_run = call.dry_run()? || options["dryRun"][0] == "All";
-    let gone = server.remove(&key, &object, &options, dry_run)?;
-    // A pod, and whatever is not gone yet, is answered with itself; the rest with a Status.
-    if key.resource == "pods" || gone["metadata"]["deletionTimestamp"].is_string() {
-        return Ok(show(server, target, call, 200, &gone));
-    }
-    let mut details = json!({"name": key.name, "group": key.group, "kind": key.resource, "uid": object["metadata"]["uid"]});
-    if key.group.is_empty()
-        && let Some(map) = details.as_object_mut()
-    {
-        map.remove("group");
-    }
-    Ok(reply::json(
-        200,
-        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}),
+    Ok(reply::warned(
+        show(server, target, call, 200, &stored),
+        &warnings,
     ))
 }
 
-/// Answers a DELETE of a collection.
-pub(crate) fn delete_collection(
-    server: &Server,
+/// Returns whether a write takes away who owns what: a list with nothing in it.
+fn forgets_owners(new: &Value) -> bool {
+    let entries = &new["metadata"]["managedFields"];
+    *entries == json!([]) || *entries == json!([{}])
+}
+
+/// Checks the fields of a patched object; returns warnings about unknown ones.
+fn patched(
     target: &Target,
     call: &Call,
-) -> Result<Response<Out>, Refusal> {
-    let options = call.delete_options()?;
-    let selector = Selector::of(call, &target.resource)?;
-    let dry_run = call.dry_run()? || options["dryRun"][0] == "All";
-    let place = target.key();
-    let (objects, version) = server
-        .store()
-        .list(&place.group, &place.resource, &place.namespace);
-    let mut items = Vec::new();
-    for object in objects.iter().filter(|o| selector.matches(o)) {
-        let meta = &object["metadata"];
-        let key = Key {
-            namespace: text(&meta["namespace"]).to_owned(),
-            name: text(&meta["name"]).to_owned(),
-            ..place.clone()
-        };
-        let gone = server.remove(&key, object, &options, dry_run)?;
-        items.push(listed(target, convert::outward(target, &gone)));
+    change: &Change,
+    new: &mut Value,
+) -> Result<Vec<String>, Refusal> {
+    let refuse = |shown: &str, why: &str| {
+        let cause = Cause::invalid("patch", &json!(shown), why);
+        validate::invalid("", ("", ""), "", &[cause])
+    };
+    let unknown = schema::check(target, new).map_err(|why| refuse(&new.to_string(), &why))?;
+    let mut unknown = unknown;
+    unknown.sort();
+    let found: Vec<String> = unknown
+        .iter()
+        .map(|p| format!("unknown field \"{p}\""))
+        .collect();
+    match options::field_validation(call) {
+        FieldValidation::Strict if !found.is_empty() => {
+            let shown = match change {
+                Change::Strategic(patch) => validate::go_map(patch),
+                Change::Merge(_) | Change::Json(_) => new.to_string(),
+            };
+            Err(refuse(
+                &shown,
+                &format!("strict decoding error: {}", found.join(", ")),
+            ))
+        }
+        FieldValidation::Ignore => {
+            schema::drop_unknown(new, &unknown);
+            Ok(Vec::new())
+        }
+        FieldValidation::Warn | FieldValidation::Strict => {
+            schema::drop_unknown(new, &unknown);
+            Ok(found)
+        }
     }
-    let body = json!({"kind": target.resource.list_kind, "apiVersion": target.api_version(), "metadata": {"resourceVersion": version.to_string()}, "items": items});
-    Ok(reply::json(200, &body))
+}
+
+/// Refuses a patch that names an old version, before anything else is said of it.
+fn fresh(key: &Key, old: &Value, new: &Value) -> Result<(), Refusal> {
+    let (asked, is) = (
+        &new["metadata"]["resourceVersion"],
+        &old["metadata"]["resourceVersion"],
+    );
+    if asked.is_null() || asked == "" || asked == is {
+        Ok(())
+    } else {
+        Err(Refusal::conflict(key))
+    }
+}
+
+/// Keeps the addresses of a Service that a replacement does not name.
+fn keep_addresses(new: &mut Value, old: &Value) {
+    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        if new["spec"][field].is_null() || new["spec"][field] == "" {
+            new["spec"][field] = old["spec"][field].clone();
+        }
+    }
 }
 
 /// Returns who a write is booked to in `managedFields`.
@@ -233,7 +299,13 @@ pub(crate) fn writer(target: &Target, call: &Call) -> Writer {
 }
 
 /// Returns one object in the shape the client asked for.
-fn show(server: &Server, target: &Target, call: &Call, code: u16, kept: &Value) -> Response<Out> {
+pub(crate) fn show(
+    server: &Server,
+    target: &Target,
+    call: &Call,
+    code: u16,
+    kept: &Value,
+) -> Response<Out> {
     let seen = convert::outward(target, kept);
     let body = match call.shape() {
         Shape::Object => seen,
@@ -253,7 +325,7 @@ pub(crate) fn metadata_of(object: &Value) -> Value {
 }
 
 /// Returns an item as lists carry it: those of built-in kinds do not repeat kind and version.
-fn listed(target: &Target, mut item: Value) -> Value {
+pub(crate) fn listed(target: &Target, mut item: Value) -> Value {
     if target.resource.builtin
         && let Some(map) = item.as_object_mut()
     {
@@ -265,19 +337,7 @@ fn listed(target: &Target, mut item: Value) -> Value {
 
 /// Checks that a body says what the path says, and completes it.
 fn agree(target: &Target, sent: &mut Value) -> Result<(), Refusal> {
-    let (version, kind) = (text(&sent["apiVersion"]), text(&sent["kind"]));
-    let expected = target.api_version();
-    if !version.is_empty() && version != expected {
-        return Err(bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({expected})"
-        )));
-    }
-    if !kind.is_empty() && kind != target.resource.kind {
-        return Err(bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {}: no kind \"{kind}\" is registered for the resource",
-            target.version, target.resource.kind
-        )));
-    }
+    same_kind(target, sent)?;
     if sent["metadata"].is_null() {
         sent["metadata"] = json!({});
     }
@@ -303,16 +363,69 @@ fn agree(target: &Target, sent: &mut Value) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuses a body that is of another kind or version than its path.
+fn same_kind(target: &Target, sent: &Value) -> Result<(), Refusal> {
+    let wanted = &target.resource.kind;
+    let api_version = match text(&sent["apiVersion"]) {
+        "" => target.api_version(),
+        version => version.to_owned(),
+    };
+    let kind = match text(&sent["kind"]) {
+        "" => wanted.as_str(),
+        kind => kind,
+    };
+    if api_version == target.api_version() && kind == wanted {
+        return Ok(());
+    }
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));
+    let why = if target.resource.knows(group, version, kind) {
+        let own = match target.resource.group.split('.').next() {
+            Some("") | None => "core",
+            Some(word) => word,
+        };
+        format!("converting ({version}.{kind}) to ({own}.{wanted}): unknown conversion")
+    } else {
+        format!(
+            "no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \"pkg/runtime/scheme.go:111\""
+        )
+    };
+    Err(bad_request(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {wanted}: {why}"
+    )))
+}
+
 /// Refuses an update that was meant for an object of the same name that is gone.
-fn same_object(key: &Key, old: &Value, new: &Value) -> Result<(), Refusal> {
+fn same_object(
+    target: &Target,
+    key: &Key,
+    (old, new): (&Value, &Value),
+    patched: bool,
+) -> Result<(), Refusal> {
     let (is, meant) = (&old["metadata"]["uid"], &new["metadata"]["uid"]);
     if meant.is_null() || meant == is || meant == "" {
         return Ok(());
     }
+    if patched {
+        let cause = || Cause::invalid("metadata.uid", meant, "field is immutable");
+        let kind = (
+            target.resource.group.as_str(),
+            target.resource.kind.as_str(),
+        );
+        let qualified = target.resource.qualified_kind();
+        return Err(validate::invalid(
+            &qualified,
+            kind,
+            &key.name,
+            &[cause(), cause()],
+        ));
+    }
     Err(Refusal {
         message: format!(
-            "Operation cannot be fulfilled on {} \"{}\": Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            "Operation cannot be fulfilled on {} \"{}\": StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {}",
             key.qualified(),
+            key.name,
+            key.resource,
+            key.namespace,
             key.name,
             text(meant),
             text(is)
@@ -336,6 +449,6 @@ fn differs(one: &Value, other: &Value) -> bool {
         })
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

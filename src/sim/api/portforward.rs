@@ -93,7 +93,9 @@ pub(crate) fn exchange(server: &Server, target: &Target) -> Result<Exchange, Ref
     Ok(Exchange {
         apps: server.inner.apps.clone(),
         clock: server.store().clock().clone(),
-        running: pod["status"]["phase"] == "Running",
+        // A pod that waits for its images has a network already, where nobody listens.
+        running: pod["status"]["podIP"].is_string()
+            && matches!(pod["status"]["phase"].as_str(), Some("Running" | "Pending")),
         uid: uid.to_owned(),
         namespace: key.namespace,
         pod: key.name,
@@ -123,7 +125,14 @@ fn websocket(
         }));
         TUNNEL
     } else if offered.contains(&CHANNELS) {
-        let ports = ports_of(call)?;
+        let ports = match ports_of(call) {
+            Ok(ports) => ports,
+            // The one refusal that is no `Status`.
+            Err(refusal) => {
+                let line = format!("{}\n", refusal.message);
+                return Ok(reply::bytes(400, "text/plain; charset=utf-8", line.into()));
+            }
+        };
         tokio::spawn(meter.watch(async move {
             if let Some(socket) = open(upgrade).await {
                 channels(socket, &ports, &exchange).await;

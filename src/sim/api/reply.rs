@@ -21,6 +21,31 @@ pub(crate) fn json(code: u16, value: &Value) -> Response<Out> {
     bytes(code, "application/json", value.to_string().into())
 }
 
+/// Adds warnings to an answer.
+pub(crate) fn warned(mut response: Response<Out>, warnings: &[String]) -> Response<Out> {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// Returns the 404 of a group that nobody serves: plain text.
+pub(crate) fn no_page() -> Response<Out> {
+    text(404, "404 page not found\n")
+}
+
+/// Returns an answer in plain text.
+pub(crate) fn text(code: u16, text: &'static str) -> Response<Out> {
+    bytes(
+        code,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(text.as_bytes()),
+    )
+}
+
 /// Returns an answer of any type.
 pub(crate) fn bytes(code: u16, media: &'static str, body: Bytes) -> Response<Out> {
     let mut response = Response::new(Full::new(body).boxed_unsync());
@@ -59,6 +84,11 @@ pub(crate) fn status_of(refusal: &Refusal) -> Value {
         "message": refusal.message,
         "reason": refusal.reason,
     });
+    if refusal.reason.is_empty()
+        && let Some(map) = status.as_object_mut()
+    {
+        map.shift_remove("reason");
+    }
     if !refusal.details.is_null() {
         let mut details = refusal.details.clone();
         if let Some(map) = details.as_object_mut() {

@@ -1,12 +1,15 @@
 //! One request as the simulated API server reads it.
 //!
-//! Owns: path segments, query, accepted representation, who writes. Must not: know resources.
+//! Owns: path segments, query, body, accepted representation, who writes. Must not: know what is
+//! stored.
+
+use std::fmt::Write;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use serde_json::{Value, json};
 
-use super::protobuf;
+use super::{gojson, protobuf, resources::Target};
 use crate::sim::store::Refusal;
 
 /// How the client wants objects shown.
@@ -75,19 +78,8 @@ impl Call {
     }
 
     /// Returns whether the write must not be kept.
-    pub(crate) fn dry_run(&self) -> Result<bool, Refusal> {
-        match self.query("dryRun").filter(|v| !v.is_empty()) {
-            None => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(Refusal::new(
-                422,
-                "Invalid",
-                format!(
-                    "{} \"\" is invalid: dryRun: Unsupported value: \"{other}\": supported values: \"All\"",
-                    "PatchOptions.meta.k8s.io"
-                ),
-            )),
-        }
+    pub(crate) fn dry_run(&self) -> bool {
+        self.query("dryRun") == Some("All")
     }
 
     /// Returns one header, or the empty string.
@@ -133,37 +125,122 @@ impl Call {
         named.unwrap_or_else(agent).to_owned()
     }
 
-    /// Parses the body as one JSON object.
-    pub(crate) fn object(&self) -> Result<Value, Refusal> {
-        let value = self.json()?;
-        if value.is_object() {
-            Ok(value)
-        } else {
-            Err(bad_request(
-                "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }",
-            ))
-        }
+    /// Returns whether the client asks for a table or for metadata alone.
+    pub(crate) fn wants_shape(&self) -> bool {
+        self.shape() != Shape::Object
     }
 
-    /// Parses the body as JSON, or as YAML or protobuf when it says so.
-    pub(crate) fn json(&self) -> Result<Value, Refusal> {
+    /// Refuses a representation that is not served.
+    pub(crate) fn check_accept(&self) -> Result<(), Refusal> {
+        let accept = self.header("accept");
+        let known = [
+            "application/json",
+            "application/yaml",
+            "application/*",
+            "*/*",
+            "application/vnd.kubernetes.protobuf",
+        ];
+        let fits =
+            |clause: &str| known.contains(&clause.split(';').next().unwrap_or_default().trim());
+        if accept.is_empty() || accept.split(',').any(fits) {
+            return Ok(());
+        }
+        Err(Refusal {
+            details: json!({}),
+            ..Refusal::new(
+                406,
+                "NotAcceptable",
+                "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            )
+        })
+    }
+
+    /// Parses the body as one object of the kind of `target`.
+    pub(crate) fn object(&self, target: &Target) -> Result<Value, Refusal> {
+        let media = self.media_type();
+        let custom = !target.resource.builtin;
+        let known = [
+            "",
+            "application/json",
+            "application/yaml",
+            "application/vnd.kubernetes.protobuf",
+        ];
+        if !known.contains(&media) {
+            return Err(Refusal::new(
+                415,
+                "UnsupportedMediaType",
+                format!(
+                    "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml{}",
+                    if custom {
+                        ""
+                    } else {
+                        ", application/vnd.kubernetes.protobuf"
+                    }
+                ),
+            ));
+        }
         if self.body.starts_with(b"k8s\0") {
             return protobuf::object(&self.body);
         }
-        if self.media_type().ends_with("yaml") {
-            return serde_saphyr::from_slice(&self.body)
-                .map_err(|e| bad_request(format!("error decoding yaml: {e}")));
+        let unrecognized = |why: &str| {
+            bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): {why} ({})",
+                target.resource.kind,
+                summary(&self.body)
+            ))
+        };
+        let value = self.value().map_err(|why| {
+            unrecognized(&format!(
+                "couldn't get version/kind; json parse error: {why}"
+            ))
+        })?;
+        if !value.is_object() {
+            let word = gojson::word_of(&value);
+            return Err(unrecognized(&format!(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal {word} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+            )));
         }
-        serde_json::from_slice(&self.body)
-            .map_err(|e| bad_request(format!("couldn't get version/kind; json parse error: {e}")))
+        if custom && value["kind"].as_str().unwrap_or_default().is_empty() {
+            let text = String::from_utf8_lossy(&self.body);
+            return Err(unrecognized(&format!(
+                "Object 'Kind' is missing in '{text}'"
+            )));
+        }
+        Ok(value)
+    }
+
+    /// Parses the body of a patch.
+    pub(crate) fn patch(&self) -> Result<Value, String> {
+        gojson::scan(&self.body)?;
+        serde_json::from_slice(&self.body).map_err(|e| e.to_string())
+    }
+
+    /// Returns the paths of the fields that the body gives twice.
+    pub(crate) fn duplicates(&self) -> Vec<String> {
+        gojson::scan(&self.body).unwrap_or_default().duplicates
+    }
+
+    /// Parses the body as JSON, or as YAML when it says so.
+    fn value(&self) -> Result<Value, String> {
+        if self.media_type().ends_with("yaml") {
+            return serde_saphyr::from_slice(&self.body).map_err(|e| e.to_string());
+        }
+        gojson::scan(&self.body)?;
+        serde_json::from_slice(&self.body).map_err(|e| e.to_string())
     }
 
     /// Parses the options of a delete; an empty body means none.
     pub(crate) fn delete_options(&self) -> Result<Value, Refusal> {
         let mut options = if self.body.is_empty() {
             json!({})
+        } else if self.body.starts_with(b"k8s\0") {
+            protobuf::object(&self.body)?
         } else {
-            self.object()?
+            self.value().map_err(|why| {
+                bad_request(format!(
+                    "couldn't get version/kind; json parse error: {why}"
+                ))
+            })?
         };
         for name in ["propagationPolicy", "gracePeriodSeconds"] {
             if let Some(value) = self.query(name) {
@@ -173,6 +250,34 @@ impl Call {
         }
         Ok(options)
     }
+}
+
+/// Returns the beginning of a body as messages show it: an object as it is, anything else in
+/// hexadecimal digits.
+fn summary(body: &[u8]) -> String {
+    const LONGEST: usize = 30;
+    let Some(first) = body.first() else {
+        return "<empty>".to_owned();
+    };
+    let (part, more) = match body.get(..LONGEST) {
+        Some(part) if body.len() > LONGEST => (part, " ..."),
+        _ => (body, ""),
+    };
+    let shown = if *first == b'{' {
+        String::from_utf8_lossy(part).into_owned()
+    } else {
+        hex(part)
+    };
+    shown + more
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    text
 }
 
 /// Returns a 400 with this message.

@@ -81,10 +81,30 @@ impl Resource {
         }
     }
 
+    /// Returns whether a kind is one of Kubernetes' own, in this version.
+    pub(crate) fn knows(&self, group: &str, version: &str, kind: &str) -> bool {
+        self.builtin
+            && BUILTIN.iter().any(|r| {
+                r.group == group && r.kind == kind && r.versions.iter().any(|v| v == version)
+            })
+    }
+
     /// Returns the verbs of the resource itself, as discovery lists them.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
         if self.is_review() {
             return &["create"];
+        }
+        if !self.builtin {
+            return &[
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "create",
+                "update",
+                "watch",
+            ];
         }
         &[
             "create",

@@ -6,11 +6,12 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::{
-    Server,
+    Server, gojson,
     objects::{Edit, writer},
+    options,
     patch::Change,
     reply::{self, Out},
-    request::Call,
+    request::{Call, bad_request},
     resources::{ScalePaths, Target},
     validate::{Cause, invalid},
 };
@@ -29,19 +30,26 @@ pub(crate) fn answer(
         let object = object.ok_or_else(|| Refusal::not_found(&key))?;
         return Ok(reply::json(200, &scale_of(&object, paths)));
     }
-    let edit = Edit::of(call, target)?;
+    options::check(call)?;
+    let edit = if call.method == http::Method::PUT {
+        let scale = call.object(target)?;
+        kind_of(&scale)?;
+        Edit::Replace(scale)
+    } else {
+        Edit::of(call, target, &mut Vec::new())?
+    };
     if let Edit::Patch(Change::Strategic(_)) = edit
         && !target.resource.builtin
     {
         return Err(reply::not_allowed());
     }
     let writer = writer(target, call);
-    let dry_run = call.dry_run()?;
+    let dry_run = call.dry_run();
     let stored = server
         .store()
         .update_as(Some(&writer), &key, Door::Main, dry_run, |object| {
             let scale = edit.apply(scale_of(object, paths))?;
-            let replicas = replicas_of(&scale, &key.name)?;
+            let replicas = replicas_of(&scale, &key.name, edit.is_patch())?;
             let version = &scale["metadata"]["resourceVersion"];
             if !version.is_null() {
                 object["metadata"]["resourceVersion"] = version.clone();
@@ -52,7 +60,7 @@ pub(crate) fn answer(
     Ok(reply::json(200, &scale_of(&stored, paths)))
 }
 
-fn replicas_of(scale: &Value, name: &str) -> Result<i64, Refusal> {
+fn replicas_of(scale: &Value, name: &str, patched: bool) -> Result<i64, Refusal> {
     let replicas = &scale["spec"]["replicas"];
     let number = if replicas.is_null() {
         Some(0)
@@ -71,9 +79,29 @@ fn replicas_of(scale: &Value, name: &str) -> Result<i64, Refusal> {
                 "must be greater than or equal to 0",
             )],
         )),
-        None => Err(super::request::bad_request(
-            "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32",
-        )),
+        None => {
+            let word = gojson::word_of(replicas);
+            let why = format!(
+                "json: cannot unmarshal {word} into Go struct field ScaleSpec.spec.replicas of type int32"
+            );
+            if patched {
+                let cause = Cause::invalid("patch", &json!(scale.to_string()), &why);
+                return Err(invalid("", ("", ""), "", &[cause]));
+            }
+            Err(bad_request(format!(
+                "Scale in version \"v1\" cannot be handled as a Scale: {why}"
+            )))
+        }
+    }
+}
+
+/// Refuses a body that is no `Scale`.
+fn kind_of(scale: &Value) -> Result<(), Refusal> {
+    match scale["kind"].as_str() {
+        None | Some("" | "Scale") => Ok(()),
+        Some(kind) => Err(bad_request(format!(
+            "{kind} in version \"v1\" cannot be handled as a Scale: converting (v1.{kind}) to (autoscaling.Scale): unknown conversion"
+        ))),
     }
 }
 
@@ -92,6 +120,12 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
     if !selector.is_empty() {
         status["selector"] = json!(selector);
     }
+    let replicas = number(&paths.spec);
+    let spec = if replicas == 0 {
+        json!({})
+    } else {
+        json!({"replicas": replicas})
+    };
     json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -102,7 +136,7 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
             "resourceVersion": meta["resourceVersion"],
             "creationTimestamp": meta["creationTimestamp"],
         },
-        "spec": {"replicas": number(&paths.spec)},
+        "spec": spec,
         "status": status,
     })
 }

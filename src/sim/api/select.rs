@@ -39,7 +39,7 @@ impl Selector {
             None => Vec::new(),
             Some(text) => split(text)
                 .into_iter()
-                .map(|term| requirement(term, text))
+                .map(requirement)
                 .collect::<Result<_, _>>()?,
         };
         let mut fields = Vec::new();
@@ -94,15 +94,17 @@ fn split(text: &str) -> Vec<&str> {
     trimmed.filter(|term| !term.is_empty()).collect()
 }
 
-fn requirement(term: &str, whole: &str) -> Result<Requirement, Refusal> {
-    let broken = |why: &str| {
-        bad_request(format!(
-            "unable to parse requirement: {why}: couldn't parse the selector string \"{whole}\""
-        ))
-    };
+fn requirement(term: &str) -> Result<Requirement, Refusal> {
+    let broken = |why: &str| bad_request(format!("unable to parse requirement: {why}"));
     let key = |text: &str| {
         let text = text.trim();
         let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if let Some((_, second)) = text.split_once(' ') {
+            let word = second.split_whitespace().next().unwrap_or_default();
+            return Err(broken(&format!(
+                "found '{word}', expected: in, notin, =, ==, !=, gt, lt"
+            )));
+        }
         if text.is_empty() || !text.chars().all(legal) {
             Err(broken(&format!(
                 "<nil>: Invalid value: \"{text}\": name part must consist of alphanumeric characters, '-', '_' or '.'"
@@ -119,7 +121,7 @@ fn requirement(term: &str, whole: &str) -> Result<Requirement, Refusal> {
         let (left, right) = term.split_once(operator)?;
         right.trim_start().starts_with('(').then_some((left, right))
     };
-    let missing = || broken("found end of string, expected: ')'");
+    let missing = || broken("found '', expected: ',' or ')'");
     if let Some((left, right)) = words(" notin ").or_else(|| words(" notin(")) {
         let values = set(right).or_else(|| set(&format!("({right}")));
         return Ok(Requirement::NotIn(key(left)?, values.ok_or_else(missing)?));
@@ -182,13 +184,23 @@ fn field(term: &str, resource: &Resource) -> Result<Field, Refusal> {
             _ => false,
         };
     if !known {
+        let own = matches!(
+            resource.plural.as_str(),
+            "pods"
+                | "events"
+                | "namespaces"
+                | "secrets"
+                | "nodes"
+                | "replicasets"
+                | "jobs"
+                | "services"
+                | "replicationcontrollers"
+        );
+        if own {
+            return Err(bad_request(format!("field label not supported: {name}")));
+        }
         return Err(bad_request(format!(
-            "Unable to find \"{}\" that match label selector \"\", field selector \"{term}\": field label not supported: {name}",
-            super::resources::join(
-                &resource.group,
-                resource.versions.first().map_or("v1", String::as_str)
-            ) + ", Resource="
-                + &resource.plural,
+            "\"{name}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
         )));
     }
     // Events are kept in the shape of the core group.

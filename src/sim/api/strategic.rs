@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::request::bad_request;
+use super::{request::bad_request, validate::go_map};
 use crate::sim::store::Refusal;
 
 /// Applies a strategic merge patch to an object of a built-in kind.
@@ -98,9 +98,9 @@ fn merge_list<'p>(
             if item.get("$patch").is_some() {
                 continue;
             }
-            return Err(bad_request(format!(
-                "map: {item} does not contain declared merge key: {key}"
-            )));
+            let shown = go_map(item);
+            let message = format!("map: {shown} does not contain declared merge key: {key}");
+            return Err(Refusal::new(500, "", message));
         };
         let hit = list.iter().position(|known| known.get(key) == Some(wanted));
         let deletes = item["$patch"] == "delete";
@@ -240,6 +240,6 @@ mod tests {
     #[test]
     fn an_item_without_its_key_is_refused() {
         let patch = json!({"spec": {"containers": [{"image": "x"}]}});
-        assert_eq!(merge(&mut json!({}), &patch).unwrap_err().code, 400);
+        assert_eq!(merge(&mut json!({}), &patch).unwrap_err().code, 500);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn render(
             let cells: Vec<Value> = columns.iter().map(|c| c.cell(object, now)).collect();
             let mut row = json!({"cells": cells});
             match call.query("includeObject") {
-                Some("None") => {}
+                Some("None") => row["object"] = Value::Null,
                 Some("Object") => row["object"] = object.clone(),
                 _ => row["object"] = metadata_of(object),
             }

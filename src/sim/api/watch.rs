@@ -15,11 +15,13 @@ use tokio::sync::watch;
 use super::{
     Server, convert,
     objects::metadata_of,
+    options,
     reply::{self, Out},
-    request::{Call, Shape, bad_request},
+    request::{Call, Shape},
     resources::Target,
     select::Selector,
     table,
+    validate::Cause,
 };
 use crate::sim::store::{Change, ChangeKind, Refusal, Store};
 
@@ -28,6 +30,9 @@ const USUAL_LIMIT: i64 = 45 * 60;
 
 /// Time between two bookmarks.
 const BOOKMARK_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long before its end a watch is given a last bookmark.
+const BEFORE_END: SignedDuration = SignedDuration::from_secs(2);
 
 /// One watch in progress.
 struct Watch {
@@ -57,9 +62,15 @@ pub(crate) fn answer(
     let from = match call.query("resourceVersion").unwrap_or_default() {
         "" => 0,
         text => text.parse::<u64>().map_err(|_| {
-            bad_request(format!("resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"))
+            Refusal::new(500, "", format!("resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"))
         })?,
     };
+    if call.query("sendInitialEvents").is_some() && call.query("resourceVersionMatch").is_none() {
+        return Err(options::refuse_list(Cause::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )));
+    }
     let limit = call.query("timeoutSeconds").and_then(|t| t.parse().ok());
     let store = server.store().clone();
     let now = store.clock().now();
@@ -78,7 +89,7 @@ pub(crate) fn answer(
         headed: false,
         over: false,
         end,
-        bookmark: bookmarks.then(|| now + BOOKMARK_EVERY),
+        bookmark: bookmarks.then(|| next_bookmark(now, end)),
     };
     let initial = match call.query("sendInitialEvents") {
         Some(_) => call.flag("sendInitialEvents"),
@@ -96,6 +107,17 @@ pub(crate) fn answer(
         watch.next().await.map(|line| (line, watch))
     });
     Ok(reply::stream(lines))
+}
+
+/// Returns when a bookmark is due: after a minute, or shortly before the end.
+fn next_bookmark(now: Timestamp, end: Timestamp) -> Timestamp {
+    let before = end - BEFORE_END;
+    let usual = now + BOOKMARK_EVERY;
+    if before > now {
+        usual.min(before)
+    } else {
+        usual
+    }
 }
 
 impl Watch {
@@ -119,7 +141,7 @@ impl Watch {
             }
             if self.bookmark.is_some_and(|at| now >= at) {
                 self.send_bookmark(false);
-                self.bookmark = Some(now + BOOKMARK_EVERY);
+                self.bookmark = Some(next_bookmark(now, self.end));
                 continue;
             }
             let wake = self.bookmark.map_or(self.end, |at| at.min(self.end));
@@ -171,7 +193,13 @@ impl Watch {
         match (was, is) {
             (false, true) => self.push_object("ADDED", &change.object),
             (true, true) => self.push_object("MODIFIED", &change.object),
-            (true, false) => self.push_object("DELETED", &change.object),
+            (true, false) => {
+                // The client is shown what it knew, at the version of the change.
+                let mut last = before.cloned().unwrap_or_default();
+                last["metadata"]["resourceVersion"] =
+                    change.object["metadata"]["resourceVersion"].clone();
+                self.push_object("DELETED", &last);
+            }
             (false, false) => {}
         }
     }

@@ -244,7 +244,9 @@ impl Container {
     fn create(&mut self, at: Timestamp, around: &mut Surroundings<'_>) {
         let image = &self.image;
         if around.version.image_missing {
-            let message = format!("failed to resolve reference \"{image}\": {image}: not found");
+            let message = format!(
+                "failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {image}: not found"
+            );
             around.note(false, "Pulling", format!("Pulling image \"{image}\""));
             around.note(
                 true,
@@ -271,20 +273,19 @@ impl Container {
     }
 
     fn pull_back_off(&mut self, at: Timestamp, around: &mut Surroundings<'_>) {
-        let message = format!("Back-off pulling image \"{}\"", self.image);
+        let mut message = format!("Back-off pulling image \"{}\"", self.image);
         around.note(false, "BackOff", message.clone());
         around.note(true, "Failed", "Error: ImagePullBackOff".into());
+        if let Stage::Stuck("ErrImagePull", why) = &self.stage {
+            message = format!("{message}: ErrImagePull: {why}");
+        }
         self.stage = Stage::Stuck("ImagePullBackOff", message);
         self.timers = vec![(later(at, self.next_wait()), Turn::Create)];
     }
 
     fn start(&mut self, at: Timestamp, around: &mut Surroundings<'_>) {
-        around.note(
-            false,
-            "Created",
-            format!("Created container: {}", self.name),
-        );
-        around.note(false, "Started", format!("Started container {}", self.name));
+        around.note(false, "Created", "Container created".to_owned());
+        around.note(false, "Started", "Container started".to_owned());
         self.stage = Stage::Running(at);
         self.failures = 0;
         self.ready = self.readiness.is_none();
@@ -459,7 +460,7 @@ impl Container {
             "name": self.name,
             "image": self.image,
             "imageID": if started { image_id(&self.image) } else { String::new() },
-            "containerID": if started { id.as_str() } else { "" },
+            "containerID": started.then_some(id.as_str()),
             "ready": self.ready,
             "started": self.running_since().is_some(),
             "restartCount": self.restarts,

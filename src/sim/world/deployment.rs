@@ -9,13 +9,15 @@ use serde_json::{Value, json};
 
 use super::{
     object::{self, int, part_of},
-    pass::{CONTROLLERS, Pass, Report},
+    pass::{Pass, Report},
     progress,
 };
 use crate::sim::store::{Door, Key};
 
 const FROM: &str = "deployment-controller";
 const REVISION: &str = "deployment.kubernetes.io/revision";
+const HISTORY: &str = "deployment.kubernetes.io/revision-history";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 const MAXIMUM: &str = "deployment.kubernetes.io/max-replicas";
 
@@ -103,7 +105,9 @@ pub(super) fn sync(pass: &mut Pass<'_>) {
         return;
     }
     let sets = pass.list("apps", "replicasets");
-    for deployment in &deployments {
+    for deployment in deployments.iter().filter(|d| !object::is_terminating(d)) {
+        adopt(pass, deployment, &sets);
+        let sets = pass.list("apps", "replicasets");
         let mut owned: Vec<Set> = sets
             .iter()
             .filter(|set| object::owned_by(set, object::uid(deployment)))
@@ -126,6 +130,28 @@ pub(super) fn sync(pass: &mut Pass<'_>) {
         let new = work.roll();
         let Work { wanted, sets, .. } = work;
         progress::sync(pass, deployment, &wanted, &sets, new);
+    }
+}
+
+/// Takes over ReplicaSets without owner that the selector of a Deployment fits.
+fn adopt(pass: &Pass<'_>, deployment: &Value, sets: &[Arc<Value>]) {
+    for set in sets {
+        let lost = object::owner(set).is_none()
+            && object::namespace(set) == object::namespace(deployment)
+            && !object::is_terminating(set)
+            && object::selects(
+                &deployment["spec"]["selector"]["matchLabels"],
+                &set["metadata"]["labels"],
+            );
+        if lost {
+            let key = object::key("apps", "replicasets", set);
+            pass.edit(&key, Door::Main, |set| {
+                set["metadata"]["ownerReferences"] = json!([{
+                    "apiVersion": "apps/v1", "kind": "Deployment", "name": object::name(deployment),
+                    "uid": object::uid(deployment), "controller": true, "blockOwnerDeletion": true,
+                }]);
+            });
+        }
     }
 }
 
@@ -205,7 +231,7 @@ impl Work<'_, '_> {
             annotations = json!({});
         }
         if let Some(map) = annotations.as_object_mut() {
-            map.remove("kubectl.kubernetes.io/last-applied-configuration");
+            map.remove(LAST_APPLIED);
         }
         let replicas = self.room_for_new(0);
         annotations[REVISION] = json!(self.next_revision(None).to_string());
@@ -230,7 +256,7 @@ impl Work<'_, '_> {
                 "template": template,
             },
         });
-        let created = self.pass.store.create(key.clone(), set, false).ok()?;
+        let created = self.pass.create(key.clone(), set).ok()?;
         if replicas > 0 {
             let message = format!("Scaled up replica set {name} from 0 to {replicas}");
             self.report("ScalingReplicaSet", message);
@@ -252,19 +278,54 @@ impl Work<'_, '_> {
         let text = revision.to_string();
         let patience = &self.deployment["spec"]["minReadySeconds"];
         let set = &self.sets[at];
-        if set.revision() != revision || set.object["spec"]["minReadySeconds"] != *patience {
+        let noted = self.noted(set, &text);
+        if set.object["metadata"]["annotations"] != noted
+            || set.object["spec"]["minReadySeconds"] != *patience
+        {
             let key = set.key.clone();
             self.pass.edit(&key, Door::Main, |set| {
-                set["metadata"]["annotations"][REVISION] = json!(text);
+                set["metadata"]["annotations"] = noted;
                 set["spec"]["minReadySeconds"] = patience.clone();
             });
         }
-        if self.deployment["metadata"]["annotations"][REVISION] != text.as_str() {
+        let created = self.sets[at]
+            .created
+            .then(|| self.sets[at].key.name.clone());
+        if created.is_some()
+            || self.deployment["metadata"]["annotations"][REVISION] != text.as_str()
+        {
+            let now = self.pass.now;
             let key = object::key("apps", "deployments", self.deployment);
-            self.pass.edit_as((CONTROLLERS, ""), &key, |deployment| {
+            // Written together with the status: the generation stays.
+            self.pass.edit(&key, Door::Status, |deployment| {
                 deployment["metadata"]["annotations"][REVISION] = json!(text);
+                if let Some(name) = created {
+                    progress::note_new_set(deployment, &name, now);
+                }
             });
         }
+    }
+
+    /// Returns the annotations of the present set: those of the Deployment, its revision, and the
+    /// revisions it had before.
+    fn noted(&self, set: &Set, revision: &str) -> Value {
+        let mut noted = set.object["metadata"]["annotations"].clone();
+        let own = self.deployment["metadata"]["annotations"].as_object();
+        for (name, value) in own.into_iter().flatten() {
+            if ![LAST_APPLIED, REVISION, HISTORY, DESIRED, MAXIMUM].contains(&name.as_str()) {
+                noted[name.as_str()] = value.clone();
+            }
+        }
+        let before = noted[REVISION].as_str().unwrap_or_default().to_owned();
+        if !before.is_empty() && before != revision {
+            let history = match noted[HISTORY].as_str() {
+                Some(history) => format!("{history},{before}"),
+                None => before,
+            };
+            noted[HISTORY] = json!(history);
+        }
+        noted[REVISION] = json!(revision);
+        noted
     }
 
     /// Returns the revision after that of all other sets.

@@ -125,6 +125,13 @@ fn reference(pod: &Value) -> Value {
 }
 
 fn slice(service: &Value, ports: &[Port], members: &[Member<'_>]) -> Value {
+    let some = |list: Vec<Value>| {
+        if list.is_empty() {
+            Value::Null
+        } else {
+            json!(list)
+        }
+    };
     let endpoints: Vec<Value> = members
         .iter()
         .filter(|m| m.pod.app().is_some())
@@ -151,6 +158,7 @@ fn slice(service: &Value, ports: &[Port], members: &[Member<'_>]) -> Value {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
+            "generateName": format!("{}-", object::name(service)),
             "labels": labels,
             "ownerReferences": [{
                 "apiVersion": "v1", "kind": "Service", "name": object::name(service),
@@ -158,12 +166,14 @@ fn slice(service: &Value, ports: &[Port], members: &[Member<'_>]) -> Value {
             }],
         },
         "addressType": "IPv4",
-        "endpoints": endpoints,
-        "ports": ports,
+        "endpoints": some(endpoints),
+        "ports": some(ports),
     })
 }
 
 fn endpoints(service: &Value, groups: &BTreeMap<Vec<Port>, Vec<Member<'_>>>) -> Value {
+    let mut labels = service["metadata"]["labels"].clone();
+    labels["endpoints.kubernetes.io/managed-by"] = json!("endpoint-controller");
     let subsets: Vec<Value> = groups
         .iter()
         .filter_map(|(ports, members)| {
@@ -192,7 +202,7 @@ fn endpoints(service: &Value, groups: &BTreeMap<Vec<Port>, Vec<Member<'_>>>) -> 
     json!({
         "apiVersion": "v1",
         "kind": "Endpoints",
-        "metadata": {"labels": service["metadata"]["labels"]},
+        "metadata": {"labels": labels},
         "subsets": (!subsets.is_empty()).then_some(subsets),
     })
 }
@@ -201,7 +211,7 @@ fn endpoints(service: &Value, groups: &BTreeMap<Vec<Port>, Vec<Member<'_>>>) -> 
 fn put(pass: &Pass<'_>, key: Key, mut object: Value, members: &[&str]) {
     strip(&mut object);
     let Some(old) = pass.store.get(&key) else {
-        drop(pass.store.create(key, object, false));
+        drop(pass.create(key, object));
         return;
     };
     if members.iter().all(|m| old[*m] == object[*m]) {

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 use super::{kubelet::Kubelet, object, pass::Pass};
+use crate::sim::{api::FOREGROUND, store::Door};
 
 /// Deletes objects whose controlling owner is of a known kind and no longer there.
 pub(super) fn sync(pass: &mut Pass<'_>, kubelet: &mut Kubelet) {
@@ -43,6 +46,11 @@ pub(super) fn sync(pass: &mut Pass<'_>, kubelet: &mut Kubelet) {
             }
         }
     }
+    for kind in ["deployments", "replicasets"] {
+        for owner in pass.list("apps", kind) {
+            foreground(pass, kubelet, kind, &owner);
+        }
+    }
     for endpoints in pass.list("", "endpoints") {
         let service = object::key("", "services", &endpoints);
         if pass.store.get(&service).is_none() {
@@ -51,5 +59,45 @@ pub(super) fn sync(pass: &mut Pass<'_>, kubelet: &mut Kubelet) {
                     .delete(&object::key("", "endpoints", &endpoints), false),
             );
         }
+    }
+}
+
+/// Deletes what an object owns that waits for it, and lets it go when nothing is left.
+fn foreground(pass: &mut Pass<'_>, kubelet: &mut Kubelet, kind: &str, owner: &Value) {
+    let finalizers = owner["metadata"]["finalizers"].as_array();
+    if !object::is_terminating(owner) || !finalizers.is_some_and(|f| f.contains(&json!(FOREGROUND)))
+    {
+        return;
+    }
+    let parts = if kind == "deployments" {
+        ("apps", "replicasets")
+    } else {
+        ("", "pods")
+    };
+    let mut left = pass.list(parts.0, parts.1);
+    left.retain(|o| object::owned_by(o, object::uid(owner)));
+    for object in &left {
+        let key = object::key(parts.0, parts.1, object);
+        if parts.1 == "pods" {
+            if kubelet.is_active(object) {
+                kubelet.terminate(pass, object);
+            }
+        } else if !object::is_terminating(object) {
+            pass.bind(&key, |object| {
+                object["metadata"]["finalizers"] = json!([FOREGROUND]);
+            });
+            drop(pass.store.terminate(&key, 0, false));
+        }
+    }
+    if left.is_empty() {
+        let key = object::key("apps", kind, owner);
+        let freed = pass.store.update(&key, Door::Server, false, |object| {
+            if let Some(held) = object["metadata"]["finalizers"].as_array_mut() {
+                held.retain(|f| f != FOREGROUND);
+            }
+            Ok(())
+        });
+        // Gone meanwhile: as wanted.
+        freed.ok();
     }
 }

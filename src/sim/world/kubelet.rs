@@ -21,7 +21,7 @@ use super::{
 };
 use crate::sim::{
     scenario::{Scenario, Version},
-    store::{Door, Key, Store},
+    store::{Key, Store},
 };
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
@@ -260,6 +260,9 @@ impl Kubelet {
             containers,
             main,
             version,
+            stop: behaviour(scenario, version)
+                .stop
+                .map_or(STOP, |stop| stop.0),
             ports: pod::ports(object),
             identity,
             counters: Counters::default(),
@@ -309,8 +312,11 @@ impl Kubelet {
             );
             return None;
         };
-        pass.edit(&key, Door::Main, |pod| {
+        let now = object::stamp(pass.now);
+        pass.bind(&key, |pod| {
             pod["spec"]["nodeName"] = json!(node);
+            pod["status"]["conditions"] =
+                json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": now}]);
         });
         let message = format!(
             "Successfully assigned {}/{} to {node}",
@@ -341,19 +347,20 @@ pub(super) fn behaviour(scenario: &Scenario, version: Option<usize>) -> &Version
         .unwrap_or(&WELL)
 }
 
+/// Sends SIGTERM: the containers go on until they are done or the grace period is over.
 fn stop(pass: &mut Pass<'_>, pod: &mut Pod, object: &Value) {
-    let grace = int(object, "/spec/terminationGracePeriodSeconds", 30);
+    let grace = int(object, "/metadata/deletionGracePeriodSeconds", 30);
     let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-    let end = later(pass.now, grace.min(STOP));
+    let end = later(pass.now, grace.min(pod.stop));
     pod.stopping = Some(end);
     pass.wake(end);
     for container in &pod.containers {
         let message = format!("Stopping container {}", container.name);
-        pass.report(
-            "Pod",
-            object,
-            &Report::normal("kubelet", "Killing", message),
-        );
+        let report = Report {
+            part: part_of(container),
+            ..Report::normal("kubelet", "Killing", message)
+        };
+        pass.report("Pod", object, &report);
     }
     write_status(pass, pod, object);
 }
@@ -378,6 +385,7 @@ fn run(
         return true;
     }
     let mut happened = Vec::new();
+    let mut told = Vec::new();
     let mut moved = fresh;
     for at in 0..pod.containers.len() {
         let due = pod.containers[at].due().is_some_and(|due| due <= pass.now);
@@ -405,6 +413,8 @@ fn run(
         } else {
             pod.containers[at].advance(pass.now, &mut around);
         }
+        let part = part_of(&pod.containers[at]);
+        told.extend(happened.drain(..).map(|event| (event, part.clone())));
         let started = pod.containers[at].running_since();
         if at == pod.main && before != started {
             pod.counters = Counters::default();
@@ -412,13 +422,14 @@ fn run(
         }
         moved = true;
     }
-    for event in happened {
+    for (event, part) in told {
         let kind = if event.warning { "Warning" } else { "Normal" };
         let report = Report {
             from: "kubelet",
             kind,
             reason: event.reason,
             message: event.message,
+            part,
         };
         pass.report("Pod", object, &report);
     }
@@ -427,15 +438,20 @@ fn run(
     {
         pass.wake(due);
     }
-    if moved || pod.was.0 != pod.is_ready() {
+    if moved || pod.was.0 != pod.shows_ready() {
         write_status(pass, pod, object);
     }
     false
 }
 
+/// Returns how events name a container.
+fn part_of(container: &Container) -> String {
+    format!("spec.containers{{{}}}", container.name)
+}
+
 fn write_status(pass: &Pass<'_>, pod: &mut Pod, object: &Value) {
-    if pod.was.0 != pod.is_ready() {
-        pod.was = (pod.is_ready(), pass.now);
+    if pod.was.0 != pod.shows_ready() {
+        pod.was = (pod.shows_ready(), pass.now);
     }
     let status = pod.status(object);
     pass.set_status(&object::key("", "pods", object), object, status);

@@ -21,7 +21,7 @@ use self::{
 };
 use super::{
     scenario::Scenario,
-    store::{Refusal, Store},
+    store::{ChangeKind, Refusal, Store},
 };
 use crate::clock::Clock;
 
@@ -44,10 +44,12 @@ mod gateways;
 mod hpa;
 mod kubelet;
 mod load;
+mod namespaces;
 mod object;
 mod pass;
 mod pod;
 mod progress;
+mod quota;
 mod replicaset;
 mod routes;
 mod split;
@@ -224,7 +226,8 @@ impl State {
         let news = match store.changes_after(self.seen) {
             Ok(changes) => changes.iter().any(|c| {
                 // Journals, leases and events are written often and move nothing.
-                !matches!(c.key.resource.as_str(), "events" | "configmaps" | "leases")
+                c.kind == ChangeKind::Deleted
+                    || !matches!(c.key.resource.as_str(), "events" | "configmaps" | "leases")
             }),
             Err(_) => true,
         };
@@ -254,11 +257,13 @@ impl State {
                 others,
             );
         }
+        namespaces::sync(&pass);
         garbage::sync(&mut pass, &mut self.kubelet);
         deployment::sync(&mut pass);
         replicaset::sync(&mut pass, &mut self.kubelet, &mut self.retries);
         self.kubelet.sync(&mut pass, &self.scenario);
         endpoints::sync(&pass, &self.kubelet);
+        quota::sync(&pass);
         gateways::sync(&mut pass);
         hpa::sync(&mut pass, &mut self.scalers, &mut self.kubelet);
         self.traffic.reroute(store, &self.scenario);

@@ -24,6 +24,12 @@ pub(super) fn uid(object: &Value) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
+/// Returns whether an object is on its way out.
+pub(super) fn is_terminating(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+        || object["status"]["phase"] == "Terminating"
+}
+
 /// Returns the key of an object of a known resource.
 pub(super) fn key(group: &str, resource: &str, object: &Value) -> Key {
     Key::new(group, resource, namespace(object), name(object))
@@ -53,6 +59,11 @@ pub(super) fn int(object: &Value, pointer: &str, default: i64) -> i64 {
 /// Returns a moment as the API server writes it, to the second.
 pub(super) fn stamp(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Returns a moment as the API server writes it, to the microsecond.
+pub(super) fn micro_stamp(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
 /// Returns the moment written in a field.

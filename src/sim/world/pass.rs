@@ -10,9 +10,13 @@ use serde_json::{Value, json};
 
 use super::object;
 use crate::sim::{
-    fields::Writer,
+    api::compose,
+    fields::{self, Writer},
     store::{Door, Key, Refusal, Store},
 };
+
+/// The one reporter that writes `events.k8s.io`.
+const SCHEDULER: &str = "default-scheduler";
 
 /// The field manager of every controller.
 pub(super) const CONTROLLERS: &str = "kube-controller-manager";
@@ -43,6 +47,8 @@ pub(super) struct Report<'a> {
     pub(super) reason: &'a str,
     /// Sentence for people.
     pub(super) message: String,
+    /// The part of the object it is about; empty for all of it.
+    pub(super) part: String,
 }
 
 impl<'a> Report<'a> {
@@ -53,6 +59,7 @@ impl<'a> Report<'a> {
             kind: "Normal",
             reason,
             message,
+            part: String::new(),
         }
     }
 
@@ -63,6 +70,7 @@ impl<'a> Report<'a> {
             kind: "Warning",
             reason,
             message,
+            part: String::new(),
         }
     }
 }
@@ -88,11 +96,32 @@ impl Pass<'_> {
 
     /// Edits an object; one that is gone meanwhile, or a refused write, is left to the next pass.
     pub(super) fn edit(&self, key: &Key, door: Door, change: impl FnOnce(&mut Value)) -> bool {
-        let written = self.store.update(key, door, false, |object| {
+        let writer = writer(key, door);
+        let written = self
+            .store
+            .update_as(Some(&writer), key, door, false, |object| {
+                change(object);
+                Ok(())
+            });
+        written.is_ok()
+    }
+
+    /// Edits an object as the scheduler binds a pod: nobody owns what it sets.
+    pub(super) fn bind(&self, key: &Key, change: impl FnOnce(&mut Value)) {
+        let written = self.store.update(key, Door::Server, false, |object| {
             change(object);
             Ok(())
         });
-        written.is_ok()
+        // Gone meanwhile: nothing is left to bind.
+        written.ok();
+    }
+
+    /// Creates an object, complete and signed.
+    pub(super) fn create(&self, key: Key, mut object: Value) -> Result<Value, Refusal> {
+        let writer = writer(&key, Door::Main);
+        object["metadata"]["namespace"] = json!(key.namespace);
+        compose(self.store, &writer, &key.group, &key.resource, &mut object);
+        self.store.create(key, object, false)
     }
 
     /// Edits an object as a client with this field manager does, through a subresource (`""`: none).
@@ -137,7 +166,7 @@ impl Pass<'_> {
             let name = format!("{prefix}{}", self.suffix());
             let key = Key::new(group, resource, namespace, &name);
             if self.store.get(&key).is_none() {
-                return self.store.create(key, object.clone(), false);
+                return self.create(key, object.clone());
             }
         }
     }
@@ -173,7 +202,7 @@ impl Pass<'_> {
             "Node" => ("v1", "default"),
             _ => (version.unwrap_or("v1"), object::namespace(about)),
         };
-        let event = json!({
+        let mut event = json!({
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {},
@@ -195,9 +224,26 @@ impl Pass<'_> {
             "lastTimestamp": now,
             "count": 1,
         });
-        let prefix = format!("{}.", object::name(about));
-        if let Ok(created) = self.create_named(("", "events", namespace), &prefix, &event) {
-            let key = object::key("", "events", &created);
+        if !report.part.is_empty() {
+            event["involvedObject"]["fieldPath"] = json!(report.part);
+        }
+        let mut writer = writer(&Key::new("", "events", namespace, ""), Door::Main);
+        report.from.clone_into(&mut writer.manager);
+        if report.from == SCHEDULER {
+            as_scheduler(&mut event, &mut writer, &object::micro_stamp(self.now));
+        } else if report.from != "kubelet" {
+            CONTROLLERS.clone_into(&mut writer.manager);
+        }
+        // Names count nanoseconds, as those of the real recorder do.
+        let spread = object::fingerprint(&self.suffix()) % 1_000_000;
+        let moment = self.now.as_nanosecond() + i128::from(spread);
+        let name = format!("{}.{moment:x}", object::name(about));
+        let key = Key::new("", "events", namespace, &name);
+        fields::stamp(None, &mut event, &writer, &now);
+        if writer.api_version != "v1" {
+            as_core(&mut event);
+        }
+        if self.store.create(key.clone(), event, false).is_ok() {
             self.events.seen.insert(same, (key, 1));
         }
     }
@@ -212,6 +258,59 @@ impl Pass<'_> {
         (0..5)
             .map(|_| char::from(ALPHABET[self.rng.usize(..ALPHABET.len())]))
             .collect()
+    }
+}
+
+/// Brings an event into the form of `events.k8s.io`, in which the scheduler writes.
+fn as_scheduler(event: &mut Value, writer: &mut Writer, now: &str) {
+    "events.k8s.io/v1".clone_into(&mut writer.api_version);
+    "kube-scheduler".clone_into(&mut writer.manager);
+    *event = json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {},
+        "regarding": event["involvedObject"],
+        "type": event["type"],
+        "reason": event["reason"],
+        "note": event["message"],
+        "action": "Binding",
+        "eventTime": now,
+        "reportingController": SCHEDULER,
+        "reportingInstance": "default-scheduler-simulated",
+    });
+}
+
+/// Brings an event of `events.k8s.io` into the form in which events are kept.
+fn as_core(event: &mut Value) {
+    for (theirs, ours) in [
+        ("regarding", "involvedObject"),
+        ("note", "message"),
+        ("reportingController", "reportingComponent"),
+    ] {
+        event[ours] = event[theirs].take();
+    }
+    event["source"] = json!({});
+}
+
+/// Returns who writes an object of a kind when no client does.
+fn writer(key: &Key, door: Door) -> Writer {
+    let manager = match (key.resource.as_str(), door) {
+        ("pods", Door::Status) | ("nodes", _) => "kubelet",
+        _ => CONTROLLERS,
+    };
+    let version = if key.group == "autoscaling" {
+        "v2"
+    } else {
+        "v1"
+    };
+    Writer {
+        manager: manager.to_owned(),
+        api_version: if key.group.is_empty() {
+            version.to_owned()
+        } else {
+            format!("{}/{version}", key.group)
+        },
+        subresource: if door == Door::Status { "status" } else { "" }.to_owned(),
     }
 }
 

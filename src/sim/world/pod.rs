@@ -3,6 +3,8 @@
 //! Owns: the pod's containers, address, environment, counters and the status they add up to.
 //! Must not: write to the store.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -35,6 +37,8 @@ pub(super) struct Pod {
     pub(super) main: usize,
     /// Position of its version in the scenario; none behaves well.
     pub(super) version: Option<usize>,
+    /// How long its containers take to end after SIGTERM, if they are given the time.
+    pub(super) stop: Duration,
     /// Ports its containers listen on.
     pub(super) ports: Vec<u16>,
     /// What its environment says about it.
@@ -72,6 +76,11 @@ impl Pod {
         self.stopping.is_none() && !self.lost && self.containers.iter().all(|c| c.ready)
     }
 
+    /// Returns whether its status says that it is ready: so it does until its containers have ended.
+    pub(super) fn shows_ready(&self) -> bool {
+        !self.lost && self.containers.iter().all(|c| c.ready)
+    }
+
     /// Returns the container that is the app.
     pub(super) fn app(&self) -> Option<&Container> {
         self.containers.get(self.main)
@@ -82,10 +91,11 @@ impl Pod {
         let (ready, since) = self.was;
         let ready_text = if ready { "True" } else { "False" };
         let taken = stamp(self.taken);
-        let yes = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": taken});
+        let generation = &object["metadata"]["generation"];
+        let bound = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": taken});
+        let yes = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": taken, "observedGeneration": generation});
         let readiness = |kind: &str| {
-            let mut c =
-                json!({"type": kind, "status": ready_text, "lastTransitionTime": stamp(since)});
+            let mut c = json!({"type": kind, "status": ready_text, "lastTransitionTime": stamp(since), "observedGeneration": generation});
             if !ready {
                 let unready: Vec<&str> = self
                     .containers
@@ -105,17 +115,12 @@ impl Pod {
         let statuses: Vec<Value> = self
             .containers
             .iter()
-            .map(|c| {
-                let mut status = c.status(&self.uid);
-                if self.stopping.is_some() {
-                    status["ready"] = json!(false);
-                }
-                status
-            })
+            .map(|c| c.status(&self.uid))
             .collect();
-        let mut status = json!({
+        let status = json!({
             "phase": if running { "Running" } else { "Pending" },
-            "conditions": [yes("PodReadyToStartContainers"), yes("Initialized"), readiness("Ready"), readiness("ContainersReady"), yes("PodScheduled")],
+            "conditions": [yes("PodReadyToStartContainers"), yes("Initialized"), readiness("Ready"), readiness("ContainersReady"), bound],
+            "observedGeneration": generation,
             "hostIP": self.host,
             "hostIPs": [{"ip": self.host}],
             "podIP": self.address,
@@ -124,13 +129,6 @@ impl Pod {
             "containerStatuses": statuses,
             "qosClass": object["status"]["qosClass"].as_str().unwrap_or("Burstable"),
         });
-        if let Some(conditions) = status["conditions"].as_array_mut() {
-            for condition in conditions {
-                if let Some(members) = condition.as_object_mut() {
-                    members.retain(|_, v| !v.is_null());
-                }
-            }
-        }
         status
     }
 }

@@ -40,18 +40,26 @@ pub(super) fn sync(
         available: sum("availableReplicas"),
         wanted_by_sets: sets.iter().map(|s| s.replicas).sum(),
     };
-    let old = &deployment["status"];
+    let key = object::key("apps", "deployments", deployment);
+    // This pass may have written already.
+    let Some(present) = pass.store.get(&key) else {
+        return;
+    };
+    let old = &present["status"];
     let mut conditions = old["conditions"].as_array().cloned().unwrap_or_default();
+    pausing(&mut conditions, wanted, pass.now);
     availability(&mut conditions, &counts, wanted, pass.now);
-    failure(&mut conditions, sets, new, pass.now);
-    progress(
-        pass,
-        &mut conditions,
-        deployment,
-        wanted,
-        &counts,
-        new.map(|at| &sets[at]),
-    );
+    if !wanted.paused {
+        progress(
+            pass,
+            &mut conditions,
+            deployment,
+            wanted,
+            &counts,
+            new.map(|at| &sets[at]),
+        );
+        failure(&mut conditions, sets, new, pass.now);
+    }
     let nonzero = |count: i64| (count > 0).then_some(count);
     let status = json!({
         "observedGeneration": deployment["metadata"]["generation"],
@@ -59,11 +67,49 @@ pub(super) fn sync(
         "updatedReplicas": nonzero(counts.updated),
         "readyReplicas": nonzero(counts.ready),
         "availableReplicas": nonzero(counts.available),
+        "terminatingReplicas": sum("terminatingReplicas"),
         "unavailableReplicas": nonzero(counts.wanted_by_sets - counts.available),
         "conditions": conditions,
     });
-    let key = object::key("apps", "deployments", deployment);
-    pass.set_status(&key, deployment, status);
+    pass.set_status(&key, &present, status);
+}
+
+/// Notes on a Deployment that a ReplicaSet was made for its present template.
+pub(super) fn note_new_set(deployment: &mut Value, name: &str, now: Timestamp) {
+    let old = deployment["status"]["conditions"].as_array();
+    let mut conditions = old.cloned().unwrap_or_default();
+    let message = format!("Created new replica set \"{name}\"");
+    put(
+        &mut conditions,
+        now,
+        ("True", "NewReplicaSetCreated"),
+        &message,
+    );
+    deployment["status"]["conditions"] = json!(conditions);
+}
+
+/// Says in the condition Progressing that the Deployment was paused or resumed.
+fn pausing(conditions: &mut Vec<Value>, wanted: &Wanted, now: Timestamp) {
+    let current = conditions.iter().find(|c| c["type"] == "Progressing");
+    let reason = current
+        .and_then(|c| c["reason"].as_str())
+        .unwrap_or_default();
+    let paused = reason == "DeploymentPaused";
+    if wanted.paused && !paused && reason != "ProgressDeadlineExceeded" {
+        put(
+            conditions,
+            now,
+            ("Unknown", "DeploymentPaused"),
+            "Deployment is paused",
+        );
+    } else if !wanted.paused && paused {
+        put(
+            conditions,
+            now,
+            ("Unknown", "DeploymentResumed"),
+            "Deployment is resumed",
+        );
+    }
 }
 
 fn availability(conditions: &mut Vec<Value>, counts: &Counts, wanted: &Wanted, now: Timestamp) {
@@ -135,18 +181,6 @@ fn progress(
         .as_ref()
         .and_then(|c| c["reason"].as_str())
         .unwrap_or_default();
-    if wanted.paused {
-        if reason != "DeploymentPaused" && reason != "ProgressDeadlineExceeded" {
-            let how = ("Unknown", "DeploymentPaused");
-            put(conditions, now, how, "Deployment is paused");
-        }
-        return;
-    }
-    if reason == "DeploymentPaused" {
-        let how = ("Unknown", "DeploymentResumed");
-        put(conditions, now, how, "Deployment is resumed");
-        return;
-    }
     let created = new.is_some_and(|set| set.created);
     if !created && reason == "NewReplicaSetAvailable" && counts.replicas == counts.updated {
         return;
@@ -169,11 +203,13 @@ fn progress(
         );
     } else if has_moved(deployment, counts) {
         let message = format!("ReplicaSet \"{name}\" is progressing.");
-        put(conditions, now, ("True", "ReplicaSetUpdated"), &message);
         // Any progress restarts the deadline, so a crash loop that turns ready for a moment does.
-        if let Some(c) = conditions.iter_mut().find(|c| c["type"] == "Progressing") {
-            c["lastUpdateTime"] = json!(object::stamp(now));
-            c["message"] = json!(message);
+        conditions.retain(|c| c["type"] != "Progressing");
+        put(conditions, now, ("True", "ReplicaSetUpdated"), &message);
+        if let Some(current) = current.filter(|c| c["status"] == "True")
+            && let Some(fresh) = conditions.last_mut()
+        {
+            fresh["lastTransitionTime"] = current["lastTransitionTime"].clone();
         }
         pass.wake(later(now, deadline + Duration::from_secs(1)));
     } else if let Some(since) = since

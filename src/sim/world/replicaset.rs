@@ -13,7 +13,7 @@ use super::{
     object::{self, Condition, int, moment, set_condition},
     pass::{Pass, Report, age, later},
 };
-use crate::sim::store::Key;
+use crate::sim::{api::quota, store::Key};
 
 const FROM: &str = "replicaset-controller";
 /// Longest wait between two attempts to create a refused pod.
@@ -45,7 +45,9 @@ pub(super) fn sync(pass: &mut Pass<'_>, kubelet: &mut Kubelet, retries: &mut Ret
             .collect();
         let wanted = usize::try_from(int(set, "/spec/replicas", 1)).unwrap_or(0);
         let key = object::key("apps", "replicasets", set);
-        if mine.len() < wanted {
+        if object::is_terminating(set) {
+            // What it owns is deleted by the garbage collector.
+        } else if mine.len() < wanted {
             mine.extend(create(pass, set, wanted - mine.len(), retries));
         } else {
             retries.remove(&key);
@@ -60,7 +62,11 @@ pub(super) fn sync(pass: &mut Pass<'_>, kubelet: &mut Kubelet, retries: &mut Ret
                 );
             }
         }
-        write_status(pass, set, &mine, retries.get(&key));
+        let leaving = pods.iter().filter(|p| {
+            object::owned_by(p, object::uid(set)) && object::is_terminating(p) && !is_over(p)
+        });
+        let leaving = leaving.count();
+        write_status(pass, set, (&mine, leaving), retries.get(&key));
     }
 }
 
@@ -125,11 +131,16 @@ fn create(
             }],
         },
         "spec": template["spec"],
-        "status": {"phase": "Pending"},
     });
     let mut made = Vec::new();
     for _ in 0..missing {
-        if let Some(why) = refused_by_quota(pass, namespace, object::name(set)) {
+        let like = format!(
+            "{}-{}",
+            object::name(set),
+            object::short_hash(object::name(set), 5)
+        );
+        let full = quota::check(pass.store, &Key::new("", "pods", namespace, &like));
+        if let Some(why) = full.err().map(|refusal| refusal.message) {
             let report = Report::warning(FROM, "FailedCreate", format!("Error creating: {why}"));
             pass.report("ReplicaSet", set, &report);
             let at = later(now, wait);
@@ -152,35 +163,17 @@ fn create(
     made
 }
 
-/// Returns the API server's words when a quota of the namespace has no room for another pod.
-fn refused_by_quota(pass: &Pass<'_>, namespace: &str, set: &str) -> Option<String> {
-    let (quotas, _) = pass.store.list("", "resourcequotas", namespace);
-    let quota = quotas.iter().find_map(|quota| {
-        let limit = ["pods", "count/pods"].iter().find_map(|field| {
-            let limit = &quota["spec"]["hard"][*field];
-            limit.as_i64().or_else(|| limit.as_str()?.parse().ok())
-        })?;
-        Some((quota.clone(), limit))
-    });
-    let (quota, limit) = quota?;
-    let (pods, _) = pass.store.list("", "pods", namespace);
-    let used = pods.iter().filter(|p| !is_over(p)).count();
-    if i64::try_from(used).unwrap_or(i64::MAX) < limit {
-        return None;
-    }
-    Some(format!(
-        "pods \"{set}-{}\" is forbidden: exceeded quota: {}, requested: pods=1, used: pods={used}, limited: pods={limit}",
-        object::short_hash(set, 5),
-        object::name(&quota),
-    ))
-}
-
 /// Returns whether a pod has ended for good.
 pub(super) fn is_over(pod: &Value) -> bool {
     pod["status"]["phase"] == "Succeeded" || pod["status"]["phase"] == "Failed"
 }
 
-fn write_status(pass: &mut Pass<'_>, set: &Value, pods: &[Arc<Value>], retry: Option<&Retry>) {
+fn write_status(
+    pass: &mut Pass<'_>,
+    set: &Value,
+    (pods, leaving): (&[Arc<Value>], usize),
+    retry: Option<&Retry>,
+) {
     let patience =
         Duration::from_secs(u64::try_from(int(set, "/spec/minReadySeconds", 0)).unwrap_or(0));
     let (mut ready, mut available) = (0_i64, 0_i64);
@@ -220,6 +213,7 @@ fn write_status(pass: &mut Pass<'_>, set: &Value, pods: &[Arc<Value>], retry: Op
         "fullyLabeledReplicas": nonzero(i64::try_from(pods.len()).unwrap_or(0)),
         "readyReplicas": nonzero(ready),
         "availableReplicas": nonzero(available),
+        "terminatingReplicas": leaving,
         "conditions": (!conditions.is_empty()).then_some(conditions),
     });
     let key = object::key("apps", "replicasets", set);

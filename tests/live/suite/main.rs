@@ -7,6 +7,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
     reason = "helpers of tests fail like tests, and match what they look for"
 )]
 
@@ -17,9 +18,12 @@ mod identities;
 mod incidents;
 mod looking;
 mod moving;
+mod parity;
 mod prometheus;
 mod releases;
+mod roles;
 mod routers;
 mod sandbox;
 mod shop;
 mod tool;
+mod transcripts;

@@ -55,6 +55,9 @@ checks:
       minRequests: 50
 "#;
 
+/// The same release with its router named: to detect it takes more rights.
+pub(crate) const NAMED: &str = "named.yaml";
+
 /// A namespace with the payment API.
 pub(crate) struct Shop<'a> {
     /// The cluster.
@@ -95,6 +98,7 @@ impl<'a> Shop<'a> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&namespace);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("canary.yaml"), RELEASE).unwrap();
+        fs::write(folder.join(NAMED), format!("{RELEASE}router: replicas\n")).unwrap();
         let client = ground.client().await;
         let floor = Floor::watch(client.clone(), &namespace).await;
         let mut shop = Self {
@@ -366,13 +370,17 @@ impl<'a> Shop<'a> {
 
     /// Starts the tool with the release of the tests.
     pub(crate) fn start(&self, line: &str) -> Running {
-        self.start_as(&self.ground.kubeconfig, line)
+        self.start_with(&self.ground.kubeconfig, "canary.yaml", line)
     }
 
-    /// Starts the tool as somebody else.
+    /// Starts the tool as somebody who may do little.
     pub(crate) fn start_as(&self, kubeconfig: &Path, line: &str) -> Running {
+        self.start_with(kubeconfig, NAMED, line)
+    }
+
+    fn start_with(&self, kubeconfig: &Path, file: &str, line: &str) -> Running {
         let mut words: Vec<&str> = line.split_whitespace().collect();
-        words.extend(["-n", &self.namespace, "-f", "canary.yaml"]);
+        words.extend(["-n", &self.namespace, "-f", file]);
         let program = env!("CARGO_BIN_EXE_canaryctl");
         tool::start(program, &words, &self.folder, kubeconfig, &[])
     }

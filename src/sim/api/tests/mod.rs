@@ -89,7 +89,7 @@ async fn raw(client: &Client, method: &str, path: &str, media: &str, body: &Valu
         .method(method)
         .uri(path)
         .header("content-type", media)
-        .header("accept", media)
+        .header("accept", if method == "GET" { media } else { JSON })
         .body(body.into_bytes().into())
         .unwrap();
     let response = client.send(request).await.unwrap();

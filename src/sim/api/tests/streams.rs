@@ -69,7 +69,14 @@ async fn a_watch_shows_what_walks_in_and_out_of_its_selector() {
         .unwrap();
     assert_eq!(
         seen,
-        ["added two", "deleted one", "added three", "deleted two"]
+        [
+            "added two",
+            "deleted one",
+            "added three",
+            "deleted two",
+            // Two seconds before the end comes a bookmark.
+            "other"
+        ]
     );
 }
 
@@ -129,7 +136,7 @@ async fn a_refused_port_is_reported_on_the_error_channel() {
 
 #[tokio::test(start_paused = true)]
 async fn forwarding_needs_a_pod_that_runs_and_both_verbs() {
-    let server = with_pod(server(), "Pending");
+    let server = with_pod(server(), "Succeeded");
     let pods: Api<Pod> = Api::default_namespaced(server.client("default"));
     let error = forwarded(&pods, 8080).await.unwrap_err();
     assert!(error.contains("container not running"), "{error}");

@@ -25,7 +25,9 @@ async fn a_crash_loop_backs_off_longer_each_time() {
         .windows(2)
         .map(|w| w[1].1.duration_since(w[0].1).as_secs())
         .collect();
-    assert!(gaps.windows(2).all(|g| g[1] > g[0]), "{gaps:?}");
+    // Up to the longest wait of five minutes.
+    let grows = |g: &[i64]| g[1] > g[0] || g[0] > 300;
+    assert!(gaps.windows(2).all(grows), "{gaps:?}");
     assert!(!bench.events("BackOff").is_empty());
 }
 
@@ -239,4 +241,20 @@ async fn a_hanging_container_is_restarted_by_its_liveness_probe() {
             .iter()
             .any(|e| e["message"].as_str().unwrap().starts_with("Liveness"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_takes_its_time_to_stop_but_not_more_than_its_grace_period() {
+    // Two seconds unless the scenario says otherwise; the grace period is 30 s.
+    for (stop, there, gone) in [("", 1, 3), ("stop: 12s", 11, 13), ("stop: 5m", 29, 31)] {
+        let bench = Bench::with(&format!("versions: [{{match: {{image: ':2.'}}, {stop}}}]"));
+        bench.wait(30).await;
+        bench.scale("payment-api-canary", 0);
+        bench.wait(there).await;
+        let pods = bench.pods("payment-api-canary");
+        assert_eq!(pods.len(), 1, "{stop}");
+        assert!(object::is_terminating(&pods[0]));
+        bench.wait(gone - there).await;
+        assert!(bench.pods("payment-api-canary").is_empty(), "{stop}");
+    }
 }

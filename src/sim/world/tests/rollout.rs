@@ -215,7 +215,8 @@ async fn a_stopping_pod_carries_its_deletion_time() {
     assert!(!stopping.is_empty());
     let last = stopping.last().unwrap();
     assert_eq!(last.object["metadata"]["deletionGracePeriodSeconds"], 30);
-    assert!(!object::holds(&last.object, "Ready"), "{}", last.object);
+    // It serves until it ends; whoever reads it has to look at the deletion time.
+    assert!(object::holds(&last.object, "Ready"), "{}", last.object);
     assert!(
         history
             .iter()

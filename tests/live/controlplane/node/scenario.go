@@ -1,7 +1,7 @@
 package main
 
 // Scenarios: how the versions of an app behave, and who calls them. The format is that of the
-// simulated cluster (src/sim/scenario.rs), so that one text drives both; `stop` is the one key more.
+// simulated cluster (src/sim/scenario.rs), so that one text drives both.
 
 import (
 	"bytes"

@@ -1,0 +1,387 @@
+//! A generated Role is enough for its verbs, and every rule of it is needed: without one, a verb says
+//! which right is missing.
+//!
+//! Owns: people who have a Role and nothing else, and what is needed for each rule to matter.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use canaryctl::sim::scenario::parse_objects;
+use http::Request;
+use serde_json::{Value, json};
+
+use super::{
+    ground::{client_of, within},
+    shop::{CANARY, HEALTHY, JOURNAL, NAMED, NEW, OLD, STABLE, Shop, in_a_shop},
+    tool::Ran,
+};
+
+/// Cases of a release in which the trial of a verb is not.
+const PLAIN: &str = "--without autoscaler,create,delete,restore";
+
+/// Returns the Role that the tool prints for a verb.
+async fn role(shop: &Shop<'_>, verb: &str, flags: &str) -> Value {
+    let line =
+        format!("generate rbac payment-api --verb {verb} --router replicas --strict {flags}");
+    let ran = shop.run(&line).await.ends(0);
+    let role = parse_objects(&ran.out).unwrap().remove(0);
+    assert_eq!(role["kind"], "Role");
+    assert!(!rules(&role).is_empty());
+    role
+}
+
+fn rules(role: &Value) -> &Vec<Value> {
+    role["rules"].as_array().unwrap()
+}
+
+/// Returns a Role for each rule of this one: all but that rule, and the rule.
+fn each_without_one(role: &Value) -> Vec<(Value, Value)> {
+    let less = |at: usize| {
+        let mut less = role.clone();
+        let lost = less["rules"].as_array_mut().unwrap().remove(at);
+        (less, lost)
+    };
+    (0..rules(role).len()).map(less).collect()
+}
+
+/// Makes a service account that has a Role and nothing else; returns the path of a kubeconfig with
+/// its token once the API server knows.
+async fn bearer(shop: &Shop<'_>, role: &Value) -> PathBuf {
+    let name = format!("bearer-{:08x}", fastrand::u32(..));
+    let meta = json!({"name": name});
+    let mut role = role.clone();
+    role["metadata"] = json!({"name": name, "namespace": shop.namespace});
+    shop.create(&role).await;
+    shop.create(&json!({"kind": "ServiceAccount", "metadata": meta}))
+        .await;
+    let binding = json!({
+        "kind": "RoleBinding",
+        "metadata": meta,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": shop.namespace}],
+    });
+    shop.create(&binding).await;
+    let path = format!(
+        "/api/v1/namespaces/{}/serviceaccounts/{name}/token",
+        shop.namespace
+    );
+    let token = shop.send("POST", &path, Some(&json!({"spec": {}}))).await;
+    let text = fs::read_to_string(&shop.ground.kubeconfig).unwrap();
+    let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+    config["users"][0]["user"] = json!({"token": token["status"]["token"]});
+    let kubeconfig = shop.folder.join(name);
+    fs::write(&kubeconfig, config.to_string()).unwrap();
+    knows(shop, &kubeconfig, rules(&role)).await;
+    kubeconfig
+}
+
+/// Waits until somebody may do what these rules say.
+async fn knows(shop: &Shop<'_>, kubeconfig: &Path, wanted: &[Value]) {
+    let client = client_of(kubeconfig).await;
+    let question = json!({"spec": {"namespace": shop.namespace}}).to_string();
+    within(30, "the API server to know of a Role", async || {
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .body(question.clone().into_bytes());
+        let answer = client.request::<Value>(request.unwrap()).await.ok()?;
+        let known = answer["status"]["resourceRules"].as_array()?;
+        let is_known = |rule: &Value| {
+            let same = |field: &str, other: &Value| rule[field] == other[field];
+            let mut all = known.iter();
+            all.any(|k| same("verbs", k) && same("resources", k) && same("resourceNames", k))
+        };
+        wanted.iter().all(is_known).then_some(())
+    })
+    .await;
+}
+
+/// Panics unless a run says that it lacks a rule: a verb of it, and the resource.
+fn names(ran: &Ran, rule: &Value, what: &str) {
+    let said = format!("{}{}", ran.out, ran.err);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let resource = rule["resources"][0].as_str().unwrap();
+    let plain = resource.split('/').next().unwrap();
+    let named = rule["verbs"].as_array().unwrap().iter().any(|verb| {
+        let verb = verb.as_str().unwrap();
+        said.contains(&format!("cannot {verb} resource \"{resource}\""))
+            || said.contains(&format!("you may not {verb} {plain}"))
+            || said.contains(&format!("it needs both get and create on {resource}"))
+    });
+    // A look without HTTP checks and a rollback without a record are better than none.
+    let goes_on = match what {
+        "status" | "monitor" => resource == "pods/portforward",
+        "rollback" => resource == "configmaps",
+        _ => false,
+    };
+    assert_eq!(
+        ran.code == Some(0),
+        goes_on,
+        "{what} without {rule}:\n{}",
+        ran.text()
+    );
+    assert!(named, "{what} without {rule}:\n{}", ran.text());
+}
+
+/// Runs a command that changes nothing with the Role for its verb, and without each of its rules:
+/// all at once.
+async fn tried_at_once(shop: &Shop<'_>, verb: &str, line: &str) {
+    let role = role(shop, verb, PLAIN).await;
+    let whole = async {
+        let ran = shop
+            .start_as(&bearer(shop, &role).await, line)
+            .ended()
+            .await;
+        // `check` speaks of the rights that other verbs lack, too.
+        let fine = ran.code == Some(0) || verb == "check" && ran.code == Some(2);
+        assert!(fine, "{verb} with its Role: {}", ran.text());
+    };
+    let less = each_without_one(&role).into_iter();
+    let parts = less.map(|(less, rule)| async move {
+        let ran = shop
+            .start_as(&bearer(shop, &less).await, line)
+            .ended()
+            .await;
+        names(&ran, &rule, verb);
+    });
+    futures::future::join(whole, futures::future::join_all(parts)).await;
+}
+
+/// Runs a command without each of the rules of its verb's Role, and with all of them at last. What it
+/// has done is undone by `again` every time.
+async fn tried(shop: &Shop<'_>, verb: &str, line: &str, again: impl AsyncFn()) {
+    let role = role(shop, verb, PLAIN).await;
+    for (less, rule) in each_without_one(&role) {
+        let mut run = shop.start_as(&bearer(shop, &less).await, line);
+        if rule["resources"][0] == "pods/portforward" {
+            // Nothing fails: without evidence traffic stays where it is.
+            run.until("not enough evidence").await;
+            assert_eq!(shop.replicas(CANARY).await, 1);
+            run.signal("TERM").await;
+        }
+        names(&run.ended().await, &rule, verb);
+        again().await;
+    }
+    let bearer = bearer(shop, &role).await;
+    shop.start_as(&bearer, line).ended().await.ends(0);
+}
+
+/// Runs a command with the Role of its verb without a case, which then says that it lacks a right,
+/// and with the case.
+async fn tried_case(
+    shop: &Shop<'_>,
+    (verb, case, line): (&str, &str, &str),
+    lacks: &Value,
+    again: impl AsyncFn(),
+) -> Ran {
+    let less = role(shop, verb, &format!("--without {case}")).await;
+    let ran = shop
+        .start_as(&bearer(shop, &less).await, line)
+        .ended()
+        .await;
+    names(&ran, lacks, &format!("{verb} --without {case}"));
+    again().await;
+    let whole = bearer(shop, &role(shop, verb, "").await).await;
+    shop.start_as(&whole, line).ended().await
+}
+
+fn one(verb: &str, resource: &str) -> Value {
+    json!({"verbs": [verb], "resources": [resource]})
+}
+
+/// Both Deployments as they are, to be put back.
+struct Start(Vec<(String, Value)>);
+
+impl Start {
+    async fn of(shop: &Shop<'_>) -> Self {
+        let mut all = Vec::new();
+        for name in [STABLE, CANARY] {
+            let mut object = shop.get("deployments", name).await.unwrap();
+            let meta = object["metadata"].as_object_mut().unwrap();
+            meta.retain(|key, _| ["name", "namespace", "labels", "annotations"].contains(&&**key));
+            let group = format!("/apis/apps/v1/namespaces/{}/deployments", shop.namespace);
+            all.push((format!("{group}/{name}"), object));
+        }
+        Self(all)
+    }
+
+    /// Puts them back, forgets the run, and waits until the pods are as at the beginning.
+    async fn again(&self, shop: &Shop<'_>) {
+        for (path, object) in &self.0 {
+            shop.send("PUT", path, Some(object)).await;
+        }
+        if shop.get("configmaps", JOURNAL).await.is_some() {
+            shop.delete("configmaps", JOURNAL).await;
+        }
+        shop.ready(STABLE, 9).await;
+        shop.ready(CANARY, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn every_rule_to_look_is_needed() {
+    in_a_shop(HEALTHY, async |shop| {
+        let lines = [
+            ("status", "status"),
+            ("monitor", "monitor --interval 1s --duration 2s"),
+            ("check", "check"),
+        ];
+        let trials = lines.map(|(verb, line)| tried_at_once(shop, verb, line));
+        futures::future::join_all(trials).await;
+        // Something to tell.
+        shop.run("set payment-api 20").await.ends(0);
+        tried_at_once(shop, "history", "history").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_rule_to_approve_is_needed() {
+    in_a_shop(HEALTHY, async |shop| {
+        let line = "auto --yes --steps 10:1s:approve,100:1s --until paused";
+        shop.run(line).await.ends(0);
+        tried(shop, "approve", "approve", async || {}).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_rule_to_set_a_weight_is_needed() {
+    in_a_shop(HEALTHY, async |shop| {
+        let start = Start::of(shop).await;
+        let line = "set payment-api 20";
+        tried(shop, "set", line, async || start.again(shop).await).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_rule_to_roll_back_is_needed_or_missed() {
+    in_a_shop(HEALTHY, async |shop| {
+        let start = Start::of(shop).await;
+        tried(shop, "rollback", "rollback", async || {
+            start.again(shop).await;
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_rule_to_promote_is_needed() {
+    in_a_shop(HEALTHY, async |shop| {
+        let start = Start::of(shop).await;
+        tried(shop, "promote", "promote --yes", async || {
+            start.again(shop).await;
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_rule_to_release_is_needed() {
+    in_a_shop(HEALTHY, async |shop| {
+        let start = Start::of(shop).await;
+        let line = "auto --yes --skip-preflight --steps 10:1s,50:1s,100:1s";
+        tried(shop, "auto", line, async || start.again(shop).await).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_release_does_not_begin_without_a_rule() {
+    in_a_shop(HEALTHY, async |shop| {
+        let role = role(shop, "auto", "--without autoscaler,create,delete").await;
+        let less = each_without_one(&role).into_iter();
+        let parts = less.map(|(less, rule)| async move {
+            let bearer = bearer(shop, &less).await;
+            let ran = shop.start_as(&bearer, "auto --yes").ended().await;
+            names(&ran, &rule, "auto");
+            assert!([Some(1), Some(2)].contains(&ran.code), "{}", ran.text());
+        });
+        futures::future::join_all(parts).await;
+        shop.is_at(OLD, 9, 1).await;
+        assert!(shop.get("configmaps", JOURNAL).await.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_only_some_releases_need_is_needed_there() {
+    in_a_shop(HEALTHY, async |shop| {
+        let start = Start::of(shop).await;
+        let delete = ("rollback", "delete", "rollback --delete");
+        let lacks = one("delete", "deployments");
+        let ran = tried_case(shop, delete, &lacks, async || start.again(shop).await).await;
+        ran.ends(0);
+        assert!(shop.get("deployments", CANARY).await.is_none());
+        shop.delete("configmaps", JOURNAL).await;
+        // It is there no more, so a release has to create it.
+        let line = format!("auto --yes --skip-preflight --image {NEW} --steps 10:1s,50:1s,100:1s");
+        let lacks = one("create", "deployments");
+        let create = ("auto", "create", line.as_str());
+        let ran = tried_case(shop, create, &lacks, async || {}).await;
+        ran.ends(0).says("PROMOTED");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_autoscaler_needs_the_right_to_hold_it_still() {
+    in_a_shop(HEALTHY, async |shop| {
+        let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": STABLE});
+        let hpa = json!({
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": STABLE},
+            "spec": {"scaleTargetRef": reference, "minReplicas": 9, "maxReplicas": 15, "metrics": [
+                {"type": "Resource", "resource": {
+                    "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}},
+            ]},
+        });
+        shop.create(&hpa).await;
+        let role = role(shop, "set", "").await;
+        let line = "set payment-api 20";
+        let all = each_without_one(&role);
+        let holds = |(_, rule): &(Value, Value)| {
+            rule["resources"][0] == "horizontalpodautoscalers" && rule["verbs"][0] == "patch"
+        };
+        let (less, lost) = all.into_iter().find(holds).unwrap();
+        let some = bearer(shop, &less).await;
+        names(&shop.start_as(&some, line).ended().await, &lost, "set");
+        assert_eq!(shop.replicas(CANARY).await, 1);
+        let bearer = bearer(shop, &role).await;
+        let ran = shop.start_as(&bearer, line).ended().await;
+        ran.ends(0).says("pin payment-api-stable");
+    })
+    .await;
+}
+
+/// The canary does well and stable does not with the same version, so that a promotion fails.
+const NOT_FOR_STABLE: &str = "
+versions: [{match: {image: ':2.', labels: {track: stable}}, ready: never}]
+traffic: {service: x/payment-api-service, rate: 200}
+";
+
+#[tokio::test]
+async fn a_promotion_that_fails_needs_the_right_to_restore() {
+    in_a_shop(NOT_FOR_STABLE, async |shop| {
+        let path = shop.folder.join(NAMED);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(
+            &path,
+            text.replace("promoteTimeout: 60s", "promoteTimeout: 5s"),
+        )
+        .unwrap();
+        let start = Start::of(shop).await;
+        let restore = ("promote", "restore", "promote --yes");
+        let lacks = one("get", "replicasets");
+        let ran = tried_case(shop, restore, &lacks, async || start.again(shop).await).await;
+        assert_ne!(ran.code, Some(0), "{}", ran.text());
+        assert_eq!(shop.image(STABLE).await, OLD, "{}", ran.text());
+    })
+    .await;
+}
