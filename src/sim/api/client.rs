@@ -1,13 +1,20 @@
 //! The door for code in the same process: a `kube::Client` over in-memory pipes.
 //!
-//! Owns: one pipe per request, with real HTTP/1.1 on it, upgrades included. Must not: open sockets,
-//! so that tokio's paused time works; keep idle connections, so that none can leak.
+//! Owns: pipes with real HTTP/1.1 on them, upgrades included, kept for the next request as a client's
+//! connections are. Must not: open sockets, so that tokio's paused time works; keep a pipe beyond the
+//! client, so that none can leak.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, header};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use tower::{BoxError, Service};
@@ -21,6 +28,8 @@ const PIPE: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct Wire {
     server: Server,
+    /// Connections that were used before, whether their latest answer is read or not.
+    kept: Arc<Mutex<Vec<SendRequest<Body>>>>,
 }
 
 impl Server {
@@ -28,6 +37,7 @@ impl Server {
     pub fn wire(&self) -> Wire {
         Wire {
             server: self.clone(),
+            kept: Arc::default(),
         }
     }
 
@@ -47,17 +57,45 @@ impl Service<Request<Body>> for Wire {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let server = self.server.clone();
+        let wire = self.clone();
         Box::pin(async move {
-            let (ours, theirs) = tokio::io::duplex(PIPE);
-            // Both tasks end with the pipe, which ends when the client lets go of the answer.
-            let meter = server.store().meter().clone();
-            tokio::spawn(meter.watch(server.converse(theirs)));
-            let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await?;
-            tokio::spawn(connection.with_upgrades());
+            let mut sender = match wire.idle() {
+                Some(sender) => sender,
+                None => wire.connect().await?,
+            };
             let host = HeaderValue::from_static("simulated");
             request.headers_mut().entry(header::HOST).or_insert(host);
-            Ok(sender.send_request(request).await?)
+            let answer = sender.send_request(request).await?;
+            wire.lock().push(sender);
+            Ok(answer)
         })
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    fn lock(&self) -> MutexGuard<'_, Vec<SendRequest<Body>>> {
+        // Nothing panics while it holds the lock.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a connection whose last answer has been read, and forgets those that ended.
+    fn idle(&self) -> Option<SendRequest<Body>> {
+        let mut kept = self.lock();
+        kept.retain(|sender| !sender.is_closed());
+        let ready = kept.iter().position(SendRequest::is_ready)?;
+        Some(kept.swap_remove(ready))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, hyper::Error> {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        // Both tasks end with the pipe, which ends with the client and the last answer.
+        let server = self.server.clone();
+        let meter = server.store().meter().clone();
+        tokio::spawn(meter.watch(server.converse(theirs)));
+        let (sender, connection) = http1::handshake(TokioIo::new(ours)).await?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender)
     }
 }
