@@ -2,7 +2,7 @@
 //!
 //! Owns: reading them. Must not: interpret them beyond what is written here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -84,7 +84,7 @@ impl Survey {
         Ok(Some(Sides {
             stable: self.deployment(stable).cloned(),
             canary: self.deployment(canary).cloned(),
-            replica_sets: sets.cloned().collect(),
+            replica_sets: Arc::new(sets.cloned().collect()),
             pods: pods.cloned().collect(),
         }))
     }
@@ -119,7 +119,7 @@ impl Cluster {
     ) -> Result<Sides, ClusterError> {
         match survey.sides(stable, canary, labels)? {
             Some(sides) => Ok(sides),
-            None => self.sides(stable, canary, labels, &[]).await,
+            None => self.sides(stable, canary, labels, &Sides::default()).await,
         }
     }
 

@@ -4,7 +4,7 @@
 //! Must not: interpret their state beyond what is written here. They are read at every look, in
 //! numbers, so only the fields in use are kept; what a cluster sends besides is skipped, not stored.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -177,6 +177,14 @@ pub struct Said {
     pub message: Option<String>,
 }
 
+/// Pods at one moment; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Pods {
+    items: Arc<Vec<LivePod>>,
+    /// The answer they were read from, where it was one about them alone.
+    sent: Arc<str>,
+}
+
 #[derive(Deserialize)]
 struct Page<T> {
     #[serde(default)]
@@ -198,6 +206,32 @@ where
     D: Deserializer<'de>,
 {
     Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+// === impl Pods ===
+
+impl Pods {
+    /// Returns whether both are the same reading: the server sent nothing else in between.
+    pub fn are(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.items, &other.items)
+    }
+}
+
+impl Deref for Pods {
+    type Target = [LivePod];
+
+    fn deref(&self) -> &[LivePod] {
+        &self.items
+    }
+}
+
+impl FromIterator<LivePod> for Pods {
+    fn from_iter<I: IntoIterator<Item = LivePod>>(pods: I) -> Self {
+        Self {
+            items: Arc::new(pods.into_iter().collect()),
+            sent: Arc::default(),
+        }
+    }
 }
 
 impl Meta {
@@ -256,11 +290,20 @@ impl LivePod {
 }
 
 impl Cluster {
-    /// Reads the pods with these labels.
-    pub async fn pods(&self, selector: &str) -> Result<Vec<LivePod>, ClusterError> {
+    /// Reads the pods with these labels; those of `before` are returned when the server sends the
+    /// same again.
+    pub(super) async fn pods(&self, selector: &str, before: &Pods) -> Result<Pods, ClusterError> {
+        let what = format!("Pods of namespace {}", self.namespace());
         let params = ListParams::default().labels(selector);
-        let page = self.page::<Pod, LivePod>("Pods", &params).await?;
-        Ok(page.items)
+        let sent = self.list::<Pod>(&what, &params).await?;
+        if same_items(&before.sent, &sent) {
+            return Ok(before.clone());
+        }
+        let page: Page<LivePod> = parse(&what, &sent)?;
+        Ok(Pods {
+            items: Arc::new(page.items),
+            sent: sent.into(),
+        })
     }
 
     /// Reads the ReplicaSets with these labels.
@@ -291,13 +334,39 @@ impl Cluster {
         T: DeserializeOwned,
     {
         let what = format!("{kinds} of namespace {}", self.namespace());
+        let sent = self.list::<K>(&what, params).await?;
+        parse(&what, &sent)
+    }
+
+    async fn list<K>(&self, what: &str, params: &ListParams) -> Result<String, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
         let url = K::url_path(&(), Some(self.namespace()));
         let list = || async {
             let request = Request::new(&url).list(params);
             let request = request.map_err(kube::Error::BuildRequest)?;
-            self.client().request(request).await
+            self.client().request_text(request).await
         };
-        self.read(&what, list).await
+        self.read(what, list).await
+    }
+}
+
+fn parse<T: DeserializeOwned>(what: &str, sent: &str) -> Result<T, ClusterError> {
+    serde_json::from_str(sent).map_err(|e| ClusterError::garbled("read", what, e.to_string()))
+}
+
+/// Returns whether two answers hold the same objects, byte by byte. A list has a version of its own,
+/// the first in the text, which moves with everything in the cluster: that one may differ.
+fn same_items(before: &str, now: &str) -> bool {
+    const VERSION: &str = "\"resourceVersion\":\"";
+    let around = |text: &'_ str| {
+        let start = text.find(VERSION)? + VERSION.len();
+        Some((start, start + text[start..].find('"')?))
+    };
+    match (around(before), around(now)) {
+        (Some((a, b)), Some((c, d))) => before[..a] == now[..c] && before[b..] == now[d..],
+        (None, _) | (_, None) => !before.is_empty() && before == now,
     }
 }
 
@@ -341,6 +410,22 @@ mod tests {
         let pod = pod();
         assert!(pod.metadata.labels.is_empty());
         assert!(pod.status.conditions.is_empty());
+    }
+
+    #[test]
+    fn a_list_is_the_same_but_for_its_version() {
+        let list = |version: &str, pod: &str| {
+            json!({"metadata": {"resourceVersion": version}, "items": [
+                {"metadata": {"name": pod, "resourceVersion": "3"}},
+            ]})
+            .to_string()
+        };
+        assert!(same_items(&list("7", "a"), &list("18", "a")));
+        assert!(!same_items(&list("7", "a"), &list("7", "b")));
+        assert!(!same_items(&list("7", "a"), ""));
+        assert!(!same_items("", ""));
+        assert!(!same_items("{}", r#"{"items": []}"#));
+        assert!(same_items(r#"{"items": []}"#, r#"{"items": []}"#));
     }
 
     #[test]

@@ -6,12 +6,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     api::{ListParams, WatchEvent, WatchParams},
-    core::{NamespaceResourceScope, PartialObjectMeta, Resource},
+    core::{NamespaceResourceScope, Request, Resource},
 };
+use serde::Deserialize;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::{Cluster, workloads::selector_text};
@@ -24,6 +25,10 @@ const WATCH_SECONDS: u32 = 280;
 
 /// Changes that come together wake the loop once.
 const GATHER: Duration = Duration::from_millis(200);
+
+/// An object of which nothing counts but that it changed.
+#[derive(Debug, Clone, Deserialize)]
+struct Changed {}
 
 /// Wakes whoever waits when a watched object changes; the watches end with it.
 pub struct Wake {
@@ -109,10 +114,12 @@ where
     let params = WatchParams::default()
         .labels(selector)
         .timeout(WATCH_SECONDS);
-    let events = api.watch_metadata(&params, &version).await?;
-    let mut events = events.boxed();
+    let url = K::url_path(&K::DynamicType::default(), Some(cluster.namespace()));
+    let request = Request::new(url).watch_metadata(&params, &version);
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let events = cluster.client().request_events::<Changed>(request).await?;
+    let mut events = std::pin::pin!(events);
     while let Some(event) = events.try_next().await? {
-        let event: WatchEvent<PartialObjectMeta<K>> = event;
         match event {
             WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
                 changed.notify_one();

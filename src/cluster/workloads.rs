@@ -3,7 +3,7 @@
 //! Owns: reading them as facts, and the few writes a release makes to them. Must not: decide. Every
 //! write carries what it was based on, so that a change by somebody else makes it fail.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -17,26 +17,45 @@ use serde_json::{Value, json};
 
 use super::{
     Cluster, ClusterError, FIELD_MANAGER,
-    pods::{LivePod, LiveSet},
+    pods::{LivePod, LiveSet, Pods},
 };
 use crate::domain::workload::{Pod, Track, Tracks, Workload};
 
 /// Annotation by which the Deployment controller numbers its ReplicaSets.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// A Deployment as the server sent it, whole, so that a write loses nothing.
+/// A Deployment as the server sent it, whole, so that a write loses nothing; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Live {
     /// The object.
-    pub object: Value,
+    pub object: Arc<Value>,
     /// The same, typed, for reading.
-    pub typed: Deployment,
+    pub typed: Arc<Deployment>,
+    /// The answer it was read from, where it was read alone.
+    sent: Arc<str>,
 }
 
 impl Live {
     fn new(object: Value) -> Result<Self, String> {
         let typed = Deployment::deserialize(&object).map_err(|e| e.to_string())?;
-        Ok(Self { object, typed })
+        Ok(Self {
+            object: Arc::new(object),
+            typed: Arc::new(typed),
+            sent: Arc::default(),
+        })
+    }
+
+    fn parse(sent: &str) -> Result<Self, String> {
+        let object = serde_json::from_str(sent).map_err(|e| e.to_string())?;
+        Ok(Self {
+            sent: sent.into(),
+            ..Self::new(object)?
+        })
+    }
+
+    /// Returns whether both are the same reading: the server sent nothing else in between.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.object, &other.object)
     }
 
     /// Returns the pod template.
@@ -76,7 +95,7 @@ impl Live {
     }
 }
 
-/// The Deployments, ReplicaSets and pods of a release at one moment.
+/// The Deployments, ReplicaSets and pods of a release at one moment; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Sides {
     /// Stable, if it exists.
@@ -84,9 +103,9 @@ pub struct Sides {
     /// The canary, if it exists.
     pub canary: Option<Live>,
     /// ReplicaSets of both.
-    pub replica_sets: Vec<LiveSet>,
+    pub replica_sets: Arc<Vec<LiveSet>>,
     /// Pods of both.
-    pub pods: Vec<LivePod>,
+    pub pods: Pods,
 }
 
 impl Sides {
@@ -98,35 +117,69 @@ impl Sides {
         }
     }
 
+    /// Returns whether nothing has changed from one reading to the other.
+    pub fn are(&self, other: &Self) -> bool {
+        let same = |one: &Option<Live>, two: &Option<Live>| match (one, two) {
+            (Some(one), Some(two)) => one.is(two),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same(&self.stable, &other.stable)
+            && same(&self.canary, &other.canary)
+            && Arc::ptr_eq(&self.replica_sets, &other.replica_sets)
+            && self.pods.are(&other.pods)
+    }
+
     /// Returns the facts about one side.
     pub fn workload(&self, track: Track, tracks: &Tracks) -> Option<Workload> {
         let live = self.live(track)?;
-        Some(facts(live, track, tracks, &self.replica_sets, &self.pods))
+        let revision = tracks.digest(live.template(), track);
+        Some(facts(live, revision, &self.replica_sets, &self.pods))
+    }
+
+    /// Returns the same, told with these `tracks` before of another reading: where the template is the
+    /// same one, so is its digest.
+    pub fn workload_after(
+        &self,
+        before: (&Self, Option<&Workload>),
+        track: Track,
+        tracks: &Tracks,
+    ) -> Option<Workload> {
+        let live = self.live(track)?;
+        match (before.0.live(track), before.1) {
+            (Some(then), Some(known)) if then.template() == live.template() => {
+                let revision = known.revision.clone();
+                Some(facts(live, revision, &self.replica_sets, &self.pods))
+            }
+            _ => self.workload(track, tracks),
+        }
     }
 }
 
 impl Cluster {
-    /// Reads both sides of a release in one parallel round. ReplicaSets are read only when `known`
-    /// lacks those of the Deployments' present revisions: they change once in a release, or twice.
+    /// Reads both sides of a release in one parallel round. What the server sends as it did `before`
+    /// is not taken apart again. ReplicaSets are read only when those of before lack the ones of the
+    /// Deployments' present revisions: they change once in a release, or twice.
     pub async fn sides(
         &self,
         stable: &str,
         canary: &str,
         labels: &BTreeMap<String, String>,
-        known: &[LiveSet],
+        before: &Sides,
     ) -> Result<Sides, ClusterError> {
         let selector = selector_text(labels);
+        let known = !before.replica_sets.is_empty();
         let sets = async {
-            if known.is_empty() {
-                return self.replica_sets(&selector).await;
+            if known {
+                return Ok(before.replica_sets.clone());
             }
-            Ok(known.to_vec())
+            self.replica_sets(&selector).await.map(Arc::new)
         };
         let (stable, canary, replica_sets, pods) = futures::try_join!(
-            self.deployment(stable),
-            self.deployment(canary),
+            self.deployment(stable, before.stable.as_ref()),
+            self.deployment(canary, before.canary.as_ref()),
             sets,
-            self.pods(&selector),
+            self.pods(&selector, &before.pods),
         )?;
         let mut sides = Sides {
             stable,
@@ -136,23 +189,34 @@ impl Cluster {
         };
         let unknown = |live: &Live| current_set(live, &sides.replica_sets).is_none();
         let mut both = sides.stable.iter().chain(&sides.canary);
-        if !known.is_empty() && both.any(unknown) {
-            sides.replica_sets = self.replica_sets(&selector).await?;
+        if known && both.any(unknown) {
+            sides.replica_sets = Arc::new(self.replica_sets(&selector).await?);
         }
         Ok(sides)
     }
 
-    /// Reads one Deployment; `None` when there is none.
-    pub async fn deployment(&self, name: &str) -> Result<Option<Live>, ClusterError> {
+    /// Reads one Deployment; `None` when there is none. What it was `before` is returned when the
+    /// server sends the same again.
+    async fn deployment(
+        &self,
+        name: &str,
+        before: Option<&Live>,
+    ) -> Result<Option<Live>, ClusterError> {
         let what = self.named("Deployment", name);
         let get = || async {
             let request = deployments_at(self.namespace()).get(name, &GetParams::default());
             let request = request.map_err(kube::Error::BuildRequest)?;
-            self.client().request::<Value>(request).await
+            self.client().request_text(request).await
         };
-        let object = self.read_opt(&what, get).await?;
-        let live = object.map(Live::new).transpose();
-        live.map_err(|e| ClusterError::garbled("read", &what, e))
+        let Some(sent) = self.read_opt(&what, get).await? else {
+            return Ok(None);
+        };
+        if let Some(same) = before.filter(|live| *live.sent == *sent) {
+            return Ok(Some(same.clone()));
+        }
+        let live = Live::parse(&sent);
+        live.map(Some)
+            .map_err(|e| ClusterError::garbled("read", &what, e))
     }
 
     /// Reads all Deployments of the namespace.
@@ -314,13 +378,7 @@ pub fn common_labels(stable: &Live, canary: Option<&Live>) -> BTreeMap<String, S
         .collect()
 }
 
-fn facts(
-    live: &Live,
-    track: Track,
-    tracks: &Tracks,
-    sets: &[LiveSet],
-    pods: &[LivePod],
-) -> Workload {
+fn facts(live: &Live, revision: String, sets: &[LiveSet], pods: &[LivePod]) -> Workload {
     let name = live.name();
     let meta = &live.typed.metadata;
     let status = live.typed.status.clone().unwrap_or_default();
@@ -349,7 +407,7 @@ fn facts(
         available: count(status.available_replicas),
         observed: status.observed_generation.unwrap_or(0) >= meta.generation.unwrap_or(0),
         images: live.images(),
-        revision: tracks.digest(live.template(), track),
+        revision,
         replica_set,
         scaled_by: manager_of(&live.object, &["f:spec", "f:replicas"]),
         template_by: manager_of(&live.object, &["f:spec", "f:template"]),

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Results, observe::First, start::Order};
+use super::{
+    Engine, EngineError, Results,
+    observe::{Before, First},
+    start::Order,
+};
 use crate::{
     cluster::{Cluster, objects::Survey, workloads::common_labels},
     domain::{
@@ -73,7 +77,7 @@ impl Engine {
             probes,
             service,
             labels,
-            replica_sets: Vec::new(),
+            before: Before::default(),
             first: Some(first),
             claim: None,
             persisted: None,

@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::sync::watch;
 
 use crate::{
-    cluster::{Cluster, ClusterError, Reason, audit::AuditEvent, pods::LiveSet, wake::Wake},
+    cluster::{Cluster, ClusterError, Reason, audit::AuditEvent, wake::Wake},
     domain::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
@@ -29,7 +29,7 @@ use crate::{
     journal::{HEARTBEAT, Journal, JournalError, Saved, approve},
     traffic::{Router, TrafficError},
 };
-use observe::{First, Sight};
+use observe::{Before, First, Sight};
 
 /// How long the API server may be out of reach before a run gives up.
 pub const API_PATIENCE: Duration = Duration::from_secs(300);
@@ -133,8 +133,8 @@ pub struct Engine {
     probes: BTreeMap<String, Box<dyn Probe>>,
     service: Option<Service>,
     labels: BTreeMap<String, String>,
-    /// ReplicaSets of both sides, as read last.
-    replica_sets: Vec<LiveSet>,
+    /// What was seen last, so that only what changed is taken apart again.
+    before: Before,
     /// What was read before the first round, until that uses it.
     first: Option<First>,
     /// The next save makes this process the driver; the value says whether it overtakes others.

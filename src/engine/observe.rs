@@ -17,7 +17,7 @@ use crate::{
         judge::{Circumstances, judge},
         release::Phase,
         verdict::CheckResult,
-        workload::{Track, Workload},
+        workload::{Track, Tracks, Workload},
     },
     health::{
         Look, Probe,
@@ -37,6 +37,15 @@ pub(super) struct First {
     pub(super) at: Timestamp,
     pub(super) sides: Sides,
     pub(super) objects: Objects,
+}
+
+/// Both sides as they were seen last, and what was made of it.
+#[derive(Default)]
+pub(super) struct Before {
+    sides: Sides,
+    tracks: Tracks,
+    stable: Option<Workload>,
+    canary: Option<Workload>,
 }
 
 /// Both sides at one moment.
@@ -118,12 +127,11 @@ impl Engine {
             Some(first) => first,
             None => self.read(now).await?,
         };
-        self.replica_sets.clone_from(&sides.replica_sets);
-        let tracks = &self.saved.release.tracks;
+        let (stable, canary) = self.facts(&sides);
         Ok(Sight {
             at,
-            stable: sides.workload(Track::Stable, tracks),
-            canary: sides.workload(Track::Canary, tracks),
+            stable,
+            canary,
             absent: Workload {
                 name: self.saved.release.stable.clone(),
                 ..Workload::default()
@@ -133,12 +141,39 @@ impl Engine {
         })
     }
 
+    /// Returns the facts about both sides; those of before, when nothing has changed.
+    fn facts(&mut self, sides: &Sides) -> (Option<Workload>, Option<Workload>) {
+        let before = &self.before;
+        let tracks = &self.saved.release.tracks;
+        if before.tracks != *tracks {
+            self.before = Before {
+                sides: sides.clone(),
+                tracks: tracks.clone(),
+                stable: sides.workload(Track::Stable, tracks),
+                canary: sides.workload(Track::Canary, tracks),
+            };
+        } else if !before.sides.are(sides) {
+            let make = |track, known: &Option<Workload>| {
+                sides.workload_after((&before.sides, known.as_ref()), track, tracks)
+            };
+            let stable = make(Track::Stable, &before.stable);
+            let canary = make(Track::Canary, &before.canary);
+            self.before = Before {
+                sides: sides.clone(),
+                tracks: tracks.clone(),
+                stable,
+                canary,
+            };
+        }
+        (self.before.stable.clone(), self.before.canary.clone())
+    }
+
     async fn read(&self, at: Timestamp) -> Result<First, EngineError> {
         let release = &self.saved.release;
-        let known = &self.replica_sets;
+        let before = &self.before.sides;
         let sides = async {
             let (stable, canary) = (&release.stable, &release.canary);
-            let sides = self.cluster.sides(stable, canary, &self.labels, known);
+            let sides = self.cluster.sides(stable, canary, &self.labels, before);
             sides.await.map_err(EngineError::from)
         };
         let objects = async { self.router.fetch().await.map_err(EngineError::from) };

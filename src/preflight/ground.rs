@@ -80,7 +80,7 @@ impl<'a> Ground<'a> {
             None => Tracks::invented(&stable.object),
         };
         let mut wanted = match &sides.canary {
-            Some(canary) => canary.object.clone(),
+            Some(canary) => Value::clone(&canary.object),
             None => tracks.canary_of(&stable.object, &names.canary, subject.images),
         };
         template::set_images(&mut wanted["spec"]["template"], subject.images);
@@ -94,7 +94,7 @@ impl<'a> Ground<'a> {
             canary: sides.canary,
             wanted,
             tracks,
-            pods: sides.pods,
+            pods: sides.pods.to_vec(),
             slices,
             quotas,
             budgets,
