@@ -284,6 +284,31 @@ async fn r6_a_rollback_takes_over_and_the_first_run_stops_without_a_fight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r6_a_driver_shows_itself_though_its_looks_find_nothing_new() {
+    for interval in [4, 7, 10, 12, 15, 25, 60] {
+        let bench = Bench::new("healthy");
+        let mut order = plan(&[50], 300);
+        order.interval = Duration::from_secs(interval);
+        let mut longest = 0;
+        let watcher = async {
+            bench.until_step(1).await;
+            for _ in 0..280 {
+                bench.wait(1).await;
+                let holder = bench.record().await.holder.unwrap();
+                let silent = bench.clock.now().duration_since(holder.heartbeat);
+                longest = longest.max(silent.as_secs());
+            }
+        };
+        let (end, ()) = tokio::join!(bench.drive(auto(), order), watcher);
+        assert_eq!(end.unwrap().outcome, Outcome::Promoted);
+        assert!(
+            longest <= 30,
+            "silent for {longest} s with looks every {interval} s"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r6_a_driver_that_lives_shows_itself_through_a_long_wait() {
     let bench = Bench::new("healthy");
     let mut plan = plan(&[10], 30);

@@ -164,6 +164,19 @@ pub struct SubjectMemory {
 }
 
 impl Memory {
+    /// Returns whether nothing but good looks was added since `before`, which whoever goes on from
+    /// there makes again.
+    pub fn adds_only_good_looks(&self, before: &Self) -> bool {
+        let (looks, good_looks) = (before.looks, before.good_looks);
+        let new = self.looks.checked_sub(looks);
+        let rest = |memory: &Self| (memory.streak, memory.good, memory.total);
+        new == self.good_looks.checked_sub(good_looks)
+            && new.is_some()
+            && rest(self) == rest(before)
+            && self.evidence == before.evidence
+            && self.subjects == before.subjects
+    }
+
     /// Forgets what belongs to one step; evidence and subjects stay. `later` is false at the first.
     pub fn begin_step(&mut self, later: bool) {
         if later {
@@ -174,5 +187,43 @@ impl Memory {
         self.good_looks = 0;
         self.good = 0.0;
         self.total = 0.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_good_looks_can_be_made_again() {
+        let before = Memory {
+            looks: 4,
+            good_looks: 3,
+            ..Memory::default()
+        };
+        let with = |looks, good_looks| Memory {
+            looks,
+            good_looks,
+            ..before.clone()
+        };
+        assert!(before.adds_only_good_looks(&before));
+        assert!(with(6, 5).adds_only_good_looks(&before));
+        assert!(!with(5, 3).adds_only_good_looks(&before), "a bad look");
+        assert!(!with(0, 0).adds_only_good_looks(&before), "a new step");
+        let mut restarted = with(5, 4);
+        restarted
+            .subjects
+            .insert("web-1".into(), SubjectMemory::default());
+        assert!(!restarted.adds_only_good_looks(&before), "a new pod");
+        let counted = Memory {
+            total: 7.0,
+            ..with(5, 4)
+        };
+        assert!(!counted.adds_only_good_looks(&before), "requests");
+        let failed = Memory {
+            streak: 1,
+            ..with(5, 4)
+        };
+        assert!(!failed.adds_only_good_looks(&before), "a failing look");
     }
 }

@@ -342,6 +342,7 @@ impl Engine {
     }
 
     /// Saves the record when it changed, when a change to the cluster follows, or as a heartbeat.
+    /// Looks that found all in order wait for the heartbeat: should they be lost, they are made again.
     async fn save(&mut self, acts: bool) -> Result<Kept, EngineError> {
         let Some(journal) = self.journal.clone() else {
             self.claim = None;
@@ -352,8 +353,12 @@ impl Engine {
             // Nobody drives what is over. Let go in the same write: a kill after it changes nothing.
             self.saved.release.holder = None;
         }
-        let changed = self.persisted.as_ref() != Some(&self.saved.release);
-        let due = elapsed(self.persisted_at, now) >= HEARTBEAT;
+        let release = &mut self.saved.release;
+        let persisted = self.persisted.as_mut();
+        let changed = persisted.is_none_or(|persisted| !release.only_looked_since(persisted));
+        // Now or half a look too late: the sign of life is not worth a round of its own.
+        let late = (release.plan.interval / 2).min(HEARTBEAT / 2);
+        let due = elapsed(self.persisted_at, now) + late >= HEARTBEAT;
         if !changed && !acts && !due {
             return Ok(Kept::Saved);
         }

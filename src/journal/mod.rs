@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     ResourceExt,
     api::{ListParams, ObjectMeta, PostParams},
+    core::{Request, Resource},
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,7 @@ use crate::{
 /// A driver that has not shown itself for so long is taken over.
 pub const STALE: Duration = Duration::from_secs(90);
 
-/// A driver shows itself at least this often.
+/// A driver shows itself about this often, and at least every one and a half times as long.
 pub const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// Past runs kept.
@@ -73,6 +74,8 @@ pub struct Saved {
     pub release: Release,
     /// Earlier runs, oldest first.
     pub past: Vec<PastRun>,
+    /// Those as the cluster has them, or is to: they do not change while a run lasts.
+    past_text: Option<String>,
     version: Option<String>,
 }
 
@@ -104,6 +107,18 @@ pub enum JournalError {
     /// The API server does not serve it.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+}
+
+/// What counts of the answer to a save.
+#[derive(Deserialize)]
+struct Put {
+    metadata: PutMeta,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PutMeta {
+    resource_version: Option<String>,
 }
 
 /// The journal of one app.
@@ -153,6 +168,7 @@ impl Saved {
             return Ok(Self {
                 release,
                 past: Vec::new(),
+                past_text: None,
                 version: None,
             });
         };
@@ -165,6 +181,7 @@ impl Saved {
         Ok(Self {
             release,
             past,
+            past_text: None,
             version: before.version,
         })
     }
@@ -213,29 +230,18 @@ impl Journal {
     async fn put(&self, saved: &mut Saved) -> Result<(), JournalError> {
         let api = self.cluster.api::<ConfigMap>();
         let name = config_map(&self.app);
-        let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
         let mut attempt = 1;
         loop {
             let map = self.object(saved)?;
-            let meant = map.data.as_ref().and_then(|d| d.get(RELEASE)).cloned();
             let what = self.what();
-            let outcome = if saved.version.is_some() {
-                let put = || api.replace(&name, &params, &map);
-                self.cluster.write("save", &what, put).await
-            } else {
-                let post = || api.create(&params, &map);
-                self.cluster.write("create", &what, post).await
-            };
-            let error = match outcome {
-                Ok(map) => {
-                    saved.version = map.resource_version();
+            let error = match self.send(&name, &what, &map).await {
+                Ok(version) => {
+                    saved.version = version;
                     return Ok(());
                 }
                 Err(error) => error,
             };
+            let meant = map.data.as_ref().and_then(|d| d.get(RELEASE));
             let unclear = error.reason.is_outage();
             // Not found: somebody deleted the journal. The run goes on and writes it again.
             let beaten = matches!(
@@ -252,9 +258,7 @@ impl Journal {
             let read = || api.get(&name);
             match self.cluster.read_opt(&what, read).await? {
                 // Compared as text: numbers need not survive reading bit by bit.
-                Some(there)
-                    if there.data.as_ref().and_then(|d| d.get(RELEASE)) == meant.as_ref() =>
-                {
+                Some(there) if there.data.as_ref().and_then(|d| d.get(RELEASE)) == meant => {
                     saved.version = there.resource_version();
                     return Ok(());
                 }
@@ -269,14 +273,48 @@ impl Journal {
         }
     }
 
-    fn object(&self, saved: &Saved) -> Result<ConfigMap, JournalError> {
+    /// Replaces or creates the ConfigMap, and returns its new version. What else the server sends
+    /// back, which is all of it, is not taken apart.
+    async fn send(
+        &self,
+        name: &str,
+        what: &str,
+        map: &ConfigMap,
+    ) -> Result<Option<String>, ClusterError> {
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let here = Request::new(ConfigMap::url_path(&(), Some(self.cluster.namespace())));
+        let recorded = map.metadata.resource_version.is_some();
+        let put = || async {
+            let body = serde_json::to_vec(map).map_err(kube::Error::SerdeError)?;
+            let request = if recorded {
+                here.replace(name, &params, body)
+            } else {
+                here.create(&params, body)
+            };
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            let sent = self.cluster.client().request::<Put>(request);
+            sent.await
+        };
+        let action = if recorded { "save" } else { "create" };
+        let saved = self.cluster.write(action, what, put).await?;
+        Ok(saved.metadata.resource_version)
+    }
+
+    fn object(&self, saved: &mut Saved) -> Result<ConfigMap, JournalError> {
         let name = config_map(&self.app);
         let damaged = |e: serde_json::Error| JournalError::Damaged {
             name: name.clone(),
             reason: e.to_string(),
         };
         let release = serde_json::to_string(&saved.release).map_err(damaged)?;
-        let past = serde_json::to_string(&saved.past).map_err(damaged)?;
+        let past = match &saved.past_text {
+            Some(text) => text.clone(),
+            None => serde_json::to_string(&saved.past).map_err(damaged)?,
+        };
+        saved.past_text = Some(past.clone());
         let labels = [
             (APP_LABEL, self.app.as_str()),
             ("app.kubernetes.io/managed-by", FIELD_MANAGER),
@@ -349,6 +387,7 @@ fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {
     Ok(Saved {
         release,
         past: past.unwrap_or_default(),
+        past_text: text(PAST).cloned(),
         version: map.resource_version(),
     })
 }
