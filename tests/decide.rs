@@ -7,7 +7,7 @@ use canaryctl::{
         check::Severity,
         decide::{Action, Decision, Goal, Observation, REASSERTIONS, Request, decide},
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy as Way},
-        release::{FORMAT, Origin, Outcome, Phase, Release, RouterSpec},
+        release::{Cause, FORMAT, Origin, Outcome, Phase, Release, RouterSpec},
         split::{Grain, Split},
         verdict::{CheckResult, Verdict, overall},
         weight::Percent,
@@ -331,6 +331,30 @@ fn keeps_the_rules(
         prop_assert!(after.cause.is_some() && after.reason.is_some());
     }
     prop_assert!(after.reasserted <= REASSERTIONS);
+    keeps_a_failing_canary_from_going_on(before, seen, decision)
+}
+
+/// While stable is renewed the canary has all traffic: when it fails then, nothing goes on.
+fn keeps_a_failing_canary_from_going_on(
+    before: &Release,
+    seen: &Observation,
+    decision: &Decision,
+) -> Result<(), TestCaseError> {
+    let renewing = (Phase::PromoteTemplate..=Phase::PromoteCheck).contains(&before.phase);
+    let forced = seen.request == Some(Request::Promote { force: true });
+    let pinned = seen.canary.as_ref().is_some_and(|c| c.revision == NEW);
+    let fails = overall(&seen.canary_checks) == Verdict::Unhealthy;
+    if renewing && fails && pinned && !forced {
+        let gives_up = decision.release.phase.is_retreat();
+        let stops = matches!(decision.action, Action::Stop(..));
+        prop_assert!(
+            gives_up || stops,
+            "{:?} goes on: {:?}",
+            before.phase,
+            decision.action
+        );
+        prop_assert!(decision.action != Action::UpdateStable);
+    }
     Ok(())
 }
 
@@ -495,7 +519,8 @@ struct World {
     now: Timestamp,
     stable: (String, u32),
     canary: Option<u32>,
-    results: Vec<CheckResult>,
+    /// Whether the checks were looked at in the present phase; both sides at once.
+    looked: bool,
 }
 
 impl World {
@@ -504,14 +529,14 @@ impl World {
             now: start(),
             stable: (OLD.into(), TOTAL),
             canary: Some(0),
-            results: Vec::new(),
+            looked: false,
         }
     }
 
     fn observe(
         &self,
         release: &Release,
-        verdict: Verdict,
+        (verdict, stable_verdict): (Verdict, Verdict),
         request: Option<Request>,
     ) -> Observation {
         let canary = self.canary.unwrap_or(0);
@@ -535,12 +560,12 @@ impl World {
             grain: Grain::Pods { total: TOTAL },
             stable: Some(workload(&release.stable, &self.stable.0, self.stable.1)),
             canary: self.canary.map(|n| workload(&release.canary, NEW, n)),
-            canary_checks: if self.results.is_empty() {
-                Vec::new()
-            } else {
-                vec![result(verdict)]
-            },
-            stable_checks: vec![result(verdict)],
+            canary_checks: self.looked.then(|| result(verdict)).into_iter().collect(),
+            stable_checks: self
+                .looked
+                .then(|| result(stable_verdict))
+                .into_iter()
+                .collect(),
             request,
             goal: Goal::End,
         }
@@ -567,26 +592,24 @@ impl World {
     }
 }
 
-/// Drives the model until it stops; `lost` says which actions have no effect.
+/// Drives the model until it stops; `lost` says which actions have no effect, `verdicts` how the
+/// canary and stable are.
 fn drive(
     plan: &Plan,
     lost: &[bool],
-    mut verdict: impl FnMut(usize) -> Verdict,
+    mut verdicts: impl FnMut(usize, &Release) -> (Verdict, Verdict),
     mut request: impl FnMut(usize, &Release) -> Option<Request>,
 ) -> (World, Release, Option<Outcome>) {
     let mut world = World::new();
     let mut release = release(plan.clone());
     for round in 0..3000 {
-        let seen = world.observe(&release, verdict(round), request(round, &release));
+        let said = verdicts(round, &release);
+        let seen = world.observe(&release, said, request(round, &release));
         let before = (release.phase, release.since);
         let decision = decide(&release, &seen);
         release = decision.release;
         // Results belong to the phase they were asked in.
-        world.results = if before == (release.phase, release.since) {
-            vec![result(Verdict::Healthy)]
-        } else {
-            Vec::new()
-        };
+        world.looked = before == (release.phase, release.since);
         match &decision.action {
             Action::Stop(outcome, _) => return (world, release, Some(*outcome)),
             Action::Wait { until, .. } => world.now = (*until).max(later(world.now, 1)),
@@ -622,7 +645,10 @@ proptest! {
         let (world, release, outcome) = drive(
             &plan,
             &lost,
-            |round| verdicts.get(round).copied().unwrap_or(Verdict::Healthy),
+            |round, _| {
+                let verdict = verdicts.get(round).copied().unwrap_or(Verdict::Healthy);
+                (verdict, verdict)
+            },
             |round, release| {
                 asked |= round >= at;
                 let gate = release.phase == Phase::Approving;
@@ -646,7 +672,7 @@ proptest! {
         plan.ready_timeout = Duration::from_secs(600);
         plan.promote_timeout = Duration::from_secs(600);
         let approve = |_: usize, release: &Release| (release.phase == Phase::Approving).then_some(Request::Approve);
-        let (world, release, outcome) = drive(&plan, &lost, |_| Verdict::Healthy, approve);
+        let (world, release, outcome) = drive(&plan, &lost, |_, _| (Verdict::Healthy, Verdict::Healthy), approve);
         prop_assert_eq!(outcome, Some(Outcome::Promoted), "{:?} {:?}", release.phase, release.reason);
         match plan.promote.strategy {
             Way::Template | Way::Image => {
@@ -655,6 +681,86 @@ proptest! {
             }
             Way::Swap => prop_assert_eq!(world.canary, Some(TOTAL)),
             Way::None => prop_assert_eq!(world.stable.0.as_str(), OLD),
+        }
+    }
+}
+
+const FINE: (Verdict, Verdict) = (Verdict::Healthy, Verdict::Healthy);
+
+fn approves(_: usize, release: &Release) -> Option<Request> {
+    (release.phase == Phase::Approving).then_some(Request::Approve)
+}
+
+/// A plan that promotes by a way that renews stable, with time enough for lost actions.
+fn renewing(plan: Plan, strategy: Way) -> Plan {
+    let ample = Duration::from_secs(600);
+    Plan {
+        promote: Promotion {
+            strategy,
+            auto: true,
+            ..plan.promote
+        },
+        on_failure: OnTrouble::Rollback,
+        ready_timeout: ample,
+        promote_timeout: ample,
+        ..plan
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A canary that fails while stable is renewed takes the version with it: stable has its old
+    /// template and all traffic in the end, whatever was lost on the way.
+    #[test]
+    fn a_canary_that_fails_while_stable_is_renewed_brings_the_old_version_back(
+        plan in plans(),
+        strategy in select(vec![Way::Template, Way::Image]),
+        phase in select(vec![Phase::PromoteTemplate, Phase::PromoteScale, Phase::PromoteCheck]),
+        stable in select(vec![Verdict::Healthy, Verdict::Unhealthy, Verdict::Unknown]),
+        lost in prop::collection::vec(prop::bool::weighted(0.2), 100),
+    ) {
+        let plan = renewing(plan, strategy);
+        let mut failed = false;
+        let sick = |_: usize, release: &Release| {
+            failed |= release.phase == phase;
+            if failed { (Verdict::Unhealthy, stable) } else { FINE }
+        };
+        let (world, release, outcome) = drive(&plan, &lost, sick, approves);
+        prop_assert!(failed, "{:?} was not seen", phase);
+        prop_assert_eq!(outcome, Some(Outcome::RolledBack), "{:?} {:?}", release.phase, release.reason);
+        prop_assert_eq!(release.cause, Some(Cause::Unhealthy));
+        prop_assert_eq!(world.stable, (OLD.to_owned(), TOTAL));
+        prop_assert_eq!(world.canary.unwrap_or(0), 0);
+    }
+
+    /// A stable that fails with the new version loses it again, and the canary keeps the traffic:
+    /// as long as the canary is well, else stable gets the traffic with its old version.
+    #[test]
+    fn a_stable_that_fails_with_the_new_version_leaves_traffic_where_it_is_well(
+        plan in plans(),
+        strategy in select(vec![Way::Template, Way::Image]),
+        phase in select(vec![Phase::PromoteScale, Phase::PromoteCheck, Phase::PromoteReturn]),
+        canary in select(vec![Verdict::Healthy, Verdict::Unknown, Verdict::Unhealthy]),
+        lost in prop::collection::vec(prop::bool::weighted(0.2), 100),
+    ) {
+        let plan = renewing(plan, strategy);
+        let mut failed = false;
+        let sick = |_: usize, release: &Release| {
+            failed |= release.phase == phase;
+            let undoing = matches!(release.phase, Phase::UndoShift | Phase::UndoTemplate);
+            let canary = if undoing { canary } else { Verdict::Healthy };
+            if failed { (canary, Verdict::Unhealthy) } else { FINE }
+        };
+        let (world, release, outcome) = drive(&plan, &lost, sick, approves);
+        prop_assert!(failed, "{:?} was not seen", phase);
+        prop_assert_eq!(world.stable.0.as_str(), OLD, "{:?} {:?}", outcome, release.reason);
+        if outcome == Some(Outcome::Incomplete) {
+            prop_assert_eq!(world.canary, Some(TOTAL));
+        } else {
+            prop_assert_eq!(outcome, Some(Outcome::RolledBack), "{:?} {:?}", release.phase, release.reason);
+            prop_assert_eq!(canary, Verdict::Unhealthy);
+            prop_assert_eq!(world.stable.1, TOTAL);
         }
     }
 }
@@ -692,12 +798,12 @@ fn behind_a_router_by_weight_stable_returns_to_its_recorded_size() {
     release.target = Percent::ZERO;
     let mut world = World::new();
     (world.stable.1, world.canary) = (2, Some(4));
-    let seen = by_weight(world.observe(&release, Verdict::Healthy, None));
+    let seen = by_weight(world.observe(&release, FINE, None));
     let decision = decide(&release, &seen);
     assert_eq!(decision.action, Action::Scale(Track::Stable, 6));
     // Traffic first, then the drain, and only then the pods.
     world.stable.1 = 6;
-    let mut seen = by_weight(world.observe(&release, Verdict::Healthy, None));
+    let mut seen = by_weight(world.observe(&release, FINE, None));
     assert_eq!(decide(&release, &seen).action, Action::Shift(Percent::ZERO));
     (seen.split.matches, seen.split.settled) = (true, true);
     let decision = decide(&release, &seen);

@@ -8,6 +8,7 @@ use canaryctl::{
         event::EventKind,
         plan::{Cleanup, Load, LoadRequest, OnTrouble, Plan, Strategy},
         release::{Cause, Outcome, Phase},
+        workload::Track,
     },
     engine::{EngineError, start::Begun, start::Intent},
     journal::JournalError,
@@ -241,6 +242,98 @@ async fn a_stable_that_is_ready_but_says_it_is_sick_is_undone() {
     );
     assert_eq!(bench.image(STABLE), OLD);
     assert_eq!(bench.replicas(CANARY), TOTAL);
+}
+
+// === a canary that fails while it has all traffic ===
+
+/// A world whose stable takes for ever to be ready with the new version, so that the canary carries
+/// all traffic meanwhile, and where the canary does something at the age of some minutes.
+fn failing_while_stable_is_renewed(canary: &str) -> Bench {
+    let text = format!(
+        "
+description: the canary fails while stable is being renewed
+seed: 7
+traffic: {{service: canary-release/payment-api-service, rate: 50}}
+versions:
+  - match: {{image: 'payment-api:1.5.'}}
+    errors: {{base: 0.2%}}
+  - match: {{image: payment-api, labels: {{track: stable}}}}
+    ready: never
+  - match: {{image: payment-api}}
+    {canary}
+"
+    );
+    Bench::with(Scenario::parse(&text).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_fails_while_stable_is_renewed_brings_the_old_version_back() {
+    for canary in [
+        "errors: {base: 0.2%, rate: 30%, after: 5m}",
+        "crash: {after: 5m}",
+    ] {
+        let bench = failing_while_stable_is_renewed(canary);
+        let before = bench.template(STABLE);
+        let end = bench
+            .ends(auto(), checked(&[50], 30), Outcome::RolledBack)
+            .await;
+        assert_eq!(end.cause, Some(Cause::Unhealthy), "{canary}");
+        assert!(
+            end.text.contains("the canary failed during the promotion"),
+            "{}",
+            end.text
+        );
+        bench.until_phase(Phase::PromoteScale).await;
+        bench.wait(5).await;
+        bench.is_back(OLD, TOTAL);
+        assert_eq!(bench.template(STABLE), before, "{canary}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_holds_on_failure_stops_when_the_canary_fails_in_the_promotion() {
+    let bench = failing_while_stable_is_renewed("errors: {base: 0.2%, rate: 30%, after: 5m}");
+    let mut order = checked(&[50], 30);
+    order.on_failure = OnTrouble::Hold;
+    let end = bench.ends(auto(), order.clone(), Outcome::Paused).await;
+    assert!(
+        end.text.contains("failed during the promotion"),
+        "{}",
+        end.text
+    );
+    assert_eq!(bench.replicas(CANARY), TOTAL);
+    // A person decides; the way back is open.
+    bench
+        .ends(Intent::Rollback, order, Outcome::RolledBack)
+        .await;
+    bench.wait(5).await;
+    bench.is_back(OLD, TOTAL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_canary_is_looked_at_as_long_as_it_has_the_traffic() {
+    let bench = Bench::new("healthy");
+    bench
+        .ends(auto(), checked(&[50], 30), Outcome::Promoted)
+        .await;
+    let events = bench.events.lock().unwrap();
+    let mut phase = Phase::Preparing;
+    let mut looked = Vec::new();
+    for event in events.iter() {
+        match &event.kind {
+            EventKind::Entered { phase: entered, .. } => phase = *entered,
+            EventKind::Checked {
+                track: Track::Canary,
+                results,
+            } if results.len() == 3 => {
+                looked.push(phase);
+            }
+            _ => {}
+        }
+    }
+    for phase in [Phase::PromoteScale, Phase::PromoteCheck] {
+        assert!(looked.contains(&phase), "not in {phase:?}: {looked:?}");
+    }
 }
 
 // === interrupts ===

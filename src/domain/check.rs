@@ -177,6 +177,12 @@ impl Memory {
             && self.subjects == before.subjects
     }
 
+    /// Counts looks anew, where pods begin to be watched under another light; all else stays.
+    pub fn begin_watch(&mut self) {
+        self.looks = 0;
+        self.good_looks = 0;
+    }
+
     /// Forgets what belongs to one step; evidence and subjects stay. `later` is false at the first.
     pub fn begin_step(&mut self, later: bool) {
         if later {

@@ -282,7 +282,7 @@ impl Engine {
         next
     }
 
-    /// Decides what to do. Where that is a phase that needs no look of its own, such as a rollback,
+    /// Decides what to do. Where that is a phase that waits for no look of its own, such as a rollback,
     /// its first action is decided on the same sight: what is urgent does not wait for a second one.
     fn decide(
         &mut self,
@@ -303,7 +303,8 @@ impl Engine {
             }
             all.extend(events);
             let release = &self.saved.release;
-            let entered = release.phase != before && looks(release.phase) == Looks::Nothing;
+            let entered = release.phase != before
+                && (release.phase.is_retreat() || looks(release) == Looks::Nothing);
             if action != Action::Look || !entered || all.len() > MOST_EVENTS {
                 return Ok((action, all));
             }

@@ -70,6 +70,13 @@ impl Sight {
         }
     }
 
+    fn workload(&self, track: Track) -> Option<&Workload> {
+        match track {
+            Track::Stable => self.stable.as_ref(),
+            Track::Canary => self.canary.as_ref(),
+        }
+    }
+
     pub(super) fn into_first(self) -> First {
         First {
             at: self.at,
@@ -79,12 +86,42 @@ impl Sight {
     }
 }
 
+/// Returns whether pods of a side are meant to come and go in a phase.
+fn is_moving(track: Track, phase: Phase) -> bool {
+    let all = matches!(phase, Phase::Preparing | Phase::Shifting);
+    let shifting = matches!(phase, Phase::PromoteShift | Phase::UndoShift);
+    match track {
+        Track::Canary => all || shifting || phase == Phase::PromoteReturn,
+        Track::Stable => all || shifting || phase == Phase::PromoteScale,
+    }
+}
+
+/// A side and which checks are looked at on it.
+type Subject = (Track, fn(&CheckSpec) -> bool);
+
+/// Returns whom to look at, the one that carries the traffic first.
+fn subjects(looks: Looks) -> &'static [Subject] {
+    const PODS: Subject = (Track::Canary, |c| matches!(c.rule, Rule::Pods { .. }));
+    const CANARY: Subject = (Track::Canary, |_| true);
+    const STABLE: Subject = (Track::Stable, |c| c.rule.judges_state());
+    match looks {
+        Looks::Nothing => &[],
+        Looks::CanaryPods => &[PODS],
+        Looks::Canary => &[CANARY],
+        Looks::Stable => &[STABLE],
+        Looks::Both => &[CANARY, STABLE],
+    }
+}
+
+/// What was seen, by check.
+type Readings = Vec<(CheckSpec, Vec<Reading>)>;
+
 /// Returns what a probe sees, with the check it belongs to.
-async fn readings<'c>(
-    check: &'c CheckSpec,
+async fn readings(
+    check: CheckSpec,
     probe: &dyn Probe,
     look: &Look<'_>,
-) -> (&'c CheckSpec, Vec<Reading>) {
+) -> (CheckSpec, Vec<Reading>) {
     (check, probe.look(look).await)
 }
 
@@ -95,12 +132,13 @@ impl Engine {
         request: Option<Request>,
     ) -> Result<(Sight, Observation), EngineError> {
         let sight = self.sight().await?;
-        let release = &self.saved.release;
-        let split = self.router.read(release.target, &sight.scene())?;
+        let split = self
+            .router
+            .read(self.saved.release.target, &sight.scene())?;
         let canary = sight.sides.canary.as_ref();
         self.canary_uid = canary.and_then(|live| live.typed.metadata.uid.clone());
-        // Who wants out is not kept waiting for checks.
-        if request != Some(Request::Rollback) {
+        // Who wants out is not kept waiting for checks; what the pods say of themselves is known.
+        if request != Some(Request::Rollback) || self.saved.release.phase == Phase::UndoShift {
             self.look(&sight).await;
         }
         let seen = Observation {
@@ -183,7 +221,6 @@ impl Engine {
 
     /// Looks at the checks that matter in the phase, when they are due.
     async fn look(&mut self, sight: &Sight) {
-        let (stable, canary) = (sight.stable.as_ref(), sight.canary.as_ref());
         let release = &self.saved.release;
         let phase = (release.phase, release.since);
         if self.results.phase != Some(phase) {
@@ -192,30 +229,26 @@ impl Engine {
                 ..Results::default()
             };
         }
-        let looks = looks(release.phase);
+        let looks = looks(release);
         let now = self.cluster.clock().now();
         if !due(looks, self.results.looked, now, release.plan.interval) {
             return;
         }
-        let (track, workload, wanted): (_, _, fn(&CheckSpec) -> bool) = match looks {
-            Looks::Nothing => return,
-            Looks::CanaryPods => (Track::Canary, canary, |c| {
-                matches!(c.rule, Rule::Pods { .. })
-            }),
-            Looks::Canary => (Track::Canary, canary, |_| true),
-            Looks::Stable => (Track::Stable, stable, |c| c.rule.judges_state()),
-        };
-        let Some(workload) = workload else {
-            return;
-        };
-        let checks: Vec<CheckSpec> = release
-            .plan
-            .checks
-            .iter()
-            .filter(|c| wanted(c))
-            .cloned()
-            .collect();
-        let results = self.look_at(track, workload, &sight.sides, &checks).await;
+        let asked = subjects(looks).iter().filter_map(|(track, wanted)| {
+            let workload = sight.workload(*track)?;
+            let checks = release.plan.checks.iter();
+            let checks: Vec<CheckSpec> = checks.filter(|c| wanted(c)).cloned().collect();
+            let asking = self.ask(workload, &sight.sides, checks);
+            Some(async { (*track, asking.await) })
+        });
+        for (track, readings) in futures::future::join_all(asked).await {
+            let results = self.judge_all(track, readings);
+            self.note_look(track, results, now);
+        }
+    }
+
+    /// Keeps the results of a look that began at `now`, and tells them.
+    fn note_look(&mut self, track: Track, results: Vec<CheckResult>, now: Timestamp) {
         match track {
             Track::Stable => self.results.stable.clone_from(&results),
             Track::Canary => self.results.canary.clone_from(&results),
@@ -238,26 +271,32 @@ impl Engine {
         track: Track,
         workload: &Workload,
         sides: &Sides,
-        checks: &[CheckSpec],
+        checks: Vec<CheckSpec>,
     ) -> Vec<CheckResult> {
+        let readings = self.ask(workload, sides, checks).await;
+        self.judge_all(track, readings)
+    }
+
+    /// Returns what the probes of some checks see of one side.
+    async fn ask(&self, workload: &Workload, sides: &Sides, checks: Vec<CheckSpec>) -> Readings {
         let look = Look {
             workload,
             pods: &sides.pods,
             service: self.service.as_ref(),
             started: self.saved.release.started,
         };
-        let asked = checks.iter().filter_map(|check| {
+        let asked = checks.into_iter().filter_map(|check| {
             let probe = self.probes.get(&check.name)?;
             Some(readings(check, probe.as_ref(), &look))
         });
-        let readings = futures::future::join_all(asked).await;
+        futures::future::join_all(asked).await
+    }
+
+    fn judge_all(&mut self, track: Track, readings: Readings) -> Vec<CheckResult> {
         let phase = self.saved.release.phase;
         let circumstances = Circumstances {
             steps: self.saved.release.plan.steps.len(),
-            moving: matches!(
-                phase,
-                Phase::Preparing | Phase::Shifting | Phase::PromoteShift | Phase::PromoteScale
-            ),
+            moving: is_moving(track, phase),
         };
         let memories = &mut self.saved.release.checks;
         let judged = readings.into_iter().map(|(check, readings)| {
@@ -266,7 +305,7 @@ impl Engine {
                 Track::Stable => format!("{STABLE}{}", check.name),
             };
             let memory: &mut Memory = memories.entry(name).or_default();
-            judge(check, memory, &readings, circumstances)
+            judge(&check, memory, &readings, circumstances)
         });
         judged.collect()
     }
@@ -276,7 +315,13 @@ impl Engine {
         let phase = self.saved.release.phase;
         let watched = matches!(
             phase,
-            Phase::Shifting | Phase::Holding | Phase::Approving | Phase::PromoteShift
+            Phase::Shifting
+                | Phase::Holding
+                | Phase::Approving
+                | Phase::PromoteShift
+                | Phase::PromoteTemplate
+                | Phase::PromoteScale
+                | Phase::PromoteCheck
         );
         let Some(load) = self.saved.release.plan.load.as_ref().filter(|_| watched) else {
             self.load = None;

@@ -59,7 +59,7 @@ impl Engine {
             return Vec::new();
         };
         let checks: Vec<CheckSpec> = release.plan.checks.clone();
-        self.look_at(Track::Canary, canary, &sight.sides, &checks)
+        self.look_at(Track::Canary, canary, &sight.sides, checks)
             .await
     }
 }

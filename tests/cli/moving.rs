@@ -495,6 +495,7 @@ async fn promote_from_twenty_five() {
     09:01:27Z  reached      canary at 100% (10 of 10 pods)
     09:01:27Z  promoting    updating stable
     09:01:27Z  doing        give payment-api-stable the version of payment-api-canary
+    09:01:27Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
     09:01:27Z  waits        payment-api-stable: the controller to see the change
     09:01:27Z  promoting    starting stable's pods
     09:01:27Z  doing        scale payment-api-stable from 0 to 10

@@ -2,12 +2,13 @@
 //!
 //! Owns: the phases that end a run. Must not: do I/O or read a clock.
 
-use super::{Action, Goal, Round, Turn, signed};
+use super::{Action, Goal, Round, Turn, signed, unhealthy_text};
 use crate::domain::{
     event::EventKind,
     plan::{Cleanup, Strategy},
     release::{Cause, Outcome, Phase},
     split::Grain,
+    verdict::{Verdict, overall},
     weight::Percent,
     workload::Track,
 };
@@ -38,7 +39,10 @@ impl Round<'_> {
         let touched = stable.is_none_or(|s| s.revision != self.release.origin.stable_revision);
         let promoting = self.release.phase >= Phase::PromoteTemplate;
         let abandoned = self.release.ending == Some(Outcome::Incomplete);
-        if abandoned || (promoting && touched) {
+        if !abandoned && promoting && touched && cause == Cause::Unhealthy {
+            // A canary that fails is given no more traffic: stable is mended under what it has.
+            self.enter(Phase::UndoTemplate);
+        } else if abandoned || (promoting && touched) {
             self.release.target = Percent::FULL;
             self.enter(Phase::UndoShift);
         } else {
@@ -57,7 +61,35 @@ impl Round<'_> {
         below.max().unwrap_or(Percent::ZERO)
     }
 
+    /// Notes that the canary, which was to keep the traffic of a failed promotion, fails as well:
+    /// then stable is to have it, with its old version. Returns whether the canary fails.
+    fn abandons_canary(&mut self) -> bool {
+        if overall(self.canary_checks()) != Verdict::Unhealthy {
+            return false;
+        }
+        if self.release.ending == Some(Outcome::Incomplete) {
+            let text = unhealthy_text(self.canary_checks());
+            let before = self.release.reason.clone().unwrap_or_default();
+            self.retreat_again(format!("{before}; then the canary failed: {text}"));
+        }
+        true
+    }
+
+    fn retreat_again(&mut self, reason: String) {
+        self.release.ending = Some(Outcome::RolledBack);
+        self.release.cause = Some(Cause::Unhealthy);
+        self.emit(EventKind::RollingBack {
+            cause: Cause::Unhealthy,
+            reason: reason.clone(),
+        });
+        self.release.reason = Some(reason);
+    }
+
     pub(super) fn undo_shift(&mut self) -> Turn {
+        if self.abandons_canary() {
+            self.enter(Phase::UndoTemplate);
+            return None;
+        }
         let late = self.overdue(self.release.plan.ready_timeout);
         if self.seen.split.settled || self.seen.canary.is_none() || late {
             if late && !self.seen.split.settled {
@@ -75,6 +107,7 @@ impl Round<'_> {
     }
 
     pub(super) fn undo_template(&mut self) -> Turn {
+        self.abandons_canary();
         let stable = self.seen.stable.as_ref()?;
         let mended = stable.revision == self.release.origin.stable_revision;
         let waits = stable.roll_out_waits_for();

@@ -143,18 +143,24 @@ pub enum Looks {
     Canary,
     /// State checks on stable.
     Stable,
+    /// All checks on the canary, and state checks on stable.
+    Both,
 }
 
-/// Returns which checks matter in the phase.
-pub fn looks(phase: Phase) -> Looks {
-    match phase {
-        Phase::Preparing | Phase::Shifting => Looks::CanaryPods,
-        Phase::Holding | Phase::Approving | Phase::PromoteShift => Looks::Canary,
-        Phase::PromoteScale | Phase::PromoteCheck => Looks::Stable,
-        Phase::PromoteTemplate
-        | Phase::PromoteReturn
-        | Phase::UndoShift
-        | Phase::UndoTemplate
+/// Returns which checks matter now: those on whichever side carries traffic that it may lose.
+pub fn looks(release: &Release) -> Looks {
+    match release.phase {
+        // Traffic is to stay with the canary: it has to deserve it.
+        Phase::UndoShift | Phase::UndoTemplate if release.ending == Some(Outcome::Incomplete) => {
+            Looks::Canary
+        }
+        Phase::Preparing | Phase::Shifting | Phase::UndoShift => Looks::CanaryPods,
+        Phase::Holding | Phase::Approving | Phase::PromoteShift | Phase::PromoteTemplate => {
+            Looks::Canary
+        }
+        Phase::PromoteScale | Phase::PromoteCheck => Looks::Both,
+        Phase::PromoteReturn => Looks::Stable,
+        Phase::UndoTemplate
         | Phase::RollingBack
         | Phase::Draining
         | Phase::Cleaning

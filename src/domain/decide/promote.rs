@@ -44,6 +44,9 @@ impl Round<'_> {
     }
 
     pub(super) fn promote_template(&mut self) -> Turn {
+        if let Some(turn) = self.retreat_if_canary_fails() {
+            return turn;
+        }
         let stable = self.seen.stable.as_ref()?;
         if !self.stable_has_version(stable) {
             // Stable gets what the canary runs: nothing but what was checked.
@@ -66,6 +69,9 @@ impl Round<'_> {
     }
 
     pub(super) fn promote_scale(&mut self) -> Turn {
+        if let Some(turn) = self.retreat_if_canary_fails() {
+            return turn;
+        }
         if let Some(turn) = self.undo_if_unhealthy() {
             return turn;
         }
@@ -84,6 +90,9 @@ impl Round<'_> {
     }
 
     pub(super) fn promote_check(&mut self) -> Turn {
+        if let Some(turn) = self.retreat_if_canary_fails() {
+            return turn;
+        }
         if let Some(turn) = self.undo_if_unhealthy() {
             return turn;
         }
@@ -93,6 +102,9 @@ impl Round<'_> {
         let askable = self.release.plan.checks.iter();
         let nothing_to_ask = !askable.into_iter().any(|c| c.rule.judges_state());
         let looked = nothing_to_ask || !self.stable_checks().is_empty();
+        // Nor does traffic return before a look at who has it: it tells how the version fares.
+        let unasked = self.release.plan.checks.is_empty() || self.seen.canary.is_none();
+        let looked = looked && (unasked || !self.canary_checks().is_empty());
         let healthy = looked && complete && overall(self.stable_checks()) == Verdict::Healthy;
         if healthy && self.since() >= self.release.plan.interval {
             self.release.target = Percent::ZERO;
@@ -103,8 +115,8 @@ impl Round<'_> {
     }
 
     pub(super) fn promote_return(&mut self) -> Turn {
-        if let Some(action) = self.stable_changed() {
-            return Some(action);
+        if let Some(turn) = self.undo_if_unhealthy() {
+            return turn;
         }
         if self.seen.split.settled {
             self.reached();
@@ -152,6 +164,34 @@ impl Round<'_> {
         Some(Action::Stop(Outcome::Conflict, text))
     }
 
+    /// Gives up a promotion whose canary fails while it carries the traffic. What fails is the version
+    /// that stable is being given, so neither side is safe with it: stable gets its old one back, and
+    /// then the traffic. A promotion by `force` goes on.
+    ///
+    /// Another version on the canary is none of the promotion's business any more once stable has
+    /// the pinned one: traffic is about to leave it.
+    pub(super) fn retreat_if_canary_fails(&mut self) -> Option<Turn> {
+        let forced = self.seen.request == Some(Request::Promote { force: true });
+        let canary = self.seen.canary.as_ref()?;
+        let pinned = canary.revision == self.release.revision;
+        if forced || !pinned || overall(self.canary_checks()) != Verdict::Unhealthy {
+            return None;
+        }
+        if let Some(action) = self.stable_replaced() {
+            return Some(Some(action));
+        }
+        let text = unhealthy_text(self.canary_checks());
+        Some(self.fail(format!("the canary failed during the promotion: {text}")))
+    }
+
+    /// Returns the stop where stable runs neither its old version nor the new one.
+    fn stable_replaced(&self) -> Option<Action> {
+        let stable = self.seen.stable.as_ref()?;
+        let old = stable.revision == self.release.origin.stable_revision;
+        if old { None } else { self.stable_changed() }
+    }
+
+    /// Returns the undoing of a promotion whose stable is unhealthy with the new version.
     pub(super) fn undo_if_unhealthy(&mut self) -> Option<Turn> {
         if let Some(action) = self.stable_changed() {
             return Some(Some(action));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Action, Round, Turn, elapsed, pods_needed, signed, unhealthy_text};
 use crate::domain::{
-    check::Severity,
+    check::{Memory, Severity},
     event::{Event, EventKind},
     plan::{OnTrouble, Strategy},
     release::{Cause, Outcome, Phase},
@@ -116,6 +116,13 @@ impl Round<'_> {
                 .checks
                 .values_mut()
                 .for_each(|m| m.begin_step(later));
+        }
+        if phase == Phase::PromoteTemplate {
+            // The canary now stands for itself: pods that are not ready count from here.
+            self.release
+                .checks
+                .values_mut()
+                .for_each(Memory::begin_watch);
         }
         self.moved = true;
         self.release.phase = phase;
