@@ -36,7 +36,8 @@ pub struct Live {
 }
 
 impl Live {
-    fn new(object: Value) -> Result<Self, String> {
+    /// Returns a Deployment read from an object.
+    pub fn new(object: Value) -> Result<Self, String> {
         let typed = Deployment::deserialize(&object).map_err(|e| e.to_string())?;
         Ok(Self {
             object: Arc::new(object),
@@ -419,8 +420,9 @@ fn facts(live: &Live, revision: String, sets: &[LiveSet], pods: &[LivePod]) -> W
     }
 }
 
-/// Returns who wrote a field last, by `managedFields`; `None` when it was this tool.
-fn manager_of(object: &Value, field: &[&str]) -> Option<String> {
+/// Returns who wrote a field last, by `managedFields`, whose steps lead to it; `None` when it was this
+/// tool, or is not known.
+pub fn manager_of(object: &Value, field: &[&str]) -> Option<String> {
     let entries = object["metadata"]["managedFields"].as_array()?;
     let owns = |entry: &&Value| {
         let mut at = Some(&entry["fieldsV1"]);

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     backend::Backends,
-    place::{Form, Place},
+    place::{Form, Place, whole},
     route::{Part, Route, Scale},
     weighted::{Common, Shape, split_name},
 };
@@ -125,7 +125,7 @@ fn action_route(
                 side: service.and_then(|service| backends.service(namespace, service).side()),
                 name: named.unwrap_or_default().to_owned(),
                 weight: member(group, "weight")
-                    .and_then(|(_, w)| w.as_u64())
+                    .and_then(|(_, weight)| whole(weight))
                     .unwrap_or(0),
                 place: Some(Place {
                     pointer: pointer.clone(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     backend::Backends,
-    place::Place,
+    place::{Place, whole},
     route::{Part, Route, Scale},
     weighted::{Common, Shape, split_name},
 };
@@ -117,7 +117,7 @@ impl Shape for Gateway {
                     trouble: backends.trouble(there, name).filter(|_| is_service),
                     side: whose.side().filter(|_| is_service),
                     name: name.to_owned(),
-                    weight: to["weight"].as_u64().unwrap_or(1),
+                    weight: whole(&to["weight"]).unwrap_or(1),
                     place: Some(Place::number(format!(
                         "/spec/rules/{i}/backendRefs/{j}/weight"
                     ))),
@@ -138,20 +138,36 @@ impl Shape for Gateway {
 
     fn waits_for(object: &Value, _: &Options) -> Option<String> {
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
-        let parents = object["status"]["parents"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice);
-        let wanted = object["spec"]["parentRefs"].as_array().map_or(0, Vec::len);
-        if parents.is_empty() && wanted > 0 {
+        let wanted = object["spec"]["parentRefs"].as_array();
+        let known = object["status"]["parents"].as_array();
+        let known = known.map_or(&[][..], Vec::as_slice);
+        if known.is_empty() && wanted.is_some_and(|wanted| !wanted.is_empty()) {
             return Some("a gateway to accept it".to_owned());
         }
-        parents.iter().find_map(|parent| {
-            let name = parent["parentRef"]["name"].as_str().unwrap_or_default();
-            ["Accepted", "ResolvedRefs"]
-                .into_iter()
-                .find_map(|kind| condition(&parent["conditions"], kind, generation))
-                .map(|what| format!("parent {name}: {what}"))
-        })
+        let told = |kinds: &Value, name: &Value| {
+            let name = name.as_str().unwrap_or_default();
+            let mut conditions = ["Accepted", "ResolvedRefs"].into_iter();
+            let missing = conditions.find_map(|kind| condition(kinds, kind, generation));
+            missing.map(|what| format!("parent {name}: {what}"))
+        };
+        // A parent whose controller has said nothing yet has accepted nothing.
+        let silent = wanted.into_iter().flatten().filter(|parent| {
+            let is = |at: &Value, key: &str| at["parentRef"][key] == parent[key];
+            let mut known = known.iter();
+            !known.any(|at| {
+                ["name", "sectionName", "port"]
+                    .iter()
+                    .all(|key| is(at, key))
+            })
+        });
+        known
+            .iter()
+            .find_map(|parent| told(&parent["conditions"], &parent["parentRef"]["name"]))
+            .or_else(|| {
+                silent
+                    .into_iter()
+                    .find_map(|parent| told(&Value::Null, &parent["name"]))
+            })
     }
 }
 

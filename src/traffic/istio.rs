@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     backend::{Backends, Labels, Whose},
-    place::Place,
+    place::{Place, whole},
     route::{Part, Route, Scale},
     weighted::{Common, Shape, split_name},
 };
@@ -164,7 +164,7 @@ impl Reader<'_> {
             let weight = if alone {
                 100
             } else {
-                route["weight"].as_u64().unwrap_or(0)
+                whole(&route["weight"]).unwrap_or(0)
             };
             Part {
                 trouble: self.trouble(host, subset),

@@ -7,8 +7,10 @@
 mod alb;
 pub mod autoscaler;
 pub mod backend;
+mod findings;
 mod gateway;
 mod istio;
+mod mover;
 mod nginx;
 pub mod place;
 mod pointer;
@@ -16,8 +18,12 @@ pub mod replicas;
 pub mod route;
 mod several;
 mod smi;
+#[cfg(test)]
+mod tests;
 mod traefik;
+mod view;
 mod weighted;
+mod words;
 
 use async_trait::async_trait;
 use serde_json::Value;

@@ -72,7 +72,7 @@ impl Form {
     fn read(self, value: &Value) -> Option<u64> {
         match (self, value) {
             (Self::Milli, Value::String(text)) => milli(text),
-            (Self::Milli, Value::Number(_)) => whole(value)?.checked_mul(1000),
+            (Self::Milli, Value::Number(number)) => milli(&number.to_string()),
             (Self::Number | Self::Text, Value::String(text)) => text.trim().parse().ok(),
             (Self::Number | Self::Text, Value::Number(_)) => whole(value),
             (_, Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => None,
@@ -87,7 +87,7 @@ impl Form {
     clippy::float_cmp,
     reason = "checked to be whole and within a range where f64 is exact"
 )]
-fn whole(value: &Value) -> Option<u64> {
+pub fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number = value.as_f64()?;
         let exact = (0.0..=1e15).contains(&number) && number.trunc() == number;
@@ -297,6 +297,7 @@ mod tests {
             (json!("500m"), Form::Milli, Some(500)),
             (json!("1"), Form::Milli, Some(1000)),
             (json!(1), Form::Milli, Some(1000)),
+            (json!(0.5), Form::Milli, Some(500)),
             (json!("1e2"), Form::Milli, Some(100_000)),
             (json!("0.5"), Form::Milli, Some(500)),
             (json!(null), Form::Number, None),

@@ -60,9 +60,14 @@ pub enum Scale {
 type Pair = (u64, u64);
 
 impl Route {
-    /// Returns whether both sides are in it, so that it divides traffic between them.
+    /// Returns whether both sides are in it.
+    pub fn holds_both(&self) -> bool {
+        self.pair().is_some()
+    }
+
+    /// Returns whether both sides are in it and it may change: it divides traffic between them.
     pub fn divides(&self) -> bool {
-        self.left_alone.is_none() && self.pair().is_some()
+        self.left_alone.is_none() && self.holds_both()
     }
 
     /// Returns the destination of a side.
@@ -154,14 +159,16 @@ impl Route {
         let sum = self.sum(stable + canary, weight);
         let wanted = of(weight, sum);
         let inner = weight > Percent::ZERO && weight < Percent::FULL;
-        let wanted = if inner && sum > 1 {
+        // Who is to get a part must get something, and so must the other side.
+        let sayable = !inner || sum > 1;
+        let wanted = if inner && sayable {
             wanted.clamp(1, sum - 1)
         } else {
             wanted
         };
         let pair = (sum - wanted, wanted);
         let got = share(pair.0, pair.1).unwrap_or(Percent::ZERO);
-        if got.distance(weight) > NEAR {
+        if !sayable || got.distance(weight) > NEAR {
             return Err(format!(
                 "{weight} cannot be said in {}: beside other destinations the weights of stable and canary sum to {sum}; make their sum 100, and the others' larger by as much",
                 self.name
@@ -190,6 +197,27 @@ impl Route {
         let allowed = finer.into_iter().filter(|sum| *sum <= most.max(usual));
         allowed.clone().find(exact).unwrap_or(usual)
     }
+}
+
+/// Returns the weights to be written so that the canary gets `weight` in every route that divides
+/// traffic, each place once.
+///
+/// # Errors
+///
+/// Refused where one of the routes cannot say the weight, or leads to one side twice.
+pub fn weights(routes: &[Route], weight: Percent) -> Result<Vec<(Place, u64)>, String> {
+    let mut all = Vec::new();
+    for route in routes.iter().filter(|route| route.divides()) {
+        if let Some(trouble) = route.trouble() {
+            return Err(trouble);
+        }
+        for written in route.written(weight)? {
+            if !all.contains(&written) {
+                all.push(written);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn share(stable: u64, canary: u64) -> Option<Percent> {
@@ -274,6 +302,17 @@ mod tests {
         );
     }
 
+    /// One weight between both sides cannot be divided, however near to an end the part is.
+    #[test]
+    fn no_part_is_rounded_to_nothing_or_to_all() {
+        for (stable, canary) in [(1, 0), (0, 1), (0, 0)] {
+            let route = route(stable, canary, &[1], FREE);
+            for weight in ["0.1", "1", "99", "99.9"] {
+                assert!(route.weights(weight.parse().unwrap()).is_err(), "{weight}");
+            }
+        }
+    }
+
     #[test]
     fn a_route_of_one_side_is_left_alone() {
         let mut header = route(100, 0, &[], Scale::Kept);
@@ -304,6 +343,11 @@ mod tests {
                 prop_assert!(others.iter().any(|w| *w > 0));
                 return Ok(());
             };
+            if (s, c) == (0, 0) {
+                // Others have all of it: nobody reaches the canary.
+                prop_assert_eq!((stable, canary, percent), (0, 0, 0));
+                return Ok(());
+            }
             if others.iter().any(|w| *w > 0) {
                 prop_assert_eq!(s + c, stable + canary);
             }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     backend::Backends,
-    place::{Form, Place},
+    place::{Form, Place, whole},
     route::{Part, Route, Scale},
     weighted::{Common, Shape, split_name},
 };
@@ -105,9 +105,10 @@ impl Shape for Smi {
 /// Returns how the weights of all backends are written: the finest form that one of them has.
 fn form(backends: &[Value]) -> Form {
     let weights = || backends.iter().map(|backend| &backend["weight"]);
-    let is_fraction = |weight: &Value| {
-        let text = weight.as_str().unwrap_or_default();
-        text.parse::<u64>().is_err() && !text.is_empty()
+    let is_fraction = |weight: &Value| match weight {
+        Value::String(text) => text.parse::<u64>().is_err(),
+        Value::Number(_) => whole(weight).is_none(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     };
     if weights().any(is_fraction) {
         Form::Milli

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     backend::Backends,
-    place::Place,
+    place::{Place, whole},
     route::{Part, Route, Scale},
     weighted::{Common, Shape, split_name},
 };
@@ -113,7 +113,7 @@ fn parts(object: &Value, at: &str, backends: &Backends, namespace: &str) -> Vec<
             trouble: backends.trouble(there, name).filter(|_| is_service),
             side: backends.service(there, name).side().filter(|_| is_service),
             name: name.to_owned(),
-            weight: to["weight"].as_u64().unwrap_or(1),
+            weight: whole(&to["weight"]).unwrap_or(1),
             place: Some(Place::number(format!("{at}/{i}/weight"))),
         }
     };

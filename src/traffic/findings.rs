@@ -1,0 +1,64 @@
+//! What `check` says of the routes of an object.
+//!
+//! Owns: the findings that are the same for every kind. Must not: know kinds of objects.
+
+use super::route::Route;
+use crate::domain::view::{Finding, Severity};
+
+/// Returns what is good and bad about the routes of an object.
+pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
+    let find = |severity, what: String, why: &str, mend: &str| Finding {
+        severity,
+        place: named.to_owned(),
+        what,
+        why: why.to_owned(),
+        mend: mend.to_owned(),
+    };
+    let mut found = Vec::new();
+    for route in routes {
+        let name = &route.name;
+        for part in &route.parts {
+            let Some(trouble) = &part.trouble else {
+                continue;
+            };
+            let severity = if part.weight > 0 || !route.divides() {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            found.push(find(
+                severity,
+                format!("{name}: {trouble}"),
+                "requests that go there fail, or reach the wrong side",
+                "mend the destination, or what it selects by",
+            ));
+        }
+        if let Some(trouble) = route.trouble() {
+            found.push(find(
+                Severity::Error,
+                trouble,
+                "it is not clear which of their weights is the side's",
+                "leave one destination for each side",
+            ));
+        }
+        let text = match (route.share(), route.why_left_alone()) {
+            (Some(share), None) => {
+                format!("{name} divides traffic between both sides: canary {share}")
+            }
+            (None, None) => {
+                format!("{name} divides traffic between both sides; both weights are 0")
+            }
+            (_, Some(why)) => format!("{name} is left alone: it {why}"),
+        };
+        found.push(find(Severity::Ok, text, "", ""));
+    }
+    if !routes.iter().any(Route::divides) {
+        found.push(find(
+            Severity::Error,
+            "no route of it holds both sides".to_owned(),
+            "no weight can be set",
+            "give a route both destinations, the canary's with weight 0",
+        ));
+    }
+    found
+}

@@ -1,0 +1,349 @@
+//! The router by weights: reading the split of its objects, and moving it.
+//!
+//! Owns: when a weight may change, and the one way in which it is written. Must not: know any kind
+//! of object. A write changes weights of routes that hold both sides, and nothing else.
+
+use async_trait::async_trait;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::{
+    Objects, Router, Scene, Target, TrafficError, Written,
+    autoscaler::{hold_above, is_of, is_pinned, let_go, of_sides, typed},
+    findings,
+    place::patch,
+    route::{Route, weights},
+    view::{View, ready},
+    weighted::CREATED,
+    words::{not_called, titled},
+};
+use crate::{
+    cluster::{
+        Cluster,
+        objects::{Survey, scales},
+        routing::{Kind, Place},
+    },
+    domain::{
+        change::{Act, Change},
+        decide::pods_needed,
+        split::{Grain, Split},
+        view::{Finding, Severity},
+        weight::Percent,
+    },
+};
+
+/// What the router has to know of its kind of object.
+pub(super) trait Form: Send + Sync {
+    /// Returns the kinds that hold weights.
+    fn kinds(&self) -> Vec<Kind>;
+
+    /// Returns the names of routes that alone are to change; empty for all.
+    fn chosen(&self) -> &[String];
+
+    /// Returns every route of an object.
+    fn routes(&self, object: &Value) -> Vec<Route>;
+
+    /// Returns what the object's status still waits for.
+    fn waits_for(&self, object: &Value) -> Option<String>;
+
+    /// Returns why an object must not be used, if so.
+    fn unfit(&self, object: &Value) -> Option<String>;
+
+    /// Returns why an object must not get this weight now, if so.
+    fn refuse(&self, object: &Value, to: Percent, scene: &Scene<'_>) -> Option<String>;
+
+    /// Returns what else is wrong with an object of `all`.
+    fn findings(&self, object: &Value, all: &[Value]) -> Vec<(Severity, String, String, String)>;
+}
+
+/// The router by the weights of some objects.
+pub(super) struct ByWeights {
+    pub(super) cluster: Cluster,
+    pub(super) target: Target,
+    pub(super) form: Box<dyn Form>,
+    pub(super) places: Vec<Place>,
+    /// Whether an autoscaler has a say in either Deployment.
+    pub(super) watched: bool,
+    /// The object this router makes where it is missing.
+    pub(super) made: Option<Value>,
+}
+
+#[async_trait]
+impl Router for ByWeights {
+    fn grain(&self) -> Grain {
+        Grain::Weight(Percent::whole(1))
+    }
+
+    fn pick(&self, survey: &Survey) -> Objects {
+        let families = survey.routing.iter();
+        let all = families.flat_map(|family| family.objects.iter().flatten());
+        let ours = all.filter(|object| self.places.iter().any(|place| place.holds(object)));
+        let autoscalers = survey
+            .autoscalers
+            .iter()
+            .filter(|hpa| is_of(hpa, &self.target));
+        let autoscalers = autoscalers.filter_map(|hpa| serde_json::to_value(hpa).ok());
+        ours.cloned().chain(autoscalers).collect()
+    }
+
+    fn written(&self, objects: &Objects) -> Vec<Written> {
+        let ours = objects
+            .iter()
+            .filter(|object| self.places.iter().any(|p| p.holds(object)));
+        let written = ours.map(|object| {
+            let routes = self.form.routes(object);
+            let parts = routes.iter().filter(|route| route.divides());
+            let parts = parts
+                .flat_map(|route| &route.parts)
+                .filter(|part| part.side.is_some());
+            let places = parts.filter_map(|part| part.place.as_ref());
+            let mut pointers: Vec<String> = places.map(|place| place.pointer.clone()).collect();
+            pointers.dedup();
+            Written {
+                object: object.clone(),
+                pointers,
+            }
+        });
+        written.collect()
+    }
+
+    async fn fetch(&self) -> Result<Objects, TrafficError> {
+        let (objects, autoscalers) = futures::try_join!(
+            async { Ok(self.cluster.objects_at(&self.places).await?) },
+            self.autoscalers(),
+        )?;
+        let autoscalers = autoscalers
+            .iter()
+            .filter_map(|hpa| serde_json::to_value(hpa).ok());
+        Ok(objects.into_iter().chain(autoscalers).collect())
+    }
+
+    fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError> {
+        let mut view = View::default();
+        for place in &self.places {
+            let Some(object) = scene.objects.iter().find(|o| place.holds(o)) else {
+                view.miss(place, wanted, self.made.is_some());
+                continue;
+            };
+            if is_created(object) {
+                view.pinned.push(place.named());
+            }
+            let waits = self.form.waits_for(object);
+            let routes = self.form.routes(object);
+            view.take((place, object), wanted, &routes, waits);
+        }
+        view.all_of(self.form.chosen(), wanted);
+        let held = typed(scene.objects);
+        let held = held.iter().filter(|hpa| is_pinned(hpa));
+        view.pinned.extend(held.map(ResourceExt::name_any));
+        let mut split = view.split(wanted, scene);
+        // What it waits for first is what the change waits for.
+        let pods = self.not_ready_for(wanted, split.set, scene);
+        split.waits_for = pods.filter(|_| !split.settled).or(split.waits_for);
+        Ok(split)
+    }
+
+    async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
+        let present = self.read(to, scene)?.set;
+        if self.not_ready_for(to, present, scene).is_some() {
+            return Ok(Vec::new());
+        }
+        let mut planned = Vec::new();
+        // What is refused in one object leaves the others as they are.
+        for place in &self.places {
+            let Some(object) = scene.objects.iter().find(|o| place.holds(o)) else {
+                if let Some(made) = self.made.as_ref().filter(|_| to > Percent::ZERO) {
+                    self.cluster.create_at(place, made).await?;
+                    return Ok(vec![Act::in_words(format!("create {}", place.named()))]);
+                }
+                continue;
+            };
+            if let Some(reason) = self.form.unfit(object) {
+                return Err(TrafficError::Refused(format!(
+                    "{}: {reason}",
+                    place.named()
+                )));
+            }
+            if let Some(reason) = self.form.refuse(object, to, scene) {
+                return Err(TrafficError::Refused(format!(
+                    "{}: {reason}",
+                    place.named()
+                )));
+            }
+            if let Some(write) = self.write(place, object, to)? {
+                planned.push(write);
+            }
+        }
+        let mut done: Vec<Act> = Vec::new();
+        for (place, version, operations, act) in planned {
+            self.cluster
+                .change_fields(place, &version, operations)
+                .await?;
+            done.push(act);
+        }
+        Ok(done)
+    }
+
+    /// An autoscaler follows the load, but not below what the canary's share needs.
+    async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {
+        let autoscalers = self.autoscalers().await?;
+        match autoscalers.iter().find(|hpa| scales(hpa, deployment)) {
+            Some(hpa) if replicas > 0 => {
+                hold_above(&self.cluster, hpa, replicas).await?;
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn unpin(&self) -> Result<(), TrafficError> {
+        for hpa in self
+            .autoscalers()
+            .await?
+            .iter()
+            .filter(|hpa| is_pinned(hpa))
+        {
+            let_go(&self.cluster, hpa).await?;
+        }
+        for object in self
+            .fetch()
+            .await?
+            .iter()
+            .filter(|object| is_created(object))
+        {
+            if let Some(place) = self.places.iter().find(|place| place.holds(object)) {
+                self.cluster.delete_at(place, object).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether this tool made the object.
+fn is_created(object: &Value) -> bool {
+    object["metadata"]["annotations"][CREATED] == "true"
+}
+
+/// A write: where, at which version, by which operations, and in words.
+type Write<'p> = (&'p Place, String, Vec<Value>, Act);
+
+impl ByWeights {
+    /// Returns what is good and bad about the objects.
+    pub(super) fn findings(&self, survey: &Survey) -> Vec<Finding> {
+        let kinds = self.form.kinds();
+        let families = survey
+            .routing
+            .iter()
+            .filter(|family| kinds.contains(&family.kind));
+        let all: Vec<Value> = families
+            .flat_map(|family| family.objects.iter().flatten())
+            .cloned()
+            .collect();
+        let mut found = Vec::new();
+        for place in &self.places {
+            let Some(object) = all.iter().find(|object| place.holds(object)) else {
+                continue;
+            };
+            let named = place.named();
+            found.extend(findings::about(&named, &self.form.routes(object)));
+            if let Some(what) = self.form.waits_for(object) {
+                found.push(Finding {
+                    severity: Severity::Warning,
+                    place: named.clone(),
+                    what: format!("its status is not as it should be: it waits for {what}"),
+                    why: "a change of the weights is not done before its status says so".to_owned(),
+                    mend: "look at the status of the object, and at the controller behind it"
+                        .to_owned(),
+                });
+            }
+            let own = self.form.findings(object, &all).into_iter();
+            found.extend(own.map(|(severity, what, why, mend)| Finding {
+                severity,
+                place: named.clone(),
+                what,
+                why,
+                mend,
+            }));
+        }
+        found
+    }
+
+    /// Returns why the objects must not be used, or cannot be as configured.
+    pub(super) fn unfit(&self, survey: &Survey) -> Option<String> {
+        let mut there = Vec::new();
+        let families = survey.routing.iter();
+        let objects = families.flat_map(|family| family.objects.iter().flatten());
+        for object in objects.filter(|object| self.places.iter().any(|place| place.holds(object))) {
+            let routes = self.form.routes(object).into_iter();
+            there.extend(routes.filter(Route::holds_both).map(|route| route.name));
+            if let Some(reason) = self.form.unfit(object) {
+                return Some(format!("{}: {reason}", titled(object)));
+            }
+        }
+        let chosen = self.form.chosen();
+        let known = chosen.is_empty() || chosen.iter().any(|name| there.contains(name));
+        (!known).then(|| not_called(&self.form.kinds(), chosen, &there))
+    }
+
+    async fn autoscalers(&self) -> Result<Vec<HorizontalPodAutoscaler>, TrafficError> {
+        if !self.watched {
+            return Ok(Vec::new());
+        }
+        of_sides(&self.cluster, &self.target).await
+    }
+
+    fn write<'p>(
+        &self,
+        place: &'p Place,
+        object: &Value,
+        to: Percent,
+    ) -> Result<Option<Write<'p>>, TrafficError> {
+        let named = place.named();
+        let refused = |reason: String| TrafficError::Refused(format!("{named}: {reason}"));
+        let routes = self.form.routes(object);
+        let dividing = routes.iter().filter(|route| route.divides());
+        let from = dividing.filter_map(Route::share).max();
+        let weights = weights(&routes, to).map_err(refused)?;
+        let operations = patch(object, &weights).map_err(refused)?;
+        if operations.is_empty() {
+            return Ok(None);
+        }
+        let changed = weights.iter().map(|(at, weight)| Change {
+            object: named.clone(),
+            path: at.shown(),
+            from: at
+                .read(object)
+                .map_or(Value::Null, |now| at.form.write(now)),
+            to: at.form.write(*weight),
+        });
+        let act = Act {
+            what: format!(
+                "set the canary's weight in {named} from {} to {to}",
+                from.unwrap_or_default()
+            ),
+            changes: changed.filter(|change| change.from != change.to).collect(),
+        };
+        let version = object["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default();
+        Ok(Some((place, version.to_owned(), operations, act)))
+    }
+
+    /// Returns what must be ready before traffic may move to `to`: no weight goes to a side that
+    /// has not the pods for it.
+    fn not_ready_for(&self, to: Percent, present: Percent, scene: &Scene<'_>) -> Option<String> {
+        let (stable, canary) = (ready(scene.stable), scene.canary.map_or(0, ready));
+        if to > present {
+            let need = pods_needed(to, self.target.total);
+            let text = format!(
+                "{}: {canary} of {need} pods to be ready",
+                self.target.canary
+            );
+            return (canary < need).then_some(text);
+        }
+        // A canary without ready pods serves nobody: nothing is lost by leaving it.
+        let text = format!("{}: a pod to be ready", self.target.stable);
+        (to < present && stable == 0 && canary > 0).then_some(text)
+    }
+}
