@@ -69,14 +69,14 @@ async fn auto_promotes_a_healthy_release() {
     09:03:30Z  ? unknown    stable, health: no pods to ask
     09:03:30Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:03:30Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:41Z  ✓ healthy    stable, health: holds, status 200 on 6 of 6 pods
-    09:03:41Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
+    09:03:41Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
+    09:03:41Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
     09:03:41Z  promoting    checking stable
     09:03:41Z  waits        stable to prove itself healthy
-    09:03:42Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:03:52Z  promoting    returning traffic to stable
-    09:03:52Z  doing        scale payment-api-canary from 10 to 0
-    09:03:52Z  waits        payment-api-canary: the controller to see the change
+    09:03:51Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:03:51Z  promoting    returning traffic to stable
+    09:03:51Z  doing        scale payment-api-canary from 10 to 0
+    09:03:51Z  waits        payment-api-canary: the controller to see the change
     09:03:52Z  reached      canary at 0% (0 of 10 pods)
     09:03:52Z  phase        draining
     09:03:52Z  phase        cleaning up
@@ -399,8 +399,8 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:04:45Z  ? unknown    stable, health: no pods to ask
     09:04:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:04:45Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
-    09:04:55Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
+    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
+    09:04:55Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
     09:04:56Z  promoting    checking stable
     09:04:56Z  waits        stable to prove itself healthy
     09:04:56Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
@@ -521,8 +521,8 @@ async fn auto_holds_with_too_few_requests() {
     09:04:45Z  ? unknown    stable, health: no pods to ask
     09:04:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:04:45Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
-    09:04:55Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
+    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
+    09:04:55Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
     09:04:56Z  promoting    checking stable
     09:04:56Z  waits        stable to prove itself healthy
     09:04:56Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
