@@ -69,6 +69,7 @@ const RIGHTS: &[Right] = &[
     right(("list", "", "pods", ""), Need::Always, "read the state of the pods", READERS),
     right(("list", "", "services", ""), Need::Always, "find the Service of an app and its ports", READERS),
     right(("list", "autoscaling", "horizontalpodautoscalers", ""), Need::Better, "see autoscalers", READERS),
+    right(("list", "networking.k8s.io", "ingresses", ""), Need::Better, "find the router where none is named", READERS),
     right(("get", "", "configmaps", ""), Need::Always, "read the journal", JOURNAL_READERS),
     right(("list", "", "configmaps", ""), Need::Better, "list the releases of a namespace", &[Verb::Status]),
     right(("watch", "apps", "deployments", ""), Need::Better, "react at once instead of at the next look", WRITERS),
@@ -95,8 +96,10 @@ const RIGHTS: &[Right] = &[
 pub fn rights(router: &RouterSpec) -> Vec<Right> {
     let provider = traffic::provider(&router.name);
     let own = provider.map(|p| p.rights(&router.options));
-    let own = own.into_iter().flatten();
-    RIGHTS.iter().cloned().chain(own).collect()
+    let own: Vec<Right> = own.unwrap_or_default();
+    let is_own = |right: &&Right| own.iter().any(|o| o.verb == right.verb && o.target() == right.target());
+    let shared = RIGHTS.iter().filter(|right| !is_own(right));
+    shared.chain(&own).cloned().collect()
 }
 
 /// Returns the rights that a verb needs with a router.
