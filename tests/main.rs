@@ -9,6 +9,7 @@
 
 mod analysis;
 mod cli;
+mod contract;
 mod crash;
 mod decide;
 mod documents;

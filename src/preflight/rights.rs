@@ -97,7 +97,10 @@ pub fn rights(router: &RouterSpec) -> Vec<Right> {
     let provider = traffic::provider(&router.name);
     let own = provider.map(|p| p.rights(&router.options));
     let own: Vec<Right> = own.unwrap_or_default();
-    let is_own = |right: &&Right| own.iter().any(|o| o.verb == right.verb && o.target() == right.target());
+    let is_own = |right: &&Right| {
+        own.iter()
+            .any(|o| o.verb == right.verb && o.target() == right.target())
+    };
     let shared = RIGHTS.iter().filter(|right| !is_own(right));
     shared.chain(&own).cloned().collect()
 }

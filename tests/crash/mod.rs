@@ -230,7 +230,7 @@ async fn inherited(point: &Point, from: u64, heir: Heir) -> Story {
 }
 
 /// Runs a future in a runtime of its own, in virtual time.
-fn virtually<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn virtually<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)

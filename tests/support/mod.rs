@@ -59,6 +59,8 @@ pub(crate) struct Bench {
     news: Arc<Notify>,
     /// The store's version when everything was ready.
     pub(crate) from: u64,
+    /// Name of the router.
+    pub(crate) by: &'static str,
 }
 
 /// One sitting of the engine.
@@ -72,6 +74,9 @@ pub(crate) struct Sitting {
     pub(crate) router: Value,
     pub(crate) journal: bool,
 }
+
+/// Name of the router of the built-in scenarios.
+const BY_PODS: &str = "replicas";
 
 impl Bench {
     pub(crate) fn new(scenario: &str) -> Self {
@@ -104,6 +109,7 @@ impl Bench {
             tap: Arc::new(|_| {}),
             news: Arc::default(),
             from,
+            by: BY_PODS,
         }
     }
 
@@ -119,6 +125,7 @@ impl Bench {
             tap: Arc::new(|_| {}),
             news: Arc::default(),
             from,
+            by: BY_PODS,
         }
     }
 
@@ -181,7 +188,7 @@ impl Bench {
             app: APP.into(),
             names,
             router: RouterSpec {
-                name: "replicas".into(),
+                name: self.by.into(),
                 options: sitting.router.clone(),
             },
             plan: sitting.plan.clone(),

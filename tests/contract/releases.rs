@@ -1,0 +1,504 @@
+//! Whole releases by weights: promoted, taken back, killed and gone on with, disturbed, in ticks.
+
+use std::time::Duration;
+
+use canaryctl::{
+    cluster::Reason,
+    domain::{
+        event::EventKind,
+        plan::Plan,
+        release::{Cause, Outcome},
+        weight::Percent,
+    },
+    engine::{
+        EngineError,
+        start::{Begun, Intent},
+    },
+    journal::Journal,
+    sim::{
+        Snapshot,
+        fault::{self, Fault},
+        fields::Writer,
+        scenario::{Scenario, parse_objects},
+        store::{Change, ChangeKind, Door, Key},
+    },
+};
+use k8s_openapi::api::events::v1::Event;
+use kube::{Api, api::ListParams};
+use serde_json::{Value, json};
+
+use crate::crash::virtually;
+use crate::support::{Bench, CANARY, NAMESPACE, STABLE, auto, checked, is_ready, plan, set, steps};
+
+const OLD: &str = "registry.example/payment-api:1.5.0";
+const NEW: &str = "registry.example/payment-api:2.0.0";
+
+/// Pods of stable in the built-in scenarios, which a router by weights leaves as they are.
+const STABLE_PODS: u32 = 9;
+
+/// Pods of the canary before a release, which it has again after it: without weight they cost no
+/// request.
+const CANARY_PODS: u32 = 1;
+
+/// A router by weights in front of the payment API.
+struct ByWeights {
+    name: &'static str,
+    objects: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    /// The object that holds the weight, and where.
+    object: &'static str,
+    weight: &'static str,
+    /// Where stable's weight stands, if it has one.
+    rest: Option<&'static str>,
+}
+
+const ISTIO: ByWeights = ByWeights {
+    name: "istio",
+    objects: "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: payment-api, namespace: canary-release}
+spec:
+  hosts: [payment-api-service]
+  http:
+  - match: [{headers: {x-canary: {exact: 'true'}}}]
+    route: [{destination: {host: payment-api-service, subset: canary}}]
+  - route:
+    - {destination: {host: payment-api-service, subset: stable}, weight: 100}
+    - {destination: {host: payment-api-service, subset: canary}, weight: 0}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: payment-api, namespace: canary-release}
+spec:
+  host: payment-api-service
+  subsets: [{name: stable, labels: {version: stable}}, {name: canary, labels: {version: canary}}]
+",
+    group: "networking.istio.io",
+    resource: "virtualservices",
+    object: "payment-api",
+    weight: "/spec/http/1/route/1/weight",
+    rest: Some("/spec/http/1/route/0/weight"),
+};
+
+const NGINX: ByWeights = ByWeights {
+    name: "nginx",
+    objects: "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: payment-api, namespace: canary-release}
+spec: {rules: [{host: pay.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: payment-api-stable-service, port: {number: 80}}}}]}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: payment-api-canary
+  namespace: canary-release
+  annotations: {nginx.ingress.kubernetes.io/canary: 'true', nginx.ingress.kubernetes.io/canary-weight: '0'}
+spec: {rules: [{host: pay.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: payment-api-canary-service, port: {number: 80}}}}]}}]}
+",
+    group: "networking.k8s.io",
+    resource: "ingresses",
+    object: "payment-api-canary",
+    weight: "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight",
+    rest: None,
+};
+
+const BOTH: [&ByWeights; 2] = [&ISTIO, &NGINX];
+
+impl ByWeights {
+    fn bench(&self, scenario: &str) -> Bench {
+        let mut scenario = Scenario::builtin(scenario).unwrap();
+        scenario
+            .objects
+            .extend(parse_objects(self.objects).unwrap());
+        let mut bench = Bench::with(scenario);
+        bench.by = self.name;
+        bench
+    }
+
+    fn key(&self) -> Key {
+        Key::new(self.group, self.resource, NAMESPACE, self.object)
+    }
+
+    fn of(&self, object: &Value) -> u64 {
+        let weight = object.pointer(self.weight).unwrap();
+        let text = weight.as_str().and_then(|text| text.parse().ok());
+        weight.as_u64().or(text).unwrap()
+    }
+
+    fn weight(&self, bench: &Bench) -> u64 {
+        self.of(&bench.sim.world().store().get(&self.key()).unwrap())
+    }
+
+    /// Somebody else writes a weight.
+    fn meddle(&self, bench: &Bench, weight: u32) {
+        let writer = Writer {
+            manager: "kubectl-edit".into(),
+            api_version: "v1".into(),
+            subresource: String::new(),
+        };
+        let edit = |object: &mut Value| {
+            let place = object.pointer_mut(self.weight).unwrap();
+            *place = if place.is_string() {
+                json!(weight.to_string())
+            } else {
+                json!(weight)
+            };
+            if let Some(rest) = self.rest {
+                *object.pointer_mut(rest).unwrap() = json!(100 - weight);
+            }
+            Ok(())
+        };
+        let store = bench.sim.world().store();
+        store
+            .update_as(Some(&writer), &self.key(), Door::Main, false, edit)
+            .unwrap();
+    }
+
+    /// Returns every weight the canary ever had, in order, and asserts at each moment that it had
+    /// ready pods for it: whoever gets traffic can serve it.
+    fn story(&self, bench: &Bench) -> Vec<u64> {
+        let mut weights = Vec::new();
+        let mut pods = std::collections::BTreeMap::new();
+        let changes = bench.sim.world().store().changes_after(0).unwrap();
+        for Change {
+            key,
+            kind,
+            object,
+            version,
+            ..
+        } in changes
+        {
+            if key.resource == "pods" && key.namespace == NAMESPACE {
+                let ready = kind != ChangeKind::Deleted && is_ready(&object);
+                pods.insert(key.name.clone(), ready);
+            }
+            if key == self.key() {
+                let weight = self.of(&object);
+                if weights.last() != Some(&weight) {
+                    weights.push(weight);
+                }
+            }
+            let now = weights.last().copied().unwrap_or(0);
+            if version > bench.from && now > 0 {
+                let ready = pods
+                    .iter()
+                    .filter(|(name, ready)| name.starts_with(CANARY) && **ready);
+                assert!(
+                    ready.count() > 0,
+                    "{now} % of the traffic and no ready canary pod"
+                );
+            }
+        }
+        weights
+    }
+
+    fn is_back(&self, bench: &Bench) {
+        assert_eq!(self.weight(bench), 0, "{}", bench.told());
+        assert_eq!(bench.image(STABLE), OLD);
+        assert_eq!(bench.sizes(STABLE), [STABLE_PODS], "{}", bench.told());
+        assert_eq!(bench.replicas(CANARY), CANARY_PODS, "{}", bench.told());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_release_is_promoted() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        bench
+            .ends(auto(), checked(&[10, 25, 50, 100], 60), Outcome::Promoted)
+            .await;
+        assert_eq!(bench.image(STABLE), NEW, "{}", by.name);
+        assert_eq!(
+            by.story(&bench),
+            [0, 10, 25, 50, 100, 0],
+            "{}",
+            bench.told()
+        );
+        assert_eq!(bench.replicas(STABLE), STABLE_PODS, "{}", bench.told());
+        assert_eq!(bench.replicas(CANARY), CANARY_PODS);
+        assert!(bench.least_ready() >= STABLE_PODS as usize);
+        bench.users_are_fine(0.01);
+    }
+}
+
+/// Stable keeps its pods until the promotion: a rollback needs no new ones.
+#[tokio::test(start_paused = true)]
+async fn stable_keeps_its_pods_and_the_canary_gets_those_of_its_share() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        let end = bench
+            .ends(set("50%"), plan(&[50], 20), Outcome::AtWeight)
+            .await;
+        assert_eq!(by.weight(&bench), 50, "{}", end.text);
+        assert_eq!(bench.sizes(STABLE), [STABLE_PODS], "{}", bench.told());
+        assert_eq!(bench.replicas(CANARY), 5, "{}", bench.told());
+        bench
+            .ends(Intent::Rollback, plan(&[50], 20), Outcome::RolledBack)
+            .await;
+        assert_eq!(by.story(&bench), [0, 50, 0], "{}", bench.told());
+        bench.users_are_fine(0.01);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_at_a_quarter_of_the_traffic_are_taken_back() {
+    for by in BOTH {
+        let bench = by.bench("errors-at-25");
+        let end = bench
+            .ends(
+                auto(),
+                checked(&[10, 25, 50, 100], 180),
+                Outcome::RolledBack,
+            )
+            .await;
+        assert_eq!(end.cause, Some(Cause::Unhealthy), "{}", end.text);
+        assert_eq!(end.release.step, 1);
+        assert!(end.text.contains("success rate"), "{}", end.text);
+        assert_eq!(by.story(&bench), [0, 10, 25, 0], "{}", bench.told());
+        bench.wait(5).await;
+        by.is_back(&bench);
+        assert_eq!(bench.users().refused, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_never_turn_ready_get_no_traffic() {
+    for by in BOTH {
+        let bench = by.bench("never-ready");
+        bench
+            .ends(auto(), plan(&[25, 50], 30), Outcome::RolledBack)
+            .await;
+        assert_eq!(by.story(&bench), [0], "{}", bench.told());
+        by.is_back(&bench);
+        assert_eq!(bench.users().refused, 0);
+    }
+}
+
+/// Drives a release until the process dies at a call, and returns what it leaves behind.
+async fn killed(bench: &Bench, plan: &Plan, call: u64, fault: Fault) -> Snapshot {
+    let faults = fault::Plan::at(bench.clock.clone(), call, fault);
+    let mut sitting = bench.sitting(auto(), plan.clone());
+    sitting.cluster = bench.faulty(&faults);
+    tokio::select! {
+        biased;
+        () = faults.crash() => bench.sim.snapshot(),
+        end = bench.run(sitting) => panic!("{call}: no crash: {:?}", end.map(|e| e.text)),
+    }
+}
+
+/// The process dies before or after every twenty-ninth call; another goes on after it, to the same end.
+fn a_kill_changes_no_ending(by: &ByWeights, scenario: &str, outcome: Outcome, weights: &[u64]) {
+    let mut plan = checked(&[25, 100], 60);
+    plan.interval = Duration::from_secs(20);
+    let calls = virtually(async {
+        let bench = by.bench(scenario);
+        let quiet = fault::Plan::quiet(bench.clock.clone());
+        let mut sitting = bench.sitting(auto(), plan.clone());
+        sitting.cluster = bench.faulty(&quiet);
+        assert_eq!(bench.run(sitting).await.unwrap().outcome, outcome);
+        quiet.calls()
+    });
+    let ways = [Fault::CrashBefore, Fault::CrashAfter];
+    for (call, fault) in (12..calls).step_by(29).zip(ways.into_iter().cycle()) {
+        let what = format!("{} {scenario}, {fault} at {call} of {calls}", by.name);
+        // Whoever is killed leaves nothing running: each life has a runtime of its own.
+        let (snapshot, from, told) = virtually(async {
+            let bench = by.bench(scenario);
+            let snapshot = killed(&bench, &plan, call, fault).await;
+            let told = bench.events.lock().unwrap().clone();
+            (snapshot, bench.from, told)
+        });
+        virtually(async {
+            let mut bench = Bench::resumed(&snapshot, from, told);
+            bench.by = by.name;
+            bench.wait(95).await;
+            let mut heir = bench.sitting(auto(), plan.clone());
+            heir.holder = "holder-2".into();
+            match bench.begin(&heir).await {
+                Ok(Begun::Run(mut engine)) => {
+                    let end = bench.steer(&mut engine, heir.goal, false).await.unwrap();
+                    assert_eq!(end.outcome, outcome, "{what}\n{}", bench.told());
+                }
+                // Only when all was done and written down.
+                Ok(Begun::Nothing(_)) | Err(_) => {
+                    assert!(bench.was_told("ended"), "{what}\n{}", bench.told());
+                }
+            }
+            assert_eq!(by.story(&bench), weights, "{what}\n{}", bench.told());
+            assert_eq!(bench.users().refused, 0, "{what}");
+        });
+    }
+}
+
+#[test]
+fn a_kill_changes_no_promotion() {
+    for by in BOTH {
+        a_kill_changes_no_ending(by, "healthy", Outcome::Promoted, &[0, 25, 100, 0]);
+    }
+}
+
+#[test]
+fn a_kill_changes_no_rollback() {
+    for by in BOTH {
+        a_kill_changes_no_ending(by, "errors-at-25", Outcome::RolledBack, &[0, 25, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weight_that_somebody_changes_is_put_right_three_times() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        let meddler = async {
+            bench.until_step(2).await;
+            loop {
+                while by.weight(&bench) != 50 {
+                    bench.wait(1).await;
+                }
+                bench.wait(30).await;
+                by.meddle(&bench, 80);
+                bench.wait(5).await;
+            }
+        };
+        let end = tokio::select! {
+            biased;
+            end = bench.drive(auto(), plan(&[10, 50], 900)) => end.unwrap(),
+            () = meddler => unreachable!(),
+        };
+        assert_eq!(end.outcome, Outcome::Conflict, "{}", bench.told());
+        assert!(end.text.contains("put right 3 times"), "{}", end.text);
+        assert!(end.text.contains("kubectl-edit"), "who? {}", end.text);
+        let drifts = bench.kinds().into_iter().filter(|(_, kind)| {
+            matches!(
+                kind,
+                EventKind::Drift {
+                    reasserted: true,
+                    ..
+                }
+            )
+        });
+        assert_eq!(drifts.count(), 3, "{}", bench.told());
+        // Never fought over: their weight is what stands.
+        assert_eq!(by.weight(&bench), 80);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ticks_drive_a_release_and_take_one_back() {
+    for by in BOTH {
+        for (scenario, outcome) in [
+            ("healthy", Outcome::Promoted),
+            ("errors-at-25", Outcome::RolledBack),
+        ] {
+            let bench = by.bench(scenario);
+            let plan = checked(&[10, 50, 100], 120);
+            let end = ticked(&bench, &plan).await;
+            assert_eq!(end, outcome, "{}", bench.told());
+            assert_eq!(by.weight(&bench), 0);
+            by.story(&bench);
+            assert_eq!(bench.users().refused, 0);
+        }
+    }
+}
+
+/// One tick a minute until the run is over.
+async fn ticked(bench: &Bench, plan: &Plan) -> Outcome {
+    for tick in 1..200 {
+        let mut sitting = bench.sitting(auto(), plan.clone());
+        sitting.once = true;
+        sitting.holder = format!("tick-{tick}");
+        let end = bench.run(sitting).await.unwrap();
+        if end.release.is_over() || end.outcome != Outcome::AtWeight {
+            return end.outcome;
+        }
+        bench.wait(60).await;
+    }
+    panic!("never over:\n{}", bench.told());
+}
+
+/// Kubernetes Events tell each move of the weight, and the journal names the router.
+#[tokio::test(start_paused = true)]
+async fn events_and_journal_tell_of_the_weights() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        bench
+            .ends(auto(), plan(&[25, 100], 30), Outcome::Promoted)
+            .await;
+        let journal = Journal::new(bench.cluster(), "payment-api");
+        let release = journal.load().await.unwrap().unwrap().release;
+        assert_eq!(release.router.name, by.name);
+        let api: Api<Event> = Api::namespaced(bench.sim.client(NAMESPACE), NAMESPACE);
+        let events = api.list(&ListParams::default()).await.unwrap().items;
+        let notes = events.into_iter().filter_map(|event| event.note);
+        let notes: Vec<String> = notes.collect();
+        for weight in ["25%", "100%", "0%"] {
+            let told = notes.iter().any(|note| note.contains(weight));
+            assert!(told, "{weight} in {notes:#?}");
+        }
+    }
+}
+
+/// Where the route goes mid-run nothing is moved, and the end says which object is missing.
+#[tokio::test(start_paused = true)]
+async fn a_route_that_is_deleted_in_mid_run_ends_with_its_name() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        let meddler = async {
+            bench.until_step(1).await;
+            bench.wait(20).await;
+            bench.sim.world().store().delete(&by.key(), false).unwrap();
+        };
+        let (end, ()) = tokio::join!(bench.drive(auto(), plan(&[25, 50], 300)), meddler);
+        let text = match end {
+            Ok(end) => {
+                assert_ne!(end.outcome, Outcome::Promoted, "{}", bench.told());
+                format!("{}\n{}", end.text, bench.told())
+            }
+            Err(error) => format!("{error}\n{}", bench.told()),
+        };
+        assert!(text.contains(by.object), "{text}");
+        assert!(text.contains("to exist"), "{text}");
+        assert_eq!(bench.image(STABLE), OLD);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_ends_the_run_with_nothing_moved() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        let mut sitting = bench.sitting(auto(), plan(&[25], 30));
+        let resource = by.resource;
+        let plan = fault::Plan::new(bench.clock.clone(), move |call| {
+            let ours = *call.method == http::Method::PATCH && call.path.contains(resource);
+            if ours {
+                Fault::Status(403, None)
+            } else {
+                Fault::None
+            }
+        });
+        sitting.cluster = bench.faulty(&plan);
+        let error = bench.run(sitting).await.unwrap_err();
+        let EngineError::Traffic(canaryctl::traffic::TrafficError::Cluster(error)) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(error.reason, Reason::Forbidden);
+        assert_eq!(by.story(&bench), [0]);
+    }
+}
+
+/// A step finer than a pod is exact.
+#[tokio::test(start_paused = true)]
+async fn a_weight_is_finer_than_a_pod() {
+    let bench = ISTIO.bench("healthy");
+    let mut plan = plan(&[1], 20);
+    plan.steps.extend(steps(&[3], 20));
+    bench.ends(auto(), plan, Outcome::Promoted).await;
+    assert_eq!(ISTIO.story(&bench)[..3], [0, 1, 3]);
+    let reached = bench.kinds().into_iter().find_map(|(_, kind)| match kind {
+        EventKind::Reached { split } => Some(split.set),
+        _ => None,
+    });
+    assert_eq!(reached, Some(Percent::whole(1)));
+}
