@@ -13,6 +13,7 @@ mod looking;
 mod moving;
 mod refusals;
 mod roles;
+mod routers;
 mod signals;
 mod unreachable;
 
@@ -26,7 +27,10 @@ use std::{
 use canaryctl::{
     cli::{Environment, Signal, Signals, Terminal, run_on},
     clock::Clock,
-    sim::{SimCluster, scenario::Scenario},
+    sim::{
+        SimCluster,
+        scenario::{Scenario, parse_objects},
+    },
 };
 use tokio::sync::mpsc;
 
@@ -87,6 +91,36 @@ impl Console {
         let clock = Clock::simulated(NOW.parse().unwrap(), 1.0);
         let scenario = Scenario::builtin(scenario).unwrap();
         let sim = SimCluster::start(scenario, None, clock.clone()).unwrap();
+        clock.sleep(Duration::from_secs(60)).await;
+        Self {
+            sim: Some(Arc::new(sim)),
+            ..Self::new()
+        }
+    }
+
+    /// Returns a console next to a cluster that holds an example's objects and stays between
+    /// commands; those without a namespace are in `namespace`.
+    pub(crate) async fn beside(example: &str, namespace: &str) -> Self {
+        let clock = Clock::simulated(NOW.parse().unwrap(), 1.0);
+        let folder = format!("{}/examples/{example}", env!("CARGO_MANIFEST_DIR"));
+        let mut paths: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|kind| kind == "yaml"))
+            .filter(|path| !path.ends_with("canary.yaml"))
+            .collect();
+        paths.sort();
+        let mut objects = Vec::new();
+        for path in paths {
+            objects.extend(parse_objects(&std::fs::read_to_string(path).unwrap()).unwrap());
+        }
+        for object in &mut objects {
+            let meta = &mut object["metadata"];
+            if meta["namespace"].is_null() {
+                meta["namespace"] = namespace.into();
+            }
+        }
+        let sim = SimCluster::start(Scenario::default(), Some(objects), clock.clone()).unwrap();
         clock.sleep(Duration::from_secs(60)).await;
         Self {
             sim: Some(Arc::new(sim)),

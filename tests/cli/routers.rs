@@ -1,0 +1,481 @@
+//! The examples that route traffic by weights, unchanged: looked at, moved, tried, taken back.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use super::Console;
+
+/// Runs a command on an example's folder, as a person tries it, and returns what a dry run in JSON
+/// would change, one field a line.
+async fn tried(command: &str) -> String {
+    let ran = Console::new().run(command).await;
+    assert_eq!(ran.code, 0, "{}", ran.text());
+    let mut lines = Vec::new();
+    for line in ran.out.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        for change in event["changes"].as_array().into_iter().flatten() {
+            lines.push(format!(
+                "{} {} {} → {}",
+                change["object"].as_str().unwrap(),
+                change["path"].as_str().unwrap(),
+                change["from"],
+                change["to"]
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+// === the objects of meshes and controllers that are known by name ===
+
+#[tokio::test(start_paused = true)]
+async fn auth_service_dry_run_patches_its_weights_alone() {
+    let line = "set auth-service 25 -n orion --sandbox=examples/auth-service --dry-run -o json";
+    assert_snapshot!(tried(line).await, @r"
+    VirtualService orion/auth-service /spec/http/1/route/0/weight 95 → 75
+    VirtualService orion/auth-service /spec/http/1/route/1/weight 5 → 25
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn auth_service() {
+    let console = Console::beside("auth-service", "orion").await;
+    let with = |verb: &str| format!("{verb} -n orion -f examples/auth-service/canary.yaml");
+    assert_snapshot!(console.shows(&with("status auth-service")).await, @r"
+    $ canaryctl status auth-service -n orion -f examples/auth-service/canary.yaml
+    exit 0
+    --- stdout
+    auth-service  namespace orion  router istio
+    state   no run is recorded for this app
+    split   stable ███████████████████████████░ canary 5% (weights of VirtualService orion/auth-service)
+            VirtualService orion/auth-service, http route 1: left alone, leads to the canary alone
+            VirtualService orion/auth-service, http route 2: canary 5%
+
+            READY  RESTARTS  REVISION  IMAGE
+    stable  3/3    0         a1366b8e  registry.example/auth-service:1.8.2
+    canary  1/1    0         5e84f8e4  registry.example/auth-service:1.9.0
+
+    checks  ✓ healthy (1 healthy)
+    ✓ healthy  pods  1 of 1 ready, 0 restarts [limit ready, ≤ 3 restarts; 1 sample]
+
+    next    canaryctl auto auth-service -n orion -f examples/auth-service/canary.yaml
+    undo    canaryctl rollback auth-service -n orion -f examples/auth-service/canary.yaml
+    found   Deployments auth-service-stable and auth-service-canary by name; Service auth-service by
+            name and selector
+    ");
+    assert_snapshot!(console.shows(&with("set auth-service 25")).await, @r"
+    $ canaryctl set auth-service 25 -n orion -f examples/auth-service/canary.yaml
+    exit 0
+    --- stdout
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of VirtualService
+               orion/auth-service)
+               weights  0% → 25%
+               live     stable 75% on 3 ready pods, canary 25% on 1 ready pod
+               next     canaryctl monitor auth-service -n orion -f examples/auth-service/canary.yaml
+               undo     canaryctl rollback auth-service -n orion -f examples/auth-service/canary.yaml
+    --- stderr
+    cluster simulated, namespace orion
+    found Deployments auth-service-stable and auth-service-canary by name
+    found Service auth-service by name and selector
+    09:01:00Z  started      run 20260105-090100: registry.example/auth-service:1.8.2 →
+                            registry.example/auth-service:1.9.0, steps 25%
+    09:01:00Z  doing        set the canary's weight in VirtualService orion/auth-service from 5% to 25%
+    09:01:00Z  reached      canary at 25% (weights of VirtualService orion/auth-service)
+    ");
+    assert_snapshot!(console.shows(&with("rollback auth-service")).await, @r"
+    $ canaryctl rollback auth-service -n orion -f examples/auth-service/canary.yaml
+    exit 0
+    --- stdout
+    09:01:30Z  ROLLED BACK after 30s: verified at 0%: an operator asked for it
+               weights  0%
+               live     stable 100% on 3 ready pods, canary 0% on 1 ready pod
+               next     canaryctl status auth-service -n orion -f examples/auth-service/canary.yaml
+    --- stderr
+    cluster simulated, namespace orion
+    found Deployments auth-service-stable and auth-service-canary by name
+    found Service auth-service by name and selector
+    09:01:00Z  resumed      run 20260105-090100: moving traffic
+    09:01:00Z  ROLLING BACK an operator asked for it
+    09:01:00Z  back         moving traffic to stable
+    09:01:00Z  doing        set the canary's weight in VirtualService orion/auth-service from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of VirtualService orion/auth-service)
+    09:01:00Z  phase        draining
+    09:01:00Z  waits        the last requests to end
+    09:01:30Z  phase        cleaning up
+    ");
+}
+
+/// Without a file both routers fit, and one has to be named.
+#[tokio::test(start_paused = true)]
+async fn auth_service_has_two_routers() {
+    let console = Console::beside("auth-service", "orion").await;
+    assert_snapshot!(console.refuses("set auth-service 25 -n orion").await, @r"
+    $ canaryctl set auth-service 25 -n orion
+    exit 2
+    --- stderr
+    error: several routers fit: istio (VirtualService auth-service divides traffic between both), smi (TrafficSplit auth-service-split divides traffic between both)
+    hint: say which with --router
+    ");
+    let named = console
+        .run("set auth-service 25 -n orion --router smi")
+        .await;
+    assert_eq!(named.code, 0, "{}", named.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn vcci_backend_api() {
+    let console = Console::beside("vcci-backend-api", "vcci-production").await;
+    assert_snapshot!(console.shows("status vcci-backend-api -n vcci-production").await, @r"
+    $ canaryctl status vcci-backend-api -n vcci-production
+    exit 0
+    --- stdout
+    vcci-backend-api  namespace vcci-production  router istio
+    state   no run is recorded for this app
+    split   stable ██████████████████████████████████████░░ canary 5%
+            (weights of VirtualService vcci-production/vcci-backend-api)
+            VirtualService vcci-production/vcci-backend-api, http route 1: left alone, leads to the
+            canary alone
+            VirtualService vcci-production/vcci-backend-api, http route 2: canary 5%
+
+            READY  RESTARTS  REVISION  IMAGE
+    stable  19/19  0         4c5446ac  registry.example/vcci-backend:v1.0.0
+    canary  1/1    0         3f80c192  registry.example/vcci-backend:v2.0.0
+
+    checks  ✓ healthy (1 healthy)
+    ✓ healthy  pods  1 of 1 ready, 0 restarts [limit ready, ≤ 3 restarts; 1 sample]
+
+    next    canaryctl auto vcci-backend-api -n vcci-production
+    undo    canaryctl rollback vcci-backend-api -n vcci-production
+    found   Deployments vcci-backend-api-stable and vcci-backend-api-canary by name; Service
+            vcci-backend-api by name and selector; router istio: VirtualService vcci-backend-api divides
+            traffic between both
+    ");
+    assert_snapshot!(console.shows("set vcci-backend-api 25 -n vcci-production").await, @r"
+    $ canaryctl set vcci-backend-api 25 -n vcci-production
+    exit 0
+    --- stdout
+    09:01:04Z  AT THE WEIGHT after 4s: canary at 25% (wanted 25%, weights of VirtualService
+               vcci-production/vcci-backend-api)
+               weights  0% → 25%
+               live     stable 75% on 19 ready pods, canary 25% on 5 ready pods
+               next     canaryctl monitor vcci-backend-api -n vcci-production
+               undo     canaryctl rollback vcci-backend-api -n vcci-production
+    --- stderr
+    cluster simulated, namespace vcci-production
+    found Deployments vcci-backend-api-stable and vcci-backend-api-canary by name
+    found Service vcci-backend-api by name and selector
+    found router istio: VirtualService vcci-backend-api divides traffic between both
+    09:01:00Z  started      run 20260105-090100: registry.example/vcci-backend:v1.0.0 →
+                            registry.example/vcci-backend:v2.0.0, steps 25%
+    09:01:00Z  doing        scale vcci-backend-api-canary from 1 to 5
+    09:01:00Z  waits        vcci-backend-api-canary: 1 of 5 pods to be ready
+    09:01:03Z  doing        set the canary's weight in VirtualService vcci-production/vcci-backend-api
+                            from 5% to 25%
+    09:01:04Z  reached      canary at 25% (weights of VirtualService vcci-production/vcci-backend-api)
+    ");
+    assert_snapshot!(console.shows("rollback vcci-backend-api -n vcci-production").await, @r"
+    $ canaryctl rollback vcci-backend-api -n vcci-production
+    exit 0
+    --- stdout
+    09:01:34Z  ROLLED BACK after 30s: verified at 0%: an operator asked for it
+               weights  0%
+               live     stable 100% on 19 ready pods, canary 0% on 5 ready pods
+               next     canaryctl status vcci-backend-api -n vcci-production
+    --- stderr
+    cluster simulated, namespace vcci-production
+    found Deployments vcci-backend-api-stable and vcci-backend-api-canary by name
+    found Service vcci-backend-api by name and selector
+    found router istio by the run under way
+    09:01:04Z  resumed      run 20260105-090100: moving traffic
+    09:01:04Z  ROLLING BACK an operator asked for it
+    09:01:04Z  back         moving traffic to stable
+    09:01:04Z  doing        set the canary's weight in VirtualService vcci-production/vcci-backend-api
+                            from 25% to 0%
+    09:01:04Z  reached      canary at 0% (weights of VirtualService vcci-production/vcci-backend-api)
+    09:01:04Z  phase        draining
+    09:01:04Z  waits        the last requests to end
+    09:01:34Z  phase        cleaning up
+    09:01:34Z  doing        scale vcci-backend-api-canary from 5 to 1
+    ");
+    let line = "set vcci-backend-api 10 -n vcci-production --sandbox=examples/vcci-backend-api --dry-run -o json";
+    assert_snapshot!(tried(line).await, @r"Deployment vcci-production/vcci-backend-api-canary /spec/replicas 1 → 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn podinfo() {
+    let console = Console::beside("podinfo", "test").await;
+    assert_snapshot!(console.shows("status podinfo -n test").await, @r"
+    $ canaryctl status podinfo -n test
+    exit 0
+    --- stdout
+    podinfo  namespace test  router nginx
+    state   no run is recorded for this app
+    split   stable ██████████████████████████████████ canary 0% (weights of Ingress test/podinfo-canary)
+            Ingress test/podinfo-canary, podinfo.local/: canary 0%
+
+            READY  RESTARTS  REVISION  IMAGE
+    stable  2/2    0         8a20af51  ghcr.io/stefanprodan/podinfo:6.5.3
+    canary  1/1    0         06fa005e  ghcr.io/stefanprodan/podinfo:6.5.4
+
+    checks  ✓ healthy (1 healthy)
+    ✓ healthy  pods  1 of 1 ready, 0 restarts [limit ready, ≤ 3 restarts; 1 sample]
+
+    next    canaryctl auto podinfo -n test --image IMAGE
+    found   Deployments podinfo and podinfo-canary by name; Service podinfo by name; router nginx:
+            Ingress podinfo-canary divides traffic between both
+    ");
+    assert_snapshot!(console.shows("set podinfo 25 -n test").await, @r"
+    $ canaryctl set podinfo 25 -n test
+    exit 0
+    --- stdout
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of Ingress
+               test/podinfo-canary)
+               weights  0% → 25%
+               live     stable 75% on 2 ready pods, canary 25% on 1 ready pod
+               next     canaryctl monitor podinfo -n test
+               undo     canaryctl rollback podinfo -n test
+    --- stderr
+    cluster simulated, namespace test
+    found Deployments podinfo and podinfo-canary by name
+    found Service podinfo by name
+    found router nginx: Ingress podinfo-canary divides traffic between both
+    09:01:00Z  started      run 20260105-090100: ghcr.io/stefanprodan/podinfo:6.5.3 →
+                            ghcr.io/stefanprodan/podinfo:6.5.4, steps 25%
+    09:01:00Z  doing        set the canary's weight in Ingress test/podinfo-canary from 0% to 25%
+    09:01:00Z  reached      canary at 25% (weights of Ingress test/podinfo-canary)
+    ");
+    assert_snapshot!(console.shows("rollback podinfo -n test").await, @r"
+    $ canaryctl rollback podinfo -n test
+    exit 0
+    --- stdout
+    09:01:30Z  ROLLED BACK after 30s: verified at 0%: an operator asked for it
+               weights  0%
+               live     stable 100% on 2 ready pods, canary 0% on 1 ready pod
+               next     canaryctl status podinfo -n test
+    --- stderr
+    cluster simulated, namespace test
+    found Deployments podinfo and podinfo-canary by name
+    found Service podinfo by name
+    found router nginx by the run under way
+    09:01:00Z  resumed      run 20260105-090100: moving traffic
+    09:01:00Z  ROLLING BACK an operator asked for it
+    09:01:00Z  back         moving traffic to stable
+    09:01:00Z  doing        set the canary's weight in Ingress test/podinfo-canary from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of Ingress test/podinfo-canary)
+    09:01:00Z  phase        draining
+    09:01:00Z  waits        the last requests to end
+    09:01:30Z  phase        cleaning up
+    ");
+    let line = "set podinfo 25 -n test --sandbox=examples/podinfo --dry-run -o json";
+    assert_snapshot!(tried(line).await, @r#"Ingress test/podinfo-canary /metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight "0" → "25""#);
+}
+
+// === objects by JSON pointers ===
+
+/// The examples that the tests below move.
+const EXAMPLES: [&str; 6] = [
+    "apisix",
+    "consul",
+    "contour",
+    "knative",
+    "kuma",
+    "openshift",
+];
+
+#[test]
+fn every_example_of_a_router_is_moved() {
+    let folder = format!("{}/examples/routers", env!("CARGO_MANIFEST_DIR"));
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, EXAMPLES);
+}
+
+/// Moves an example there and back, and returns what its dry run would change, and what is told.
+async fn by_pointers(example: &str) -> String {
+    assert!(EXAMPLES.contains(&example));
+    let folder = format!("examples/routers/{example}");
+    let dry = tried(&format!("set web 25 --sandbox={folder} --dry-run -o json")).await;
+    let console = Console::beside(&format!("routers/{example}"), "shop").await;
+    let mut told = vec![dry];
+    for verb in ["status web", "set web 25", "status web", "rollback web"] {
+        let ran = console
+            .run(&format!("{verb} -f {folder}/canary.yaml"))
+            .await;
+        assert_eq!(ran.code, 0, "{}", ran.text());
+        let lines = ran.out.lines().chain(ran.err.lines());
+        let weights = lines.filter(|line| line.contains("weight") || line.contains("/spec/"));
+        told.push(format!("$ {verb}"));
+        told.extend(weights.map(|line| line.trim_end().to_owned()));
+    }
+    told.join("\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn contour() {
+    assert_snapshot!(by_pointers("contour").await, @r"
+    HTTPProxy shop/web /spec/routes/0/services/0/weight 100 → 75
+    HTTPProxy shop/web /spec/routes/0/services/1/weight 0 → 25
+    HTTPProxy shop/web /spec/routes/1/services/0/weight 100 → 75
+    HTTPProxy shop/web /spec/routes/1/services/1/weight 0 → 25
+    $ status web
+    split   stable ████████████████████████████████████████ canary 0% (weights of HTTPProxy shop/web)
+            HTTPProxy shop/web, /spec/routes/0/services/1/weight: canary 0%
+            HTTPProxy shop/web, /spec/routes/1/services/1/weight: canary 0%
+    $ set web 25
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of HTTPProxy shop/web)
+               weights  0% → 25%
+    09:01:00Z  doing        set the canary's weight in HTTPProxy shop/web from 0% to 25%
+    09:01:00Z  reached      canary at 25% (weights of HTTPProxy shop/web)
+    $ status web
+    split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of HTTPProxy shop/web)
+            HTTPProxy shop/web, /spec/routes/0/services/1/weight: canary 25%
+            HTTPProxy shop/web, /spec/routes/1/services/1/weight: canary 25%
+    $ rollback web
+               weights  0%
+    09:01:00Z  doing        set the canary's weight in HTTPProxy shop/web from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of HTTPProxy shop/web)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn apisix() {
+    assert_snapshot!(by_pointers("apisix").await, @r"
+    ApisixRoute shop/web /spec/http/0/backends/0/weight 100 → 75
+    ApisixRoute shop/web /spec/http/0/backends/1/weight 0 → 25
+    $ status web
+    split   stable ████████████████████████████████████████ canary 0% (weights of ApisixRoute shop/web)
+            ApisixRoute shop/web, /spec/http/0/backends/1/weight: canary 0%
+    $ set web 25
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of ApisixRoute shop/web)
+               weights  0% → 25%
+    09:01:00Z  doing        set the canary's weight in ApisixRoute shop/web from 0% to 25%
+    09:01:00Z  reached      canary at 25% (weights of ApisixRoute shop/web)
+    $ status web
+    split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of ApisixRoute shop/web)
+            ApisixRoute shop/web, /spec/http/0/backends/1/weight: canary 25%
+    $ rollback web
+               weights  0%
+    09:01:00Z  doing        set the canary's weight in ApisixRoute shop/web from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of ApisixRoute shop/web)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn kuma() {
+    assert_snapshot!(by_pointers("kuma").await, @r"
+    MeshHTTPRoute shop/web /spec/to/0/rules/0/default/backendRefs/0/weight 100 → 75
+    MeshHTTPRoute shop/web /spec/to/0/rules/0/default/backendRefs/1/weight 0 → 25
+    $ status web
+    split   stable ███████████████████████████████████████ canary 0% (weights of MeshHTTPRoute shop/web)
+            MeshHTTPRoute shop/web, /spec/to/0/rules/0/default/backendRefs/1/weight: canary 0%
+    $ set web 25
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of MeshHTTPRoute shop/web)
+               weights  0% → 25%
+    09:01:00Z  doing        set the canary's weight in MeshHTTPRoute shop/web from 0% to 25%
+    09:01:00Z  reached      canary at 25% (weights of MeshHTTPRoute shop/web)
+    $ status web
+    split   stable ████████████████████████████░░░░░░░░░░ canary 25% (weights of MeshHTTPRoute shop/web)
+            MeshHTTPRoute shop/web, /spec/to/0/rules/0/default/backendRefs/1/weight: canary 25%
+    $ rollback web
+               weights  0%
+    09:01:00Z  doing        set the canary's weight in MeshHTTPRoute shop/web from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of MeshHTTPRoute shop/web)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn openshift() {
+    assert_snapshot!(by_pointers("openshift").await, @r"
+    Route shop/web /spec/to/weight 100 → 75
+    Route shop/web /spec/alternateBackends/0/weight 0 → 25
+    $ status web
+    split   stable ████████████████████████████████████████ canary 0% (weights of Route shop/web)
+            Route shop/web, /spec/alternateBackends/0/weight: canary 0%
+    $ set web 25
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of Route shop/web)
+               weights  0% → 25%
+    09:01:00Z  doing        set the canary's weight in Route shop/web from 0% to 25%
+    09:01:00Z  reached      canary at 25% (weights of Route shop/web)
+    $ status web
+    split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of Route shop/web)
+            Route shop/web, /spec/alternateBackends/0/weight: canary 25%
+    $ rollback web
+               weights  0%
+    09:01:00Z  doing        set the canary's weight in Route shop/web from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of Route shop/web)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn consul() {
+    assert_snapshot!(by_pointers("consul").await, @r"
+    ServiceSplitter shop/web /spec/splits/0/weight 100 → 75
+    ServiceSplitter shop/web /spec/splits/1/weight 0 → 25
+    $ status web
+    split   stable █████████████████████████████████████ canary 0% (weights of ServiceSplitter shop/web)
+            ServiceSplitter shop/web, /spec/splits/1/weight: canary 0%
+    $ set web 25
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of ServiceSplitter shop/web)
+               weights  0% → 25%
+    09:01:00Z  doing        set the canary's weight in ServiceSplitter shop/web from 0% to 25%
+    09:01:00Z  reached      canary at 25% (weights of ServiceSplitter shop/web)
+    $ status web
+    split   stable ███████████████████████████░░░░░░░░░ canary 25% (weights of ServiceSplitter shop/web)
+            ServiceSplitter shop/web, /spec/splits/1/weight: canary 25%
+    $ rollback web
+               weights  0%
+    09:01:00Z  doing        set the canary's weight in ServiceSplitter shop/web from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of ServiceSplitter shop/web)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn knative() {
+    assert_snapshot!(by_pointers("knative").await, @r"
+    Service shop/web /spec/traffic/0/percent 100 → 75
+    Service shop/web /spec/traffic/1/percent 0 → 25
+    $ status web
+    split   stable ████████████████████████████████████████ canary 0% (weights of Service shop/web)
+            Service shop/web, /spec/traffic/1/percent: canary 0%
+    $ set web 25
+    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of Service shop/web)
+               weights  0% → 25%
+    09:01:00Z  doing        set the canary's weight in Service shop/web from 0% to 25%
+    09:01:00Z  reached      canary at 25% (weights of Service shop/web)
+    $ status web
+    split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of Service shop/web)
+            Service shop/web, /spec/traffic/1/percent: canary 25%
+    $ rollback web
+               weights  0%
+    09:01:00Z  doing        set the canary's weight in Service shop/web from 25% to 0%
+    09:01:00Z  reached      canary at 0% (weights of Service shop/web)
+    ");
+}
+
+/// Somebody put the services in another order: nothing is changed.
+#[tokio::test(start_paused = true)]
+async fn an_object_in_another_order_is_refused() {
+    let console = Console::beside("routers/openshift", "shop").await;
+    let key = canaryctl::sim::store::Key::new("route.openshift.io", "routes", "shop", "web");
+    let store = console.sim().world().store();
+    let swap = |route: &mut Value| {
+        route["spec"]["to"]["name"] = "web-canary".into();
+        route["spec"]["alternateBackends"][0]["name"] = "web-stable".into();
+        Ok(())
+    };
+    let door = canaryctl::sim::store::Door::Main;
+    store.update(&key, door, false, swap).unwrap();
+    let line = "set web 25 -f examples/routers/openshift/canary.yaml";
+    assert_snapshot!(console.refuses(line).await, @r#"
+    $ canaryctl set web 25 -f examples/routers/openshift/canary.yaml
+    exit 2
+    --- stderr
+    cluster simulated, namespace shop
+    found Deployments web-stable and web-canary by name
+    error: Route web: /spec/alternateBackends/0/name is "web-stable", not "web-canary"
+    hint: `canaryctl check web -n shop -f examples/routers/openshift/canary.yaml` says how to mend it
+    "#);
+}
