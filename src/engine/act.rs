@@ -60,7 +60,13 @@ impl Engine {
                 self.cluster.scale(side, *replicas).await?;
                 let namespace = self.cluster.namespace();
                 let (name, now) = (side.name(), side.replicas());
-                vec![Act::scaling(namespace, &name, now, *replicas)]
+                let mut acts = vec![Act::scaling(namespace, &name, now, *replicas)];
+                if self.cluster.is_dry() {
+                    // The pods will not come; what follows them is shown all the same.
+                    let target = self.saved.release.target;
+                    acts.extend(self.router.preview(target, &sight.scene()).await?);
+                }
+                acts
             }
             Action::UpdateStable => {
                 let (stable, canary) = (live(Track::Stable)?, live(Track::Canary)?);

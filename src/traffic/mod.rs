@@ -240,6 +240,12 @@ pub trait Router: Send + Sync {
     /// returns them. Called again until [`Split::settled`].
     async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError>;
 
+    /// Makes, on a dry connection, the changes that follow once the pods for `to` are there.
+    async fn preview(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
+        let _ = (to, scene);
+        Ok(Vec::new())
+    }
+
     /// Keeps whatever would overrule it from changing a Deployment's number of replicas, which the
     /// engine is about to set. Most routers have nothing to do with the numbers of pods.
     async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {

@@ -149,40 +149,11 @@ impl Router for ByWeights {
         if self.not_ready_for(to, present, scene).is_some() {
             return Ok(Vec::new());
         }
-        let mut planned = Vec::new();
-        // What is refused in one object leaves the others as they are.
-        for place in &self.places {
-            let Some(object) = scene.objects.iter().find(|o| place.holds(o)) else {
-                if let Some(made) = self.made.as_ref().filter(|_| to > Percent::ZERO) {
-                    self.cluster.create_at(place, made).await?;
-                    return Ok(vec![Act::in_words(format!("create {}", place.named()))]);
-                }
-                continue;
-            };
-            if let Some(reason) = self.form.unfit(object) {
-                return Err(TrafficError::Refused(format!(
-                    "{}: {reason}",
-                    place.named()
-                )));
-            }
-            if let Some(reason) = self.form.refuse(object, to, scene) {
-                return Err(TrafficError::Refused(format!(
-                    "{}: {reason}",
-                    place.named()
-                )));
-            }
-            if let Some(write) = self.write(place, object, to)? {
-                planned.push(write);
-            }
-        }
-        let mut done: Vec<Act> = Vec::new();
-        for (place, version, operations, act) in planned {
-            self.cluster
-                .change_fields(place, &version, operations)
-                .await?;
-            done.push(act);
-        }
-        Ok(done)
+        self.write_all(to, scene).await
+    }
+
+    async fn preview(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
+        self.write_all(to, scene).await
     }
 
     /// An autoscaler follows the load, but not below what the canary's share needs.
@@ -267,6 +238,44 @@ impl ByWeights {
             }));
         }
         found
+    }
+
+    /// Writes the weights for `to` in every object that has not got them.
+    async fn write_all(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
+        let mut planned = Vec::new();
+        // What is refused in one object leaves the others as they are.
+        for place in &self.places {
+            let Some(object) = scene.objects.iter().find(|o| place.holds(o)) else {
+                if let Some(made) = self.made.as_ref().filter(|_| to > Percent::ZERO) {
+                    self.cluster.create_at(place, made).await?;
+                    return Ok(vec![Act::in_words(format!("create {}", place.named()))]);
+                }
+                continue;
+            };
+            if let Some(reason) = self.form.unfit(object) {
+                return Err(TrafficError::Refused(format!(
+                    "{}: {reason}",
+                    place.named()
+                )));
+            }
+            if let Some(reason) = self.form.refuse(object, to, scene) {
+                return Err(TrafficError::Refused(format!(
+                    "{}: {reason}",
+                    place.named()
+                )));
+            }
+            if let Some(write) = self.write(place, object, to)? {
+                planned.push(write);
+            }
+        }
+        let mut done: Vec<Act> = Vec::new();
+        for (place, version, operations, act) in planned {
+            self.cluster
+                .change_fields(place, &version, operations)
+                .await?;
+            done.push(act);
+        }
+        Ok(done)
     }
 
     /// Returns why the objects must not be used, or cannot be as configured.

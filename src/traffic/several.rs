@@ -194,6 +194,14 @@ impl Router for InStep {
         self.lower(to, scene).await
     }
 
+    async fn preview(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
+        let mut all = Vec::new();
+        for (_, router) in &self.routers {
+            all.extend(router.preview(to, scene).await?);
+        }
+        Ok(all)
+    }
+
     async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {
         for (_, router) in &self.routers {
             router.pin(deployment, replicas).await?;

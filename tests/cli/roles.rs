@@ -187,6 +187,10 @@ async fn a_role_says_what_each_rule_is_for() {
       - apiGroups: [autoscaling]
         resources: [horizontalpodautoscalers]
         verbs: [list]
+      # not needed, but better: find the router where none is named
+      - apiGroups: [networking.k8s.io]
+        resources: [ingresses]
+        verbs: [list]
       # not needed, but better: react at once instead of at the next look
       - apiGroups: [apps]
         resources: [deployments]

@@ -198,7 +198,11 @@ async fn vcci_backend_api() {
     09:01:34Z  doing        scale vcci-backend-api-canary from 5 to 1
     ");
     let line = "set vcci-backend-api 10 -n vcci-production --sandbox=examples/vcci-backend-api --dry-run -o json";
-    assert_snapshot!(tried(line).await, @r"Deployment vcci-production/vcci-backend-api-canary /spec/replicas 1 → 2");
+    assert_snapshot!(tried(line).await, @r#"
+    Deployment vcci-production/vcci-backend-api-canary /spec/replicas 1 → 2
+    VirtualService vcci-production/vcci-backend-api /spec/http/1/route/0/weight 95 → 90
+    VirtualService vcci-production/vcci-backend-api /spec/http/1/route/1/weight 5 → 10
+    "#);
 }
 
 #[tokio::test(start_paused = true)]

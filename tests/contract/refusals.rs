@@ -114,6 +114,10 @@ async fn a_change_meanwhile_is_never_overwritten() {
         for key in stand.keys() {
             stand.edit(&key, |object| {
                 object["metadata"]["labels"]["meanwhile"] = "somebody".into();
+                // Of a Deployment only the number that is about to be written counts.
+                if object["kind"] == "Deployment" {
+                    object["spec"]["replicas"] = 2.into();
+                }
             });
         }
         let theirs = stand.objects();

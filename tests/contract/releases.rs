@@ -162,7 +162,9 @@ impl ByWeights {
     fn story(&self, bench: &Bench) -> Vec<u64> {
         let mut weights = Vec::new();
         let mut pods = std::collections::BTreeMap::new();
-        let changes = bench.sim.world().store().changes_after(0).unwrap();
+        let store = bench.sim.world().store();
+        let changes = store.changes_after(0);
+        let changes = changes.or_else(|first| store.changes_after(first)).unwrap();
         for Change {
             key,
             kind,
