@@ -14,7 +14,7 @@ use super::{
     backend::Backends,
     place::{Form, Place, whole},
     route::{Part, Route, Scale},
-    weighted::{Common, Shape, split_name},
+    weighted::{Shape, named_by},
 };
 use crate::cluster::routing::Kind;
 
@@ -43,27 +43,7 @@ pub(super) struct Options {
     canary_service: Option<String>,
 }
 
-impl Common for Options {
-    fn object(&self) -> (Option<&str>, Option<&str>) {
-        split_name(self.ingress.as_deref())
-    }
-
-    fn with_object(mut self, name: &str) -> Self {
-        self.ingress = Some(name.to_owned());
-        self
-    }
-
-    fn services(&self) -> (Option<&str>, Option<&str>) {
-        (
-            self.stable_service.as_deref(),
-            self.canary_service.as_deref(),
-        )
-    }
-
-    fn routes(&self) -> &[String] {
-        &self.actions
-    }
-}
+named_by!(Options, ingress, actions);
 
 impl Shape for Alb {
     type Options = Options;

@@ -30,7 +30,7 @@ pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
                 severity,
                 format!("{name}: {trouble}"),
                 "requests that go there fail, or reach the wrong side",
-                "mend the destination, or what it selects by",
+                "let it lead to pods of one side, and of one side alone",
             ));
         }
         if let Some(trouble) = route.trouble() {

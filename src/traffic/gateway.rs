@@ -14,7 +14,7 @@ use super::{
     backend::Backends,
     place::{Place, whole},
     route::{Part, Route, Scale},
-    weighted::{Common, Shape, split_name},
+    weighted::{Shape, named_by},
 };
 use crate::cluster::routing::Kind;
 
@@ -50,27 +50,7 @@ pub(super) struct Options {
     canary_service: Option<String>,
 }
 
-impl Common for Options {
-    fn object(&self) -> (Option<&str>, Option<&str>) {
-        split_name(self.route.as_deref())
-    }
-
-    fn with_object(mut self, name: &str) -> Self {
-        self.route = Some(name.to_owned());
-        self
-    }
-
-    fn services(&self) -> (Option<&str>, Option<&str>) {
-        (
-            self.stable_service.as_deref(),
-            self.canary_service.as_deref(),
-        )
-    }
-
-    fn routes(&self) -> &[String] {
-        &self.rules
-    }
-}
+named_by!(Options, route, rules);
 
 impl Shape for Gateway {
     type Options = Options;

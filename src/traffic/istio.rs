@@ -15,7 +15,7 @@ use super::{
     backend::{Backends, Labels, Whose},
     place::{Place, whole},
     route::{Part, Route, Scale},
-    weighted::{Common, Shape, split_name},
+    weighted::{Common as _, Shape, named_by},
 };
 use crate::{
     cluster::routing::Kind,
@@ -48,27 +48,7 @@ pub(super) struct Options {
     canary_service: Option<String>,
 }
 
-impl Common for Options {
-    fn object(&self) -> (Option<&str>, Option<&str>) {
-        split_name(self.virtual_service.as_deref())
-    }
-
-    fn with_object(mut self, name: &str) -> Self {
-        self.virtual_service = Some(name.to_owned());
-        self
-    }
-
-    fn services(&self) -> (Option<&str>, Option<&str>) {
-        (
-            self.stable_service.as_deref(),
-            self.canary_service.as_deref(),
-        )
-    }
-
-    fn routes(&self) -> &[String] {
-        &self.routes
-    }
-}
+named_by!(Options, virtual_service, routes);
 
 impl Shape for Istio {
     type Options = Options;

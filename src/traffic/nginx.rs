@@ -17,7 +17,7 @@ use super::{
     backend::{Backends, Whose},
     place::{Form, Place},
     route::{Part, Route, Scale},
-    weighted::{CREATED, Common, Shape, split_name},
+    weighted::{CREATED, Common as _, Shape, named_by},
 };
 use crate::{
     cluster::routing::Kind,
@@ -86,23 +86,7 @@ impl Options {
     }
 }
 
-impl Common for Options {
-    fn object(&self) -> (Option<&str>, Option<&str>) {
-        split_name(self.ingress.as_deref())
-    }
-
-    fn with_object(mut self, name: &str) -> Self {
-        self.ingress = Some(name.to_owned());
-        self
-    }
-
-    fn services(&self) -> (Option<&str>, Option<&str>) {
-        (
-            self.stable_service.as_deref(),
-            self.canary_service.as_deref(),
-        )
-    }
-}
+named_by!(Options, ingress);
 
 impl Shape for Nginx {
     type Options = Options;

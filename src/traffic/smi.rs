@@ -14,7 +14,7 @@ use super::{
     backend::Backends,
     place::{Form, Place, whole},
     route::{Part, Route, Scale},
-    weighted::{Common, Shape, split_name},
+    weighted::{Shape, named_by},
 };
 use crate::cluster::routing::Kind;
 
@@ -44,23 +44,7 @@ pub(super) struct Options {
     canary_service: Option<String>,
 }
 
-impl Common for Options {
-    fn object(&self) -> (Option<&str>, Option<&str>) {
-        split_name(self.traffic_split.as_deref())
-    }
-
-    fn with_object(mut self, name: &str) -> Self {
-        self.traffic_split = Some(name.to_owned());
-        self
-    }
-
-    fn services(&self) -> (Option<&str>, Option<&str>) {
-        (
-            self.stable_service.as_deref(),
-            self.canary_service.as_deref(),
-        )
-    }
-}
+named_by!(Options, traffic_split);
 
 impl Shape for Smi {
     type Options = Options;

@@ -13,7 +13,7 @@ use super::{
     backend::Backends,
     place::{Place, whole},
     route::{Part, Route, Scale},
-    weighted::{Common, Shape, split_name},
+    weighted::{Shape, named_by},
 };
 use crate::cluster::routing::Kind;
 
@@ -43,23 +43,7 @@ pub(super) struct Options {
     canary_service: Option<String>,
 }
 
-impl Common for Options {
-    fn object(&self) -> (Option<&str>, Option<&str>) {
-        split_name(self.object.as_deref())
-    }
-
-    fn with_object(mut self, name: &str) -> Self {
-        self.object = Some(name.to_owned());
-        self
-    }
-
-    fn services(&self) -> (Option<&str>, Option<&str>) {
-        (
-            self.stable_service.as_deref(),
-            self.canary_service.as_deref(),
-        )
-    }
-}
+named_by!(Options, object);
 
 impl Shape for Traefik {
     type Options = Options;

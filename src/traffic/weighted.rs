@@ -139,6 +139,33 @@ pub(super) trait Common {
     }
 }
 
+/// Implements [`Common`] for options with the fields `stable_service` and `canary_service`, the given
+/// one for the object, and the given one for the names of routes, where there is one.
+macro_rules! named_by {
+    ($options:ty, $object:ident $(, $routes:ident)?) => {
+        impl $crate::traffic::weighted::Common for $options {
+            fn object(&self) -> (Option<&str>, Option<&str>) {
+                $crate::traffic::weighted::split_name(self.$object.as_deref())
+            }
+
+            fn with_object(mut self, name: &str) -> Self {
+                self.$object = Some(name.to_owned());
+                self
+            }
+
+            fn services(&self) -> (Option<&str>, Option<&str>) {
+                let (stable, canary) = (&self.stable_service, &self.canary_service);
+                (stable.as_deref(), canary.as_deref())
+            }
+
+            $(fn routes(&self) -> &[String] {
+                &self.$routes
+            })?
+        }
+    };
+}
+pub(super) use named_by;
+
 /// Annotation on an object that a router made, so that it is known to be deleted at the end.
 pub(super) const CREATED: &str = "canaryctl.dev/created";
 

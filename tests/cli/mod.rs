@@ -32,6 +32,7 @@ use canaryctl::{
         scenario::{Scenario, parse_objects},
     },
 };
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 /// The app of the built-in scenarios, and where it is.
@@ -101,6 +102,15 @@ impl Console {
     /// Returns a console next to a cluster that holds an example's objects and stays between
     /// commands; those without a namespace are in `namespace`.
     pub(crate) async fn beside(example: &str, namespace: &str) -> Self {
+        Self::beside_changed(example, namespace, |_| {}).await
+    }
+
+    /// The same, with the objects changed before they are put there.
+    pub(crate) async fn beside_changed(
+        example: &str,
+        namespace: &str,
+        change: impl Fn(&mut Vec<Value>),
+    ) -> Self {
         let clock = Clock::simulated(NOW.parse().unwrap(), 1.0);
         let folder = format!("{}/examples/{example}", env!("CARGO_MANIFEST_DIR"));
         let mut paths: Vec<_> = std::fs::read_dir(folder)
@@ -120,6 +130,7 @@ impl Console {
                 meta["namespace"] = namespace.into();
             }
         }
+        change(&mut objects);
         let sim = SimCluster::start(Scenario::default(), Some(objects), clock.clone()).unwrap();
         clock.sleep(Duration::from_secs(60)).await;
         Self {

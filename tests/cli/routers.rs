@@ -1,7 +1,7 @@
 //! The examples that route traffic by weights, unchanged: looked at, moved, tried, taken back.
 
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Console;
 
@@ -482,4 +482,92 @@ async fn an_object_in_another_order_is_refused() {
     error: Route web: /spec/alternateBackends/0/name is "web-stable", not "web-canary"
     hint: `canaryctl check web -n shop -f examples/routers/openshift/canary.yaml` says how to mend it
     "#);
+}
+
+// === what is wrong with them ===
+
+/// Changes the route of the authentication service: one subset that no rule has, a gateway without
+/// the mesh, another route for the same host, and Argo CD behind it.
+fn spoilt(objects: &mut Vec<Value>) {
+    let mut rival = None;
+    for object in objects.iter_mut() {
+        if object["kind"] == "DestinationRule" {
+            object["spec"]["subsets"][1]["name"] = json!("next");
+        }
+        if object["kind"] == "VirtualService" {
+            object["spec"]["gateways"] = json!(["edge"]);
+            object["metadata"]["annotations"] = json!({
+                "argocd.argoproj.io/tracking-id": "login:networking.istio.io/VirtualService:orion/auth-service",
+            });
+            let mut other = object.clone();
+            other["metadata"] = json!({"name": "legacy", "namespace": "orion"});
+            other["spec"]["http"] = json!([{"route": [{"destination": {"host": "elsewhere"}}]}]);
+            rival = Some(other);
+        }
+    }
+    objects.extend(rival);
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_tells_what_is_wrong_with_routes() {
+    let console = Console::beside_changed("auth-service", "orion", spoilt).await;
+    let line = "check auth-service -n orion -f examples/auth-service/canary.yaml";
+    let ran = console.run(line).await;
+    let routes =
+        |paragraph: &&str| paragraph.contains("VirtualService") && !paragraph.contains("✓");
+    let found: Vec<&str> = ran.out.split("\n\n").filter(routes).collect();
+    assert_snapshot!(found.join("\n\n"), @r#"
+    ✗ error    http route 1: no DestinationRule of host auth-service has the subset canary
+               where  VirtualService orion/auth-service
+               why    requests that go there fail, or reach the wrong side
+               mend   let it lead to pods of one side, and of one side alone
+
+    ✗ error    http route 2: no DestinationRule of host auth-service has the subset canary
+               where  VirtualService orion/auth-service
+               why    requests that go there fail, or reach the wrong side
+               mend   let it lead to pods of one side, and of one side alone
+
+    ! warning  it holds at the gateways edge alone
+               where  VirtualService orion/auth-service
+               why    callers within the mesh pass it by: they reach the pods of both sides whatever the
+                      weights
+               mend   add `mesh` to spec.gateways where callers within the mesh are to be divided, too
+
+    ! warning  VirtualService legacy is about a host of it, too
+               where  VirtualService orion/auth-service
+               why    which of the two a proxy obeys is not defined: the weights may count for nobody
+               mend   bring the routes of both into one, or take the host out of legacy
+
+    ! warning  VirtualService auth-service is synced by Argo CD (login)
+               where  VirtualService orion/auth-service
+               why    a sync or self-heal during the release puts back what Git says: the weights, and
+                      the template of stable after the promotion
+               mend   in the Application: `ignoreDifferences: [{group: apps, kind: Deployment, name:
+                      auth-service-stable, jsonPointers: [/spec/replicas, /spec/template]}, {group:
+                      apps, kind: Deployment, name: auth-service-canary, jsonPointers: [/spec/replicas,
+                      /spec/template]}, {group: networking.istio.io, kind: VirtualService, name:
+                      auth-service, jsonPointers: [/spec/http/1/route/0/weight,
+                      /spec/http/1/route/1/weight]}]` with `syncOptions:
+                      [RespectIgnoreDifferences=true]`, or switch auto-sync off during the release
+    "#);
+    assert_eq!(ran.code, 2, "{}", ran.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_else_writes_a_route_is_told_before_the_first_write() {
+    let console = Console::beside_changed("auth-service", "orion", spoilt).await;
+    let line = "set auth-service 25 -n orion -f examples/auth-service/canary.yaml";
+    let ran = console.run(line).await;
+    let told = ran
+        .err
+        .find("synced by Argo CD")
+        .expect("nobody is told of");
+    assert!(
+        told < ran.err.find("set the canary's weight").unwrap(),
+        "{}",
+        ran.text()
+    );
+    let pointers = "jsonPointers: [/spec/http/1/route/0/weight, /spec/http/1/route/1/weight]";
+    let folded = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(folded.contains(pointers), "{}", ran.text());
 }
