@@ -1,6 +1,18 @@
 //! Promotion: stable gets the version and its traffic back.
 //!
 //! Owns: the phases of a promotion. Must not: do I/O or read a clock.
+//!
+//! While stable is renewed the canary has all the traffic. What fails decides what is safe:
+//!
+//! | fails | while | then |
+//! | --- | --- | --- |
+//! | the canary | stable is renewed | the version is bad on both sides: stable gets its old template back where it stands, without first moving more traffic to the canary, then the traffic; exit 3. With `onFailure: hold` the run stops for a person. |
+//! | stable | it is renewed, or gets its traffic back | stable gets its old template back, the canary has the traffic; exit 6 |
+//! | the canary | that is being undone | the canary no longer deserves the traffic: it goes to stable as soon as that has its old template; exit 3 |
+//!
+//! When traffic returns to stable only stable is checked: the canary's pods end then, by our own
+//! doing. *Unknown* about the canary does not stop a promotion here; its way out is stable, which must
+//! be healthy. A promotion by force passes a canary that fails, as it does before.
 
 use super::{Action, Request, Round, Turn, by, images_text, unhealthy_text};
 use crate::domain::{
