@@ -242,6 +242,13 @@ impl Meta {
 }
 
 impl LivePod {
+    /// Returns whether it is ready and not being deleted.
+    pub fn is_ready(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        let ready = conditions.any(|c| c.kind == "Ready" && c.status == "True");
+        ready && self.metadata.deletion_timestamp.is_none()
+    }
+
     /// Returns the name.
     pub fn name(&self) -> &str {
         &self.metadata.name

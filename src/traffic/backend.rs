@@ -157,6 +157,19 @@ impl Backends {
         both.then(|| format!("Service {name} selects the pods of both sides"))
     }
 
+    /// Returns how many pods of a side are ready; `None` where they were not read.
+    pub fn ready(&self, survey: &Survey, track: Track) -> Option<usize> {
+        let labels = match track {
+            Track::Stable => &self.stable,
+            Track::Canary => &self.canary,
+        };
+        let pods = survey.pods.as_ref().ok()?.as_ref()?;
+        let ready = pods
+            .iter()
+            .filter(|pod| pod.metadata.carries(labels) && pod.is_ready());
+        Some(ready.count())
+    }
+
     /// Returns the only Service that reaches the pods of one side alone.
     pub fn of_side(&self, track: Track) -> Option<String> {
         let mut names = self

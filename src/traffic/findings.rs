@@ -3,7 +3,10 @@
 //! Owns: the findings that are the same for every kind. Must not: know kinds of objects.
 
 use super::route::Route;
-use crate::domain::view::{Finding, Severity};
+use crate::domain::{
+    view::{Finding, Severity},
+    workload::Track,
+};
 
 /// Returns what is good and bad about the routes of an object.
 pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
@@ -61,4 +64,32 @@ pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Returns what is to be said of a side that has no ready pod and gets traffic all the same.
+pub(super) fn without_pods(named: &str, routes: &[Route], track: Track) -> Option<Finding> {
+    let gets = |route: &&Route| route.part(track).is_some_and(|part| part.weight > 0);
+    let dividing = routes.iter().filter(|route| route.divides()).find(gets);
+    let route = dividing.or_else(|| routes.iter().find(gets))?;
+    let part = route.part(track)?;
+    Some(Finding {
+        // A route of the canary alone, such as one behind a header, waits for it between releases.
+        severity: if route.divides() {
+            Severity::Error
+        } else {
+            Severity::Note
+        },
+        place: named.to_owned(),
+        what: format!(
+            "{} sends traffic to {}, which leads to no ready pod of {}",
+            route.name,
+            part.name,
+            track.word()
+        ),
+        why: "requests that take this route fail now".to_owned(),
+        mend: format!(
+            "look why the pods of {} are not ready, or take the weight away",
+            track.word()
+        ),
+    })
 }

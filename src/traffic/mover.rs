@@ -30,6 +30,7 @@ use crate::{
         split::{Grain, Split},
         view::{Finding, Severity},
         weight::Percent,
+        workload::Track,
     },
 };
 
@@ -52,6 +53,9 @@ pub(super) trait Form: Send + Sync {
 
     /// Returns why an object must not get this weight now, if so.
     fn refuse(&self, object: &Value, to: Percent, scene: &Scene<'_>) -> Option<String>;
+
+    /// Returns how many pods of a side are ready; `None` where they were not read.
+    fn ready(&self, survey: &Survey, track: Track) -> Option<usize>;
 
     /// Returns what else is wrong with an object of `all`.
     fn findings(&self, object: &Value, all: &[Value]) -> Vec<(Severity, String, String, String)>;
@@ -217,7 +221,16 @@ impl ByWeights {
                 continue;
             };
             let named = place.named();
-            found.extend(findings::about(&named, &self.form.routes(object)));
+            let routes = self.form.routes(object);
+            found.extend(findings::about(&named, &routes));
+            found.extend(
+                [Track::Stable, Track::Canary]
+                    .into_iter()
+                    .filter_map(|track| {
+                        let none = self.form.ready(survey, track) == Some(0);
+                        findings::without_pods(&named, &routes, track).filter(|_| none)
+                    }),
+            );
             if let Some(what) = self.form.waits_for(object) {
                 found.push(Finding {
                     severity: Severity::Warning,

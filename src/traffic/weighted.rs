@@ -26,6 +26,7 @@ use crate::{
         right::{Need, READERS, Right, WRITERS},
         view::{Finding, Severity},
         weight::Percent,
+        workload::Track,
     },
 };
 
@@ -428,6 +429,10 @@ impl<S: Shape> Form for Shaped<S> {
 
     fn refuse(&self, object: &Value, to: Percent, scene: &Scene<'_>) -> Option<String> {
         S::refuse(object, to, scene, &self.options)
+    }
+
+    fn ready(&self, survey: &Survey, track: Track) -> Option<usize> {
+        self.backends.ready(survey, track)
     }
 
     fn findings(&self, object: &Value, all: &[Value]) -> Vec<(Severity, String, String, String)> {

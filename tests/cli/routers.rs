@@ -553,6 +553,39 @@ async fn check_tells_what_is_wrong_with_routes() {
     assert_eq!(ran.code, 2, "{}", ran.text());
 }
 
+/// A canary without pods is an error where everybody's requests reach it, and a note where only
+/// those behind the header do.
+#[tokio::test(start_paused = true)]
+async fn check_tells_of_a_side_that_gets_traffic_without_pods() {
+    for (weight, severity, code) in [(5, "✗ error", 2), (0, "- note", 0)] {
+        let emptied = |objects: &mut Vec<Value>| {
+            for object in objects {
+                if object["metadata"]["name"] == "auth-service-canary"
+                    && object["kind"] == "Deployment"
+                {
+                    object["spec"]["replicas"] = json!(0);
+                }
+                if object["kind"] == "VirtualService" {
+                    let route = &mut object["spec"]["http"][1]["route"];
+                    route[0]["weight"] = json!(100 - weight);
+                    route[1]["weight"] = json!(weight);
+                }
+            }
+        };
+        let console = Console::beside_changed("auth-service", "orion", emptied).await;
+        let line = "check auth-service -n orion -f examples/auth-service/canary.yaml";
+        let ran = console.run(line).await;
+        let found = ran
+            .out
+            .split("\n\n")
+            .find(|p| p.contains("leads to no ready pod"));
+        let found = found.unwrap_or_else(|| panic!("{}", ran.text()));
+        assert!(found.starts_with(severity), "{found}");
+        assert!(found.contains("auth-service/canary"), "{found}");
+        assert_eq!(ran.code, code, "{}", ran.text());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_else_writes_a_route_is_told_before_the_first_write() {
     let console = Console::beside_changed("auth-service", "orion", spoilt).await;
