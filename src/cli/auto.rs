@@ -9,8 +9,7 @@ use crate::{
         workload::{Track, Tracks},
     },
     engine::start::{Intent, containers},
-    journal::Saved,
-    preflight::{self, Subject, owners},
+    preflight::{self, owners},
 };
 
 use super::{
@@ -68,17 +67,10 @@ pub(super) async fn run(
 /// Looks for what would break a release that is about to begin; errors refuse it, warnings are said.
 async fn preflight(work: &Work, args: &AutoArgs, terminal: &mut Terminal) -> Result<(), CliError> {
     let images = images(work, args)?;
-    if args.skip_preflight || goes_on(work) || has_one_version(work, &images) {
+    if args.skip_preflight || work.goes_on() || has_one_version(work, &images) {
         return Ok(());
     }
-    let subject = Subject {
-        app: &work.settings.app,
-        names: &work.names,
-        router: &work.router,
-        plan: &work.plan,
-        create: !images.is_empty(),
-        images: &images,
-    };
+    let subject = work.subject(!images.is_empty(), &images);
     let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;
     let of = |severity| findings.iter().filter(move |f| f.severity == severity);
     // Of other owners the driver tells, in full.
@@ -108,12 +100,6 @@ fn images(work: &Work, args: &AutoArgs) -> Result<BTreeMap<String, String>, CliE
         Some(pattern) => Ok(containers(pattern, &args.image)?),
         None => Ok(BTreeMap::new()),
     }
-}
-
-/// Returns whether an unfinished run is there to be resumed; then it is too late for a preflight.
-fn goes_on(work: &Work) -> bool {
-    let saved = Saved::of(&work.survey).ok().flatten();
-    saved.is_some_and(|saved| !saved.release.is_over())
 }
 
 /// Returns whether there is nothing to release, which the engine says best.

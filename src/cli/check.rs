@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     domain::view::{CheckView, DOCUMENT, Severity},
-    preflight::{self, Subject},
-    report,
+    preflight, report,
 };
 
 use super::{Context, args::CheckArgs, error::CliError, exit::Code, session::work, ui::Terminal};
@@ -17,14 +16,8 @@ pub(super) async fn run(
 ) -> Result<Code, CliError> {
     let app = args.app.app.as_deref();
     let work = work(context, app, &args.app.names, &args.plan, terminal).await?;
-    let subject = Subject {
-        app: &work.settings.app,
-        names: &work.names,
-        router: &work.router,
-        plan: &work.plan,
-        create: true,
-        images: &BTreeMap::new(),
-    };
+    let images = BTreeMap::new();
+    let subject = work.subject(true, &images);
     let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;
     let broken = findings.iter().any(|f| f.severity == Severity::Error);
     let view = CheckView {

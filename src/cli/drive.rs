@@ -22,8 +22,7 @@ use crate::{
         Drive, End, Engine,
         start::{Begun, Intent, begin},
     },
-    journal::Saved,
-    preflight::{Subject, owners},
+    preflight::owners,
     report::{closing::Invocation, human::Narrator, json, progress::Progress, text::diff},
 };
 
@@ -132,19 +131,11 @@ pub(super) async fn ride(
 /// Says before the first write who else may undo it, and how to keep them from it. A rollback is not
 /// held up by it.
 fn warn_of_owners(work: &Work, ride: &Ride, terminal: &mut Terminal) {
-    let recorded = Saved::of(&work.survey).ok().flatten();
-    let goes_on = recorded.is_some_and(|saved| !saved.release.is_over());
-    if ride.intent == Intent::Rollback || goes_on || terminal.is_json() {
+    if ride.intent == Intent::Rollback || work.goes_on() || terminal.is_json() {
         return;
     }
-    let subject = Subject {
-        app: &work.settings.app,
-        names: &work.names,
-        router: &work.router,
-        plan: &work.plan,
-        create: false,
-        images: &BTreeMap::new(),
-    };
+    let images = BTreeMap::new();
+    let subject = work.subject(false, &images);
     let findings = owners::findings(&work.session.cluster, &work.survey, &subject);
     for finding in findings.iter().filter(|f| f.severity < Severity::Note) {
         let Finding {

@@ -2,7 +2,7 @@
 //!
 //! Owns: settings, the connection, names, router. Must not: run a verb.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde_json::Value;
 
@@ -21,6 +21,7 @@ use crate::{
         start::{Intent, Order},
     },
     journal::{self, Saved},
+    preflight::Subject,
     report::closing::Invocation,
     sim::{
         SimCluster,
@@ -424,6 +425,28 @@ fn detect(
 }
 
 impl Work {
+    /// Returns whom the findings of `check` are about.
+    pub(super) fn subject<'w>(
+        &'w self,
+        create: bool,
+        images: &'w BTreeMap<String, String>,
+    ) -> Subject<'w> {
+        Subject {
+            app: &self.settings.app,
+            names: &self.names,
+            router: &self.router,
+            plan: &self.plan,
+            create,
+            images,
+        }
+    }
+
+    /// Returns whether an unfinished run is there to be resumed.
+    pub(super) fn goes_on(&self) -> bool {
+        let saved = Saved::of(&self.survey).ok().flatten();
+        saved.is_some_and(|saved| !saved.release.is_over())
+    }
+
     /// Returns the order to the engine.
     pub(super) fn order(&self, context: &Context, intent: Intent, sink: Sink) -> Order {
         Order {

@@ -482,7 +482,7 @@ fn pod_facts(pod: &LivePod, current: Option<&str>) -> Pod {
     let owner = meta.owner_references.first().map(|o| o.name.as_str());
     Pod {
         name: meta.name.clone(),
-        ready: !terminating && is("Ready", "True").is_some(),
+        ready: pod.is_ready(),
         terminating,
         current: current.is_none() || owner == current,
         created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),

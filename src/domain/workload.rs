@@ -117,6 +117,12 @@ pub struct Pod {
 }
 
 impl Workload {
+    /// Returns the number of pods that are ready.
+    pub fn ready_pods(&self) -> u32 {
+        let ready = self.pods.iter().filter(|pod| pod.ready).count();
+        u32::try_from(ready).unwrap_or(u32::MAX)
+    }
+
     /// Returns what the roll-out still waits for, by the rule of `kubectl rollout status`.
     ///
     /// The status counts only when the controller has observed the latest generation: right after a

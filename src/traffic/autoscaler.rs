@@ -9,11 +9,27 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Objects, Target, TrafficError};
-use crate::cluster::{Cluster, Reason, objects::scales};
+use crate::{
+    cluster::{Cluster, Reason, objects::scales},
+    domain::right::{Need, Right, WRITERS},
+};
 
 /// Annotation on a pinned autoscaler: what it was before, so that even a rollback without a journal
 /// can restore it.
 pub const PINNED: &str = "canaryctl.dev/pinned";
+
+/// Returns the right to hold autoscalers.
+pub(super) fn right(why: &'static str) -> Right {
+    Right {
+        verb: "patch",
+        group: "autoscaling".into(),
+        resource: "horizontalpodautoscalers".into(),
+        subresource: "",
+        need: Need::Autoscaler,
+        why,
+        verbs: WRITERS,
+    }
+}
 
 /// Reads the autoscalers of both sides.
 pub(super) async fn of_sides(

@@ -74,17 +74,23 @@ pub fn together(specs: &[RouterSpec]) -> Option<RouterSpec> {
 /// Returns the kinds of objects to be read for a router; for all of them where none is named.
 pub fn wanted(router: Option<&RouterSpec>) -> (Vec<Wanted>, Knowledge) {
     let Some(router) = router else {
-        let mut all: Vec<Wanted> = Vec::new();
-        for wanted in PROVIDERS.iter().flat_map(|p| p.wanted(&Value::Null)) {
-            if !all.contains(&wanted) {
-                all.push(wanted);
-            }
-        }
-        return (all, Knowledge::Any);
+        let all = PROVIDERS.iter().flat_map(|p| p.wanted(&Value::Null));
+        return (each_once(all), Knowledge::Any);
     };
     let provider = provider(&router.name);
     let wanted = provider.map(|p| p.wanted(&router.options));
     (wanted.unwrap_or_default(), Knowledge::Named)
+}
+
+/// Returns the items in their order, each once.
+fn each_once<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::new();
+    for item in items {
+        if !all.contains(&item) {
+            all.push(item);
+        }
+    }
+    all
 }
 
 /// Indicates that traffic could not be read or moved.

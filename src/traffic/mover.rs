@@ -14,7 +14,7 @@ use super::{
     findings,
     place::patch,
     route::{Route, weights},
-    view::{View, ready},
+    view::View,
     weighted::CREATED,
     words::{not_called, titled},
 };
@@ -30,7 +30,7 @@ use crate::{
         split::{Grain, Split},
         view::{Finding, Severity},
         weight::Percent,
-        workload::Track,
+        workload::{Track, Workload},
     },
 };
 
@@ -265,13 +265,8 @@ impl ByWeights {
                 }
                 continue;
             };
-            if let Some(reason) = self.form.unfit(object) {
-                return Err(TrafficError::Refused(format!(
-                    "{}: {reason}",
-                    place.named()
-                )));
-            }
-            if let Some(reason) = self.form.refuse(object, to, scene) {
+            let unfit = self.form.unfit(object);
+            if let Some(reason) = unfit.or_else(|| self.form.refuse(object, to, scene)) {
                 return Err(TrafficError::Refused(format!(
                     "{}: {reason}",
                     place.named()
@@ -355,7 +350,10 @@ impl ByWeights {
     /// Returns what must be ready before traffic may move to `to`: no weight goes to a side that
     /// has not the pods for it.
     fn not_ready_for(&self, to: Percent, present: Percent, scene: &Scene<'_>) -> Option<String> {
-        let (stable, canary) = (ready(scene.stable), scene.canary.map_or(0, ready));
+        let (stable, canary) = (
+            scene.stable.ready_pods(),
+            scene.canary.map_or(0, Workload::ready_pods),
+        );
         if to > present {
             let need = pods_needed(to, self.target.total);
             let text = format!(

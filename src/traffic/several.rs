@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
-use super::{Objects, Provider, Router, Scene, Target, TrafficError, Written, provider};
+use super::{Objects, Provider, Router, Scene, Target, TrafficError, Written, each_once, provider};
 use crate::{
     cluster::{Cluster, objects::Survey, routing::Wanted},
     domain::{
@@ -63,27 +63,13 @@ impl Provider for Several {
     }
 
     fn rights(&self, options: &Value) -> Vec<Right> {
-        let mut all = Vec::new();
-        for (provider, options) in entries(options) {
-            for right in provider.rights(&options) {
-                if !all.contains(&right) {
-                    all.push(right);
-                }
-            }
-        }
-        all
+        let entries = entries(options).into_iter();
+        each_once(entries.flat_map(|(provider, options)| provider.rights(&options)))
     }
 
     fn wanted(&self, options: &Value) -> Vec<Wanted> {
-        let mut all = Vec::new();
-        for (provider, options) in entries(options) {
-            for wanted in provider.wanted(&options) {
-                if !all.contains(&wanted) {
-                    all.push(wanted);
-                }
-            }
-        }
-        all
+        let entries = entries(options).into_iter();
+        each_once(entries.flat_map(|(provider, options)| provider.wanted(&options)))
     }
 
     /// That several routers are in use is for a person to say: one of two may be left from before.

@@ -102,7 +102,10 @@ impl View {
     /// Returns the split: the largest weight of all routes, settled when each is as wanted.
     pub(super) fn split(mut self, wanted: Percent, scene: &Scene<'_>) -> Split {
         let set = self.shares.iter().max().copied().unwrap_or_default();
-        let (stable_ready, canary_ready) = (ready(scene.stable), scene.canary.map_or(0, ready));
+        let (stable_ready, canary_ready) = (
+            scene.stable.ready_pods(),
+            scene.canary.map_or(0, Workload::ready_pods),
+        );
         if set < Percent::FULL && stable_ready == 0 {
             self.waits_for
                 .push(format!("{}: a pod to be ready", scene.stable.name));
@@ -138,10 +141,4 @@ fn writer(object: &Value, route: &Route) -> Option<String> {
     let steps: Vec<String> = steps.map(unescaped).collect();
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     manager_of(object, &steps)
-}
-
-/// Returns the number of ready pods.
-pub(super) fn ready(side: &Workload) -> u32 {
-    let ready = side.pods.iter().filter(|p| p.ready).count();
-    u32::try_from(ready).unwrap_or(u32::MAX)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Provider, Router, Scene, Target, TrafficError,
-    autoscaler::is_of,
+    autoscaler::{self, is_of},
     backend::Backends,
     mover::{ByWeights, Form},
     route::Route,
@@ -229,15 +229,8 @@ impl<S: Shape> Provider for Weighted<S> {
             rights.push(right("get", kind, need, "read the weights", WRITERS));
             rights.push(right("patch", kind, need, "change the weights", WRITERS));
         }
-        rights.push(Right {
-            verb: "patch",
-            group: "autoscaling".into(),
-            resource: "horizontalpodautoscalers".into(),
-            subresource: "",
-            need: Need::Autoscaler,
-            why: "keep autoscalers from taking the canary's pods, and restore them",
-            verbs: WRITERS,
-        });
+        let why = "keep autoscalers from taking the canary's pods, and restore them";
+        rights.push(autoscaler::right(why));
         for kind in S::context().iter().filter(|kind| !written.contains(kind)) {
             let why = "tell which destination is which side";
             rights.push(right("list", kind, Need::Always, why, READERS));

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     Objects, Provider, Router, Scene, Target, TrafficError,
-    autoscaler::{bounds, hold, is_of, is_pinned, let_go, of_sides, typed},
+    autoscaler::{bounds, hold, is_of, is_pinned, let_go, of_sides, right, typed},
 };
 use crate::{
     cluster::{
@@ -26,7 +26,7 @@ use crate::{
     },
     domain::{
         change::Act,
-        right::{Need, Right, WRITERS},
+        right::Right,
         split::{Grain, Split},
         weight::Percent,
         workload::{Track, Workload},
@@ -80,15 +80,7 @@ impl Provider for Replicas {
     }
 
     fn rights(&self, _: &Value) -> Vec<Right> {
-        vec![Right {
-            verb: "patch",
-            group: "autoscaling".into(),
-            resource: "horizontalpodautoscalers".into(),
-            subresource: "",
-            need: Need::Autoscaler,
-            why: "pin autoscalers and restore them",
-            verbs: WRITERS,
-        }]
+        vec![right("pin autoscalers and restore them")]
     }
 
     fn yields(&self) -> bool {

@@ -45,7 +45,7 @@ pub(super) fn next(
 ) -> Vec<(Track, u32)> {
     let (stable_goal, canary_goal) = pods_at(to, total);
     let canary_now = canary.map_or(0, |c| c.replicas);
-    let canary_ready = canary.map_or(0, ready);
+    let canary_ready = canary.map_or(0, Workload::ready_pods);
     let safe = |goal: u32, now: u32, others_ready: u32| {
         if goal >= now {
             return goal;
@@ -54,7 +54,7 @@ pub(super) fn next(
     };
     let room = u32::from(to == Percent::ZERO && has_no_room(stable));
     let stable_next = safe(stable_goal, stable.replicas, canary_ready);
-    let canary_next = safe(canary_goal, canary_now, ready(stable) + room);
+    let canary_next = safe(canary_goal, canary_now, stable.ready_pods() + room);
     let mut changes = Vec::new();
     if stable_next != stable.replicas {
         changes.push((Track::Stable, stable_next));
@@ -80,7 +80,8 @@ pub(super) fn split(
 ) -> Split {
     let (stable_goal, canary_goal) = pods_at(wanted, total);
     let canary_now = canary.map_or(0, |c| c.replicas);
-    let (stable_ready, canary_ready) = (ready(stable), canary.map_or(0, ready));
+    let (stable_ready, canary_ready) =
+        (stable.ready_pods(), canary.map_or(0, Workload::ready_pods));
     let all = stable_ready + canary_ready;
     let matches = stable.replicas == stable_goal && canary_now == canary_goal;
     let unsettled = |side: &Workload, goal: u32| {
@@ -93,11 +94,11 @@ pub(super) fn split(
             ))
         } else if !side.observed {
             Some(format!("{}: the controller to see the change", side.name))
-        } else if ready(side) < goal {
+        } else if side.ready_pods() < goal {
             Some(format!(
                 "{}: {} of {goal} pods to be ready{}",
                 side.name,
-                ready(side),
+                side.ready_pods(),
                 troubles(side)
             ))
         } else if present > goal {
@@ -132,11 +133,6 @@ pub(super) fn split(
 /// Returns whether pods of a side are refused, or find no node.
 fn has_no_room(side: &Workload) -> bool {
     side.refused.is_some() || side.pods.iter().any(|p| p.unschedulable.is_some())
-}
-
-fn ready(side: &Workload) -> u32 {
-    let ready = side.pods.iter().filter(|p| p.ready).count();
-    u32::try_from(ready).unwrap_or(u32::MAX)
 }
 
 /// Returns why pods do not come up, for the sentence about waiting.
@@ -293,7 +289,7 @@ mod tests {
             let (goal_s, goal_c) = pods_at(to, total);
             let s = side("s", stable, stable.saturating_sub(unready_stable));
             let c = side("c", canary, canary.saturating_sub(unready_canary));
-            let before = ready(&s) + ready(&c);
+            let before = s.ready_pods() + c.ready_pods();
             let (mut after_s, mut after_c) = (s.replicas, c.replicas);
             for (track, replicas) in next(to, total, &s, Some(&c)) {
                 match track {
@@ -304,7 +300,7 @@ mod tests {
             prop_assert!(after_s <= goal_s.max(stable));
             prop_assert!(after_c <= goal_c.max(canary));
             // Kubernetes removes pods that are not ready first.
-            let left = ready(&s).min(after_s) + ready(&c).min(after_c);
+            let left = s.ready_pods().min(after_s) + c.ready_pods().min(after_c);
             prop_assert!(left >= before.min(total), "{before} ready, {left} left");
         }
     }
