@@ -6,11 +6,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+mod sources;
+mod timeline;
 mod units;
 
-pub use units::{Ratio, Span};
+pub use sources::{Alert, Answering, Memory, Prometheus};
+pub use timeline::{Action, Fault};
+pub use units::{Bytes, Growth, Ratio, Span};
 
 /// The objects of the payment API, as YAML documents: those of the example, so that what it shows
 /// is what runs.
@@ -21,6 +25,9 @@ const PAYMENT_API: &str = concat!(
     "---\n",
     include_str!("../../examples/payment-api/services.yaml"),
 );
+
+/// The objects of a Prometheus, as YAML documents.
+const PROMETHEUS: &str = include_str!("scenarios/objects/prometheus.yaml");
 
 /// Names, one-line descriptions and texts of the built-in scenarios, in one place.
 macro_rules! builtins {
@@ -46,6 +53,9 @@ builtins! {
     "late-errors": "the canary turns bad six minutes after its start",
     "quota": "the namespace's pod quota is full: new pods are refused",
     "low-traffic": "one request every five seconds: evidence is scarce",
+    "metrics": "a Prometheus scrapes the pods; both versions work",
+    "metrics-bad": "the same, but the canary is slower, fails more, leaks memory and raises an alert",
+    "prometheus-down": "both versions work; Prometheus is gone from the third minute to the ninth",
 }
 
 /// Indicates that a scenario or its objects cannot be used.
@@ -98,6 +108,10 @@ pub struct Scenario {
     pub versions: Vec<Version>,
     /// What happens when, measured from the start.
     pub faults: Vec<Fault>,
+    /// Whether a metrics-server answers `metrics.k8s.io`.
+    pub metrics_server: bool,
+    /// What the pods with the image of Prometheus do.
+    pub prometheus: Prometheus,
 }
 
 /// The objects a scenario starts from.
@@ -107,6 +121,8 @@ pub enum Base {
     /// The built-in payment API.
     #[default]
     PaymentApi,
+    /// The same, annotated to be scraped, and a Prometheus in the namespace `monitoring`.
+    MonitoredPaymentApi,
     /// Nothing: the caller or `objects` provides them.
     None,
 }
@@ -204,6 +220,8 @@ pub struct Version {
     pub health: Option<String>,
     /// What GET /metrics answers.
     pub metrics: Metrics,
+    /// Memory of each container.
+    pub memory: Memory,
 }
 
 /// Which pods a version describes.
@@ -309,73 +327,6 @@ pub enum Metrics {
     Empty,
 }
 
-/// Something that happens at a time.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// When, from the start.
-    pub at: Span,
-    /// What.
-    #[serde(rename = "do")]
-    pub action: Action,
-    /// The field manager that appears to have done it.
-    #[serde(default = "default_manager")]
-    pub by: String,
-}
-
-/// What can happen.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Action {
-    /// Sets the replicas of a Deployment.
-    Scale {
-        /// Its name.
-        deployment: String,
-        /// Wanted replicas.
-        replicas: u32,
-    },
-    /// Sets the image of the first container of a Deployment.
-    Image {
-        /// Its name.
-        deployment: String,
-        /// Wanted image.
-        image: String,
-    },
-    /// Makes an autoscaler want a size whatever the load; null ends it.
-    HpaWants {
-        /// Its name.
-        name: String,
-        /// Wanted replicas.
-        replicas: Option<u32>,
-    },
-    /// Deletes the first running pod of a Deployment.
-    DeletePod {
-        /// The Deployment's name.
-        deployment: String,
-    },
-    /// Deletes an object.
-    Delete {
-        /// Kind of the object.
-        kind: String,
-        /// Name of the object.
-        name: String,
-    },
-    /// Cuts a node off.
-    NodeLost {
-        /// Its name.
-        node: String,
-    },
-    /// Brings a node back.
-    NodeBack {
-        /// Its name.
-        node: String,
-    },
-}
-
-fn default_manager() -> String {
-    "kubectl-edit".to_owned()
-}
-
 impl Scenario {
     /// Returns the names of the built-in scenarios with one line about each.
     pub fn names() -> &'static [(&'static str, &'static str)] {
@@ -405,6 +356,7 @@ impl Scenario {
     pub fn objects(&self) -> Result<Vec<Value>, ScenarioError> {
         let mut objects = match self.base {
             Base::PaymentApi => parse_objects(PAYMENT_API)?,
+            Base::MonitoredPaymentApi => monitored(parse_objects(PAYMENT_API)?)?,
             Base::None => Vec::new(),
         };
         objects.extend(self.objects.iter().cloned());
@@ -456,8 +408,27 @@ impl Scenario {
                 return refuse("errors: every must be more than 0");
             }
         }
+        self.prometheus.validate().or_else(refuse)?;
+        let refuses = |fault: &Fault| matches!(fault.action, Action::Prometheus(Answering::Error(code)) if !(400..600).contains(&code));
+        if self.faults.iter().any(refuses) {
+            return refuse("faults: prometheus: error must be a status from 400 to 599");
+        }
         Ok(())
     }
+}
+
+/// Has the pods of all Deployments scraped by a Prometheus that is added.
+fn monitored(mut objects: Vec<Value>) -> Result<Vec<Value>, ScenarioError> {
+    let deployments = objects.iter_mut().filter(|o| o["kind"] == "Deployment");
+    for deployment in deployments {
+        deployment["spec"]["template"]["metadata"]["annotations"] = json!({
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": "3000",
+            "prometheus.io/path": "/prometheus-metrics",
+        });
+    }
+    objects.extend(parse_objects(PROMETHEUS)?);
+    Ok(objects)
 }
 
 /// Returns the objects in a text of YAML documents; a `List` is taken apart, empty documents are

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     cells::{self, at, text},
+    metrics,
     resources::Resource,
 };
 
@@ -98,6 +99,9 @@ pub(crate) fn of(resource: &Resource) -> Vec<Column> {
     if !resource.builtin {
         return custom(resource);
     }
+    if resource.group == metrics::GROUP {
+        return measured();
+    }
     match resource.plural.as_str() {
         "pods" => pods(),
         "deployments" | "replicasets" | "statefulsets" | "daemonsets" => workloads(resource),
@@ -132,6 +136,15 @@ fn custom(resource: &Resource) -> Vec<Column> {
         columns.push(age());
     }
     columns
+}
+
+fn measured() -> Vec<Column> {
+    vec![
+        name(),
+        word("cpu", |o, _| json!(metrics::total(o, "cpu"))),
+        word("memory", |o, _| json!(metrics::total(o, "memory"))),
+        word("Window", |o, _| json!(text(at(o, "/window")))),
+    ]
 }
 
 fn pods() -> Vec<Column> {

@@ -14,6 +14,7 @@ mod discovery;
 mod exchange;
 mod gojson;
 mod list;
+mod metrics;
 mod objects;
 mod options;
 mod patch;
@@ -49,8 +50,9 @@ use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
 pub use self::{
-    apps::{Apps, NoApps},
+    apps::{Apps, ContainerUsage, NoApps, PodUsage},
     delete::{FOREGROUND, finish_namespace},
+    metrics::serve_metrics,
     reply::Out,
     rules::Rules,
     serve::kubeconfig,
@@ -232,6 +234,14 @@ impl Server {
         self.rules().check(verb, target)?;
         if target.resource.is_review() {
             return self.review(target, call);
+        }
+        if target.resource.group == metrics::GROUP {
+            return match verb {
+                _ if !target.sub.is_empty() => Err(nowhere()),
+                "get" => metrics::get(self, target, call),
+                "list" => metrics::list(self, target, call),
+                _ => Err(not_allowed()),
+            };
         }
         match target.sub.first().map(String::as_str) {
             None => match verb {

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+use super::metrics;
 use crate::sim::store::{Key, Store};
 
 /// A kind of object that is served.
@@ -93,6 +94,9 @@ impl Resource {
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
         if self.is_review() {
             return &["create"];
+        }
+        if self.group == metrics::GROUP {
+            return &["get", "list"];
         }
         if !self.builtin {
             return &[
@@ -196,7 +200,9 @@ impl Target {
 pub(crate) fn catalog(store: &Store) -> Vec<Arc<Resource>> {
     let (definitions, _) = store.list("apiextensions.k8s.io", "customresourcedefinitions", "");
     let custom = definitions.iter().filter_map(|d| custom(d)).map(Arc::new);
-    BUILTIN.iter().cloned().chain(custom).collect()
+    let measured = metrics::resources(store).iter();
+    let own = BUILTIN.iter().chain(measured).cloned();
+    own.chain(custom).collect()
 }
 
 /// Returns the resource that serves this plural in this group and version.
@@ -209,7 +215,12 @@ pub(crate) fn find(
     let fits = |r: &Resource| {
         r.group == group && r.plural == plural && r.versions.iter().any(|v| v == version)
     };
-    if let Some(hit) = BUILTIN.iter().find(|r| fits(r)) {
+    let own: &[Arc<Resource>] = if group == metrics::GROUP {
+        metrics::resources(store)
+    } else {
+        &BUILTIN
+    };
+    if let Some(hit) = own.iter().find(|r| fits(r)) {
         return Some(hit.clone());
     }
     let (definitions, _) = store.list("apiextensions.k8s.io", "customresourcedefinitions", "");

@@ -1,6 +1,6 @@
-//! The two units a scenario is written in: spans of time and shares of a whole.
+//! The units a scenario is written in: spans of time, shares of a whole, memory and its growth.
 //!
-//! Owns: their text forms (`90s`, `25%`). Must not: know what they measure.
+//! Owns: their text forms (`90s`, `25%`, `120Mi`, `2Mi/min`). Must not: know what they measure.
 
 use std::{fmt, time::Duration};
 
@@ -13,6 +13,35 @@ pub struct Span(pub Duration);
 /// A share of a whole between 0 and 1, written `0.25` or `25%`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
 pub struct Ratio(pub f64);
+
+/// An amount of memory in bytes, written as Kubernetes does: `120Mi`, `1G`, `4096`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+/// Growth of memory in bytes per second, written `2Mi/min`; less than `4Gi` per `s`, `min` or `h`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Growth(pub f64);
+
+impl Bytes {
+    /// Returns the amount a text says; none when it is no whole amount with a suffix of Kubernetes.
+    pub fn parse(text: &str) -> Option<Self> {
+        const SUFFIXES: [(&str, u64); 8] = [
+            ("Ki", 1 << 10),
+            ("Mi", 1 << 20),
+            ("Gi", 1 << 30),
+            ("Ti", 1 << 40),
+            ("k", 1_000),
+            ("M", 1_000_000),
+            ("G", 1_000_000_000),
+            ("T", 1_000_000_000_000),
+        ];
+        let suffixed = SUFFIXES
+            .iter()
+            .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)));
+        let (number, unit) = suffixed.unwrap_or((text, 1));
+        number.parse::<u64>().ok()?.checked_mul(unit).map(Self)
+    }
+}
 
 impl Ratio {
     /// Returns all of it.
@@ -37,6 +66,34 @@ impl<'de> Deserialize<'de> for Span {
                 "\"{text}\" is not a span of time such as 90s or 5m: {e}"
             ))
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            de::Error::custom(format!("\"{text}\" is not an amount such as 120Mi or 1G"))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Growth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let read = || {
+            let (amount, time) = text.split_once('/')?;
+            let seconds = match time {
+                "s" => 1.0,
+                "min" => 60.0,
+                "h" => 3600.0,
+                _ => return None,
+            };
+            let Bytes(bytes) = Bytes::parse(amount)?;
+            Some(Self(f64::from(u32::try_from(bytes).ok()?) / seconds))
+        };
+        read()
+            .ok_or_else(|| de::Error::custom(format!("\"{text}\" is not a growth such as 2Mi/min")))
     }
 }
 
@@ -97,6 +154,25 @@ mod tests {
         }
         for text in ["25", "-1", "120%", "many"] {
             assert!(serde_saphyr::from_str::<Ratio>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_is_written_as_kubernetes_does() {
+        for (text, wanted) in [
+            ("120Mi", Some(125_829_120)),
+            ("1G", Some(1_000_000_000)),
+            ("4096", Some(4096)),
+            ("1.5Gi", None),
+            ("-1", None),
+            ("Mi", None),
+        ] {
+            assert_eq!(Bytes::parse(text).map(|b| b.0), wanted, "{text}");
+        }
+        let growth: Growth = serde_saphyr::from_str("3Mi/min").unwrap();
+        assert!((growth.0 - 52_428.8).abs() < 1e-6);
+        for text in ["3Mi", "3Mi/day", "fast/s"] {
+            assert!(serde_saphyr::from_str::<Growth>(text).is_err(), "{text}");
         }
     }
 

@@ -11,13 +11,18 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    State, World, behaviour,
+    State, World,
+    answer::Answer,
+    behaviour,
     counters::{BOUNDS, Counters},
     kubelet,
     pass::age,
-    pod::{Identity, Pod},
+    pod::{Identity, Pod, Program},
 };
-use crate::sim::scenario::{Metrics, Version};
+use crate::sim::{
+    api::PodUsage,
+    scenario::{Metrics, Version},
+};
 
 /// All apps of the cluster: cheap to clone.
 #[derive(Clone)]
@@ -25,47 +30,14 @@ pub struct Apps {
     world: World,
 }
 
-/// An answer that may take its time.
-struct Answer {
-    wait: Duration,
-    status: StatusCode,
-    kind: &'static str,
-    body: String,
-}
-
-impl Answer {
-    fn json(status: StatusCode, body: &Value) -> Self {
-        Self {
-            wait: Duration::ZERO,
-            status,
-            kind: "application/json; charset=utf-8",
-            body: body.to_string(),
-        }
-    }
-
-    fn text(kind: &'static str, body: impl Into<String>) -> Self {
-        Self {
-            wait: Duration::ZERO,
-            status: StatusCode::OK,
-            kind,
-            body: body.into(),
-        }
-    }
-
-    fn not_found(method: &Method, path: &str) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            ..Self::text(
-                "text/html; charset=utf-8",
-                format!("Cannot {method} {path}\n"),
-            )
-        }
-    }
-}
-
 impl Apps {
     pub(super) fn new(world: World) -> Self {
         Self { world }
+    }
+
+    /// Returns what metrics-server knows the pods use.
+    pub fn usage(&self) -> Vec<PodUsage> {
+        self.world.lock().usage.known()
     }
 
     /// Sends a request to a port of a pod; the error is that of the connection.
@@ -85,19 +57,15 @@ impl Apps {
             if !answer.wait.is_zero() {
                 self.world.store.clock().sleep(answer.wait).await;
             }
-            Response::builder()
-                .status(answer.status)
-                .header("content-type", answer.kind)
-                .header("content-length", answer.body.len())
-                .body(Bytes::from(answer.body))
-                .map_err(|e| e.to_string())
+            answer.response()
         }
         .boxed()
     }
 }
 
 impl State {
-    fn ask(
+    /// Lets a program in a pod answer a request; the error is that of the connection.
+    pub(super) fn ask(
         &mut self,
         namespace: &str,
         name: &str,
@@ -126,6 +94,9 @@ impl State {
         }
         if version.hang_after.is_some_and(|hang| lived >= hang.0) {
             return Err("i/o timeout".to_owned());
+        }
+        if pod.program == Program::Prometheus {
+            return self.prometheus.answer(&name, request, now);
         }
         let chance = behaviour::error_rate(version, &pod.uid, lived, share);
         let mut app = App {

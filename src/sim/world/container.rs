@@ -12,13 +12,15 @@ use super::{
     object::{self, int, stamp},
     pass::{age, later},
 };
-use crate::sim::scenario::{Readiness, Version};
+use crate::sim::scenario::{Bytes, Readiness, Version};
 
 /// First wait after a failed pull or a second crash, and the longest one; the kubelet's own.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// A container that ran this long starts again without a wait.
 const FORGIVEN: Duration = Duration::from_secs(600);
+/// Seconds after which nobody waits for a leak to kill: a hundred years.
+const LONGEST_LIFE: f64 = 3.2e9;
 /// Half of a turn of a flapping readiness.
 const FLAP: u64 = 60;
 
@@ -107,6 +109,10 @@ pub(super) struct Container {
     failures: i64,
     readiness: Option<Probe>,
     liveness: Option<Probe>,
+    /// Its limit of memory in bytes.
+    limit: Option<f64>,
+    /// Memory it started with, in bytes, and its growth in bytes per second.
+    memory: (f64, f64),
 }
 
 /// The timing of a probe.
@@ -152,7 +158,29 @@ impl Container {
             failures: 0,
             readiness: Probe::of(&spec["readinessProbe"]),
             liveness: Probe::of(&spec["livenessProbe"]),
+            limit: spec["resources"]["limits"]["memory"]
+                .as_str()
+                .and_then(Bytes::parse)
+                .map(in_bytes),
+            memory: (0.0, 0.0),
         }
+    }
+
+    /// Returns the bytes of memory it holds, in whole pages; none while it does not run.
+    pub(super) fn memory(&self, now: Timestamp) -> u64 {
+        const PAGE: u64 = 4096;
+        let Some(since) = self.running_since() else {
+            return 0;
+        };
+        let (base, growth) = self.memory;
+        let grown = base + growth * age(now, since).as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "memory is positive and far below 2^52"
+        )]
+        let bytes = grown.min(self.limit.unwrap_or(f64::MAX)) as u64;
+        bytes / PAGE * PAGE
     }
 
     /// Returns when something happens next.
@@ -294,10 +322,19 @@ impl Container {
             self.timers.push((later(at, probe.initial), Turn::Probe));
         }
         let version = around.version;
+        let base = in_bytes(version.memory.base);
+        self.memory = (base, version.memory.leak.0);
+        let mut starved = self.limit.filter(|_| version.memory.leak.0 > 0.0);
         if let Some(crash) = &version.crash
             && around.rng.f64() < crash.chance.0
         {
             let life = crash.after.0.mul_f64(0.8 + 0.4 * around.rng.f64());
+            if crash.oom {
+                // It reaches its limit when it is killed; without one the node runs out.
+                let top = self.limit.unwrap_or(4.0 * base);
+                self.memory.1 = (top - base).max(0.0) / life.as_secs_f64().max(1.0);
+                starved = None;
+            }
             let (code, reason) = if crash.oom {
                 (137, "OOMKilled")
             } else {
@@ -305,6 +342,15 @@ impl Container {
             };
             self.timers
                 .push((later(at, life), Turn::End { code, reason }));
+        }
+        if let Some(limit) = starved {
+            let life = ((limit - base) / version.memory.leak.0).clamp(0.0, LONGEST_LIFE);
+            let end = Turn::End {
+                code: 137,
+                reason: "OOMKilled",
+            };
+            self.timers
+                .push((later(at, Duration::from_secs_f64(life)), end));
         }
         if let Some(hang) = version.hang_after {
             let times = |probe: &Probe| probe.period * u32::try_from(probe.failures).unwrap_or(3);
@@ -468,6 +514,12 @@ impl Container {
             "lastState": last,
         })
     }
+}
+
+fn in_bytes(bytes: Bytes) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^52")]
+    let bytes = bytes.0 as f64;
+    bytes
 }
 
 /// Returns a digest that depends on the image's name alone.

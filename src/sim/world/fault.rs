@@ -10,11 +10,22 @@ use super::{
     load::{self, Kind},
     object,
     pass::{Pass, later},
+    prometheus::Prometheus,
 };
 use crate::sim::{
     scenario::{Action, Fault, Scenario},
     store::Key,
 };
+
+/// What a fault may change besides the objects.
+pub(super) struct Others<'a> {
+    /// The nodes and what runs on them.
+    pub(super) kubelet: &'a mut Kubelet,
+    /// The autoscalers.
+    pub(super) scalers: &'a mut Autoscalers,
+    /// Every Prometheus.
+    pub(super) prometheus: &'a mut Prometheus,
+}
 
 /// Carries out what is due; `done` counts what has been.
 pub(super) fn sync(
@@ -22,7 +33,7 @@ pub(super) fn sync(
     scenario: &Scenario,
     began: jiff::Timestamp,
     done: &mut usize,
-    (kubelet, scalers): (&mut Kubelet, &mut Autoscalers),
+    mut others: Others<'_>,
 ) {
     let mut faults: Vec<&Fault> = scenario.faults.iter().collect();
     faults.sort_by_key(|f| f.at);
@@ -33,11 +44,16 @@ pub(super) fn sync(
             return;
         }
         *done += 1;
-        carry_out(pass, fault, kubelet, scalers);
+        carry_out(pass, fault, &mut others);
     }
 }
 
-fn carry_out(pass: &mut Pass<'_>, fault: &Fault, kubelet: &mut Kubelet, scalers: &mut Autoscalers) {
+fn carry_out(pass: &mut Pass<'_>, fault: &Fault, others: &mut Others<'_>) {
+    let Others {
+        kubelet,
+        scalers,
+        prometheus,
+    } = others;
     match &fault.action {
         Action::Scale {
             deployment,
@@ -92,6 +108,7 @@ fn carry_out(pass: &mut Pass<'_>, fault: &Fault, kubelet: &mut Kubelet, scalers:
         }
         Action::NodeLost { node } => kubelet.cut(pass, node, true),
         Action::NodeBack { node } => kubelet.cut(pass, node, false),
+        Action::Prometheus(answering) => prometheus.answering = *answering,
     }
 }
 

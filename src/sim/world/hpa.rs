@@ -19,6 +19,9 @@ const FROM: &str = "horizontal-pod-autoscaler";
 const PERIOD: Duration = Duration::from_secs(15);
 const MEMORY: Duration = Duration::from_secs(300);
 
+/// Millicores an idle process uses.
+pub(super) const IDLE: f64 = 5.0;
+
 /// Memory of all autoscalers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Autoscalers {
@@ -96,8 +99,8 @@ fn utilization(pass: &Pass<'_>, kubelet: &mut Kubelet, object: &Value, over: Dur
         let request = &pod["spec"]["containers"][0]["resources"]["requests"]["cpu"];
         if let Some(known) = kubelet.pods.get_mut(&name_of(pod)).filter(|k| k.is_ready()) {
             asked += millicores(request).unwrap_or(100.0);
-            // CPU milliseconds per second are millicores; an idle process uses five.
-            used += 5.0 + std::mem::take(&mut known.work) / over.as_secs_f64().max(1.0);
+            // CPU milliseconds per second are millicores.
+            used += IDLE + std::mem::take(&mut known.work) / over.as_secs_f64().max(1.0);
         }
     }
     if asked <= 0.0 {

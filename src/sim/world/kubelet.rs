@@ -16,7 +16,8 @@ use super::{
     counters::Counters,
     object::{self, Condition, int, set_condition},
     pass::{Pass, Report, later},
-    pod::{self, Pod},
+    pod::{self, Pod, Program},
+    prometheus,
     replicaset::is_over,
 };
 use crate::sim::{
@@ -214,7 +215,14 @@ impl Kubelet {
     /// Gives a pod a node and makes its containers; none when no node takes it.
     fn admit(&mut self, pass: &mut Pass<'_>, scenario: &Scenario, object: &Value) -> Option<Pod> {
         let identity = pod::identity(pass.store, object);
-        let (version, main) = pod::version_of(scenario, object, &identity);
+        let (version, mut main) = pod::version_of(scenario, object, &identity);
+        let mut ports = pod::ports(object);
+        let mut program = Program::PaymentApi;
+        if let Some(at) = prometheus::container_of(object) {
+            program = Program::Prometheus;
+            main = at;
+            ports = vec![prometheus::PORT];
+        }
         let node = match object["spec"]["nodeName"].as_str() {
             Some(node) => node.to_owned(),
             None => self.schedule(pass, behaviour(scenario, version), object)?,
@@ -263,10 +271,12 @@ impl Kubelet {
             stop: behaviour(scenario, version)
                 .stop
                 .map_or(STOP, |stop| stop.0),
-            ports: pod::ports(object),
+            ports,
             identity,
             counters: Counters::default(),
             work: 0.0,
+            used: 0.0,
+            program,
             warm: pass.settling,
             stopping: None,
             unreachable: self.cut_off.contains_key(&node),
@@ -418,6 +428,7 @@ fn run(
         let started = pod.containers[at].running_since();
         if at == pod.main && before != started {
             pod.counters = Counters::default();
+            pod.used = 0.0;
             pod.warm = pass.settling;
         }
         moved = true;

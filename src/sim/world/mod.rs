@@ -16,10 +16,13 @@ use self::{
     hpa::Autoscalers,
     kubelet::Kubelet,
     pass::{Events, Pass},
+    prometheus::Prometheus,
     replicaset::Retries,
     traffic::Traffic,
+    usage::Usage,
 };
 use super::{
+    api::serve_metrics,
     scenario::Scenario,
     store::{ChangeKind, Refusal, Store},
 };
@@ -30,6 +33,7 @@ pub use self::{
     users::{Count, Second, Users},
 };
 
+mod answer;
 mod apps;
 mod behaviour;
 mod container;
@@ -49,11 +53,13 @@ mod object;
 mod pass;
 mod pod;
 mod progress;
+mod prometheus;
 mod quota;
 mod replicaset;
 mod routes;
 mod split;
 mod traffic;
+mod usage;
 mod users;
 
 #[cfg(test)]
@@ -81,6 +87,8 @@ struct State {
     retries: Retries,
     scalers: Autoscalers,
     traffic: Traffic,
+    usage: Usage,
+    prometheus: Prometheus,
     faults_done: usize,
     /// The store's version up to which changes have been looked at.
     seen: u64,
@@ -101,6 +109,8 @@ impl World {
             retries: Retries::default(),
             scalers: Autoscalers::default(),
             traffic: Traffic::new(seed, now),
+            usage: Usage::default(),
+            prometheus: Prometheus::default(),
             faults_done: 0,
             seen: 0,
             due: None,
@@ -126,6 +136,11 @@ impl World {
         }
         let now = self.store.clock().now();
         state.traffic.begin(now);
+        if state.scenario.metrics_server {
+            serve_metrics(&self.store);
+            let State { usage, kubelet, .. } = &mut *state;
+            usage.begin(now, kubelet);
+        }
         state.due = Some(now);
         Ok(())
     }
@@ -138,9 +153,12 @@ impl World {
             traffic,
             scenario,
             kubelet,
+            usage,
             ..
         } = &mut *state;
         traffic.advance(now, scenario, kubelet);
+        usage.advance(now, kubelet);
+        state.scrape(&self.store, now);
         let due = state.due.is_some_and(|due| due <= now);
         if state.has_news(&self.store) || due {
             state.pass(&self.store, false);
@@ -248,7 +266,11 @@ impl State {
             due: &mut self.due,
         };
         if !settling {
-            let others = (&mut self.kubelet, &mut self.scalers);
+            let others = fault::Others {
+                kubelet: &mut self.kubelet,
+                scalers: &mut self.scalers,
+                prometheus: &mut self.prometheus,
+            };
             fault::sync(
                 &mut pass,
                 &self.scenario,

@@ -47,6 +47,10 @@ pub(super) struct Pod {
     pub(super) counters: Counters,
     /// CPU milliseconds used since an autoscaler looked.
     pub(super) work: f64,
+    /// CPU milliseconds its requests cost since the app's start.
+    pub(super) used: f64,
+    /// What the app is.
+    pub(super) program: Program,
     /// Whether it was running long before the simulation began.
     pub(super) warm: bool,
     /// When it vanishes.
@@ -57,6 +61,15 @@ pub(super) struct Pod {
     pub(super) lost: bool,
     /// Whether it was ready at the last look, and since when that has been so.
     pub(super) was: (bool, Timestamp),
+}
+
+/// The programs that are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    /// The payment API, or whatever else answers as it does.
+    PaymentApi,
+    /// Prometheus.
+    Prometheus,
 }
 
 /// The names an app gives itself in its answers.

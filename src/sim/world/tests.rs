@@ -9,7 +9,9 @@ use crate::{
 };
 
 mod faults;
+mod prometheus;
 mod rollout;
+mod usage;
 mod users;
 
 const NAMESPACE: &str = "canary-release";

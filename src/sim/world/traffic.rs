@@ -141,8 +141,10 @@ impl Traffic {
                 .copied()
                 .unwrap_or(0.0);
             let failed = serve(&mut self.rng, version, pod, got, (at, share));
-            pod.work += f64::from(u32::try_from(got).unwrap_or(u32::MAX))
+            let work = f64::from(u32::try_from(got).unwrap_or(u32::MAX))
                 * scenario.traffic.cpu_per_request;
+            pod.work += work;
+            pod.used += work;
             self.users.served(
                 at,
                 &pod.identity.track,
