@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Relative difference up to which a limit is a bound.
-const SAME: f64 = 1e-9;
+pub(super) const SAME: f64 = 1e-9;
 
 /// Requests by latency: for each bound how many took at most so long, then all of them.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -17,6 +17,7 @@ use super::{
     evidence::{ALPHA, Evidence},
     histogram::{Histogram, bracket},
     logarithm::log_sum,
+    meter,
     share::Dependence,
     split::Split,
 };
@@ -140,6 +141,19 @@ impl Slowdown {
         for (sum, more) in self.past.iter_mut().zip(stable) {
             *sum += more;
         }
+    }
+
+    /// Goes on with other bounds. Evidence stays; what is known of stable's past too, where no bound is
+    /// new.
+    pub fn rebase(&mut self, bounds: &[f64]) {
+        if self.bounds == bounds {
+            return;
+        }
+        self.past = match meter::places(&self.bounds, bounds) {
+            Some(kept) => kept.iter().map(|at| self.past[*at]).collect(),
+            None => vec![0.0; bounds.len() + 1],
+        };
+        self.bounds = bounds.to_vec();
     }
 
     /// Returns the logarithm of the evidence that the canary is slower than tolerated.

@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`counts`], [`counter`], [`histogram`] | what was seen between two looks |
+//! | [`counts`], [`counter`], [`meter`], [`histogram`] | what was seen between two looks |
 //! | [`bet`], [`evidence`] | evidence against the canary, right at every peek |
 //! | [`proof`] | evidence for the canary |
 //! | [`split`], [`background`], [`incident`], [`dispersion`] | what the bets have to know about stable |
@@ -31,6 +31,7 @@ pub mod incident;
 pub mod interval;
 pub mod latency;
 mod logarithm;
+pub mod meter;
 pub mod proof;
 pub mod rollout;
 pub mod share;

@@ -122,6 +122,13 @@ impl Share {
         (self.canary, self.stable) = (Counts::NONE, Counts::NONE);
     }
 
+    /// Changes the share that this step has to exclude, where the traffic at stake was not known when
+    /// it began. Proof begins again; nothing else does.
+    pub fn demand(&mut self, to_exclude: f64) {
+        self.proof = Proof::default();
+        self.to_exclude = Excluded(to_exclude);
+    }
+
     /// Takes in one look, in a plan of `steps` steps.
     pub fn observe(&mut self, rules: &Rules, look: &Look, steps: usize) {
         self.split.observe(look);

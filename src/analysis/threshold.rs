@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const UNKNOWN_LIMIT: u32 = 4;
 
 /// The rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Threshold {
     /// Seconds between two measurements.
     pub interval: u32,
@@ -134,6 +135,11 @@ impl Tally {
     /// Returns how many measurements failed during the run.
     pub fn failed(&self) -> u32 {
         self.failed
+    }
+
+    /// Returns how many measurements in a row failed.
+    pub fn failed_in_a_row(&self) -> u32 {
+        self.failed_in_a_row
     }
 
     /// Returns how many measurements brought data at this step.
