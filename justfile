@@ -39,6 +39,11 @@ bench-judgement *options:
 bench-live:
     tests/live/run --bench
 
+# Random input, for some seconds, to exposition, prometheus_answer or cel; needs cargo-fuzz
+fuzz target seconds="60":
+    mkdir -p fuzz/corpus/{{ target }}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- -max_total_time={{ seconds }}
+
 # Documentation of the code, in a browser
 doc:
     cargo doc --no-deps --open

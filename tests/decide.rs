@@ -6,6 +6,7 @@ use canaryctl::{
     domain::{
         check::Severity,
         decide::{Action, Decision, Goal, Observation, REASSERTIONS, Request, decide},
+        meters::Meters,
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy as Way},
         release::{Cause, FORMAT, Origin, Outcome, Phase, Release, RouterSpec},
         split::{Grain, Split},
@@ -64,6 +65,7 @@ fn release(plan: Plan) -> Release {
         gate_spent: Duration::ZERO,
         approved: false,
         checks: BTreeMap::new(),
+        meters: Meters::default(),
         cause: None,
         reason: None,
         ending: None,
@@ -99,6 +101,11 @@ fn result(verdict: Verdict) -> CheckResult {
         verdict,
         unknown: None,
         value: None,
+        stable: None,
+        interval: None,
+        evidence: None,
+        confidence: None,
+        hopeless: false,
         limit: String::new(),
         samples: 1,
         severity: Severity::Rollback,
@@ -142,6 +149,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 Plan {
                     steps: weights.into_iter().zip(approvals).map(step).collect(),
                     checks: vec![health::pods::default_check()],
+                    metrics: None,
                     load: None,
                     interval: Duration::from_secs(interval),
                     on_unknown: unknown,
@@ -776,6 +784,7 @@ fn behind_a_router_by_weight_stable_returns_to_its_recorded_size() {
     let plan = Plan {
         steps: Vec::new(),
         checks: Vec::new(),
+        metrics: None,
         load: None,
         interval: Duration::from_secs(10),
         on_unknown: OnTrouble::Hold,

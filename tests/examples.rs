@@ -6,7 +6,7 @@ use std::{
 };
 
 use canaryctl::{
-    cli::{CheckEntry, RouterEntry},
+    cli::{CheckEntry, MetricsEntry, RouterEntry},
     config::{ConfigError, File, Overrides, Settings},
     domain::{plan::Plan, release::Outcome},
     sim::scenario::parse_objects,
@@ -86,16 +86,18 @@ fn is_configuration(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "canary.yaml")
 }
 
-fn settings(path: &Path) -> Settings<RouterEntry, CheckEntry> {
+fn settings(path: &Path) -> Settings<RouterEntry, CheckEntry, MetricsEntry> {
     let text = fs::read_to_string(path).unwrap();
-    let read = |text: &str| -> Result<Settings<RouterEntry, CheckEntry>, ConfigError> {
-        let file = File::parse(&path.display().to_string(), text)?;
-        Settings::resolve(None, Overrides::default(), Overrides::default(), Some(file))
-    };
+    let read =
+        |text: &str| -> Result<Settings<RouterEntry, CheckEntry, MetricsEntry>, ConfigError> {
+            let file = File::parse(&path.display().to_string(), text)?;
+            Settings::resolve(None, Overrides::default(), Overrides::default(), Some(file))
+        };
     read(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn plan(settings: &Settings<RouterEntry, CheckEntry>) -> Plan {
+fn plan(settings: &Settings<RouterEntry, CheckEntry, MetricsEntry>) -> Plan {
     let checks = settings.checks.iter().map(|check| check.0.clone());
-    settings.plan(checks.collect()).unwrap()
+    let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
+    settings.plan(checks.collect(), metrics).unwrap()
 }

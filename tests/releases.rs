@@ -73,7 +73,11 @@ async fn errors_above_a_fifth_of_the_traffic_roll_back_at_the_second_step() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_that_come_late_roll_back() {
-    taken_back("late-errors", &["success rate", "below 95 %", "evidence"]).await;
+    taken_back(
+        "late-errors",
+        &["success rate", "below 95 %", "surely (p < 0.01)"],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString};
 
+use secrecy::SecretString;
+
+use crate::cluster::secrets::Variables;
+
 /// Variables that tell where a CI job can be looked at, the first that is set wins.
 const JOB_URLS: [&str; 4] = [
     "CI_JOB_URL",
@@ -38,6 +42,13 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(name).map(String::as_str);
         value.filter(|value| !value.is_empty())
+    }
+
+    /// Returns the variables for those who have a reference to one: checks name where their
+    /// secrets are, and the proxy's variables say how the world is reached.
+    pub fn variables(&self) -> Variables {
+        let own = self.clone();
+        Variables::new(move |name| own.get(name).map(SecretString::from))
     }
 
     /// Returns the names of all variables.

@@ -14,7 +14,7 @@ use super::{
     error::CliError,
     exit::Code,
     session::{named_router, read},
-    tables::{CheckEntry, RouterEntry},
+    tables::{CheckEntry, MetricsEntry, RouterEntry},
     ui::Terminal,
 };
 
@@ -27,7 +27,9 @@ pub(super) fn run(
         Generate::Completions { shell } => terminal.answer(&completions(*shell)),
         Generate::Man => terminal.answer(&man()?),
         Generate::Rbac(args) => terminal.answer(&rbac(context, args)?),
-        Generate::Schema => terminal.document(&config::schema::<RouterEntry, CheckEntry>()),
+        Generate::Schema => {
+            terminal.document(&config::schema::<RouterEntry, CheckEntry, MetricsEntry>());
+        }
     }
     Ok(Code::Done)
 }

@@ -42,7 +42,7 @@ pub use env::Environment;
 pub use error::CliError;
 pub use exit::Code;
 pub use signal::{Signal, Signals};
-pub use tables::{CheckEntry, RouterEntry};
+pub use tables::{CheckEntry, MetricsEntry, RouterEntry};
 pub use ui::Terminal;
 
 /// Runs the command with the process's own arguments, environment and streams.

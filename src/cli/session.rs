@@ -35,7 +35,7 @@ use super::{
     args::{NameArgs, PlanArgs},
     env,
     error::CliError,
-    tables::{CheckEntry, RouterEntry},
+    tables::{CheckEntry, MetricsEntry, RouterEntry},
     ui::Terminal,
 };
 
@@ -49,7 +49,11 @@ const SANDBOX_CONFIG: &str = include_str!("../../examples/payment-api/canary.yam
 const CONFIG_NAME: &str = "canary.yaml";
 
 /// Settings of one command.
-pub(super) type AppSettings = Settings<RouterEntry, CheckEntry>;
+/// The file with the program's tables.
+pub(super) type ConfigFile = File<RouterEntry, CheckEntry, MetricsEntry>;
+
+/// The settings with the program's tables.
+pub(super) type AppSettings = Settings<RouterEntry, CheckEntry, MetricsEntry>;
 
 /// An open cluster.
 pub(super) struct Session {
@@ -132,7 +136,7 @@ pub(super) fn named_router(name: &str) -> Result<RouterSpec, CliError> {
     })
 }
 
-fn file(context: &Context) -> Result<Option<File<RouterEntry, CheckEntry>>, CliError> {
+fn file(context: &Context) -> Result<Option<ConfigFile>, CliError> {
     let named = context.global.file.as_deref();
     let named = named.or_else(|| context.environment.get("CANARYCTL_CONFIG").map(Path::new));
     if let Some(path) = named {
@@ -153,7 +157,7 @@ fn file(context: &Context) -> Result<Option<File<RouterEntry, CheckEntry>>, CliE
 }
 
 /// Reads a configuration file.
-pub(super) fn read(path: &Path) -> Result<File<RouterEntry, CheckEntry>, CliError> {
+pub(super) fn read(path: &Path) -> Result<ConfigFile, CliError> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         CliError::usage(format!("{name}: {error}"), "check the path given with -f")
@@ -180,7 +184,8 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
         let namespace = namespace.unwrap_or("default");
         let clock = sim.world().store().clock().clone();
         return Ok(Session {
-            cluster: Cluster::new(sim.client(namespace), namespace, clock),
+            cluster: Cluster::new(sim.client(namespace), namespace, clock)
+                .with_variables(context.environment.variables()),
             cluster_name,
             _sim: Some(sim),
         });
@@ -194,7 +199,9 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
     drop(context.server.set(connection.server));
     let cluster = Cluster::new(connection.client, connection.namespace, Clock::System);
     Ok(Session {
-        cluster: cluster.with_request_timeout(context.global.timeout),
+        cluster: cluster
+            .with_request_timeout(context.global.timeout)
+            .with_variables(context.environment.variables()),
         cluster_name: connection.cluster,
         _sim: None,
     })
@@ -311,7 +318,8 @@ pub(super) async fn work(
     let given = names;
     let settings = settings(context, app, names, plan, terminal)?;
     let checks: Vec<CheckSpec> = settings.checks.iter().map(|c| c.0.clone()).collect();
-    let plan = settings.plan(checks)?;
+    let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
+    let plan = settings.plan(checks, metrics)?;
     let session = open(context, settings.namespace.as_deref()).await?;
     let record = journal::config_map(&settings.app);
     let namespace = session.cluster.namespace();

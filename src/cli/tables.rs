@@ -7,13 +7,17 @@ use schemars::{Schema, SchemaGenerator};
 
 use crate::{
     config::Keyed,
-    domain::{check::CheckSpec, release::RouterSpec},
+    domain::{check::CheckSpec, plan::MetricsSpec, release::RouterSpec},
     health, traffic,
 };
 
 /// A router with its options, as the file gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouterEntry(pub RouterSpec);
+
+/// A source of metrics with its options, as the file gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsEntry(pub MetricsSpec);
 
 /// A check, as the file gives it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,14 +69,38 @@ impl Keyed for CheckEntry {
         health::probe(key).map_or_else(Schema::default, |p| p.schema(generator))
     }
 
-    fn defaults(given: &[Self]) -> Vec<Self> {
+    fn defaults(given: &[Self], counted: bool) -> Vec<Self> {
         let default = health::pods::default_check();
         let replaced = given.iter().any(|check| check.0.probe == default.probe);
-        if replaced {
-            Vec::new()
-        } else {
-            vec![Self(default)]
+        let mut defaults = if replaced { Vec::new() } else { vec![default] };
+        // Whoever says what is counted of the requests says it all.
+        if counted && !given.iter().any(|check| check.0.rule.counts()) {
+            defaults.extend(health::requests::default_checks());
         }
+        defaults.into_iter().map(Self).collect()
+    }
+}
+
+impl Keyed for MetricsEntry {
+    fn parse(
+        key: &str,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Self, erased_serde::Error> {
+        let kind = health::source::kind(key).ok_or_else(|| unknown("source of metrics", key))?;
+        let options = kind.options(from)?;
+        Ok(Self(MetricsSpec {
+            name: key.to_owned(),
+            options,
+        }))
+    }
+
+    fn keys() -> Vec<(&'static str, &'static str)> {
+        let entry = |s: &&dyn health::source::SourceKind| (s.name(), s.about());
+        health::source::SOURCES.iter().map(entry).collect()
+    }
+
+    fn schema(key: &str, generator: &mut SchemaGenerator) -> Schema {
+        health::source::kind(key).map_or_else(Schema::default, |s| s.schema(generator))
     }
 }
 

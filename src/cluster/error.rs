@@ -206,7 +206,8 @@ fn detail_of(reason: Reason, status: &kube::core::Status) -> String {
 }
 
 /// Returns the message of the innermost cause, which names the real trouble.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+/// Returns the innermost text of an error, the one that says what happened.
+pub fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -4,17 +4,26 @@
 //! No local port is opened and nothing is left behind. The kubelet connects to localhost inside the
 //! pod: this proves the app answers, not that traffic reaches it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Portforwarder;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::Cluster;
+use crate::clock::Clock;
 
 /// Largest answer that is read.
 pub const LARGEST_BODY: usize = 8 << 20;
@@ -40,6 +49,8 @@ pub struct AppRequest {
 pub struct AppAnswer {
     /// HTTP status code.
     pub status: u16,
+    /// Content type; empty where it is not told.
+    pub content_type: String,
     /// Body.
     pub body: Bytes,
 }
@@ -88,20 +99,40 @@ impl Cluster {
         request: &AppRequest,
         limit: Duration,
     ) -> Result<AppAnswer, ForwardError> {
-        let forwarder = match self.open(pod, port, limit).await {
-            Err((_, true)) => self.open(pod, port, limit).await,
-            first => first,
-        };
-        let forwarder = forwarder.map_err(|(error, _)| error)?;
-        let exchange = self.exchange(pod, port, request, forwarder);
+        let stream = self.pod_stream(pod, port, limit).await?;
+        let exchange = talk(pod, port, request, TokioIo::new(stream));
         match self.clock().timeout(limit, exchange).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map_err(|text| ForwardError::Broken {
+                pod: pod.to_owned(),
+                port,
+                reason: text.trim().to_owned(),
+            }),
             Err(_) => Err(ForwardError::Timeout {
                 pod: pod.to_owned(),
                 port,
                 limit,
             }),
         }
+    }
+
+    /// Opens a stream to `port` of `pod` within `limit`, trying twice where that may help.
+    pub async fn pod_stream(
+        &self,
+        pod: &str,
+        port: u16,
+        limit: Duration,
+    ) -> Result<PodStream, ForwardError> {
+        let forwarder = match self.open(pod, port, limit).await {
+            Err((_, true)) => self.open(pod, port, limit).await,
+            first => first,
+        };
+        let forwarder = forwarder.map_err(|(error, _)| error)?;
+        let stream = PodStream::of(forwarder, port, self.clock());
+        stream.ok_or_else(|| ForwardError::Broken {
+            pod: pod.to_owned(),
+            port,
+            reason: "the port-forward has no stream".to_owned(),
+        })
     }
 
     /// Opens the way to a pod; an error comes with whether another try may help.
@@ -131,50 +162,131 @@ impl Cluster {
             }
         }
     }
+}
 
-    async fn exchange(
-        &self,
-        pod: &str,
-        port: u16,
-        request: &AppRequest,
-        mut forwarder: Portforwarder,
-    ) -> Result<AppAnswer, ForwardError> {
-        let broken = |reason: String| ForwardError::Broken {
-            pod: pod.to_owned(),
-            port,
-            reason,
-        };
-        let (Some(stream), Some(reason)) =
-            (forwarder.take_stream(port), forwarder.take_error(port))
-        else {
-            return Err(broken("the port-forward has no stream".to_owned()));
-        };
-        let talk = talk(pod, port, request, TokioIo::new(stream));
-        tokio::pin!(talk, reason);
-        let outcome = tokio::select! {
-            biased;
-            answer = &mut talk => match answer {
-                Ok(answer) => Ok(answer),
-                // The stream ends a moment before or after its reason arrives.
-                Err(error) => {
-                    let said = self.clock().timeout(REASON_PATIENCE, &mut reason).await;
-                    Err(said.ok().flatten().unwrap_or(error))
-                }
-            },
-            Some(said) = &mut reason => Err(said),
-        };
-        forwarder.abort();
-        outcome.map_err(|text| broken(text.trim().to_owned()))
+// === the stream ===
+
+/// A stream to a port of a pod. Where it breaks, reading gives the kubelet's reason as the error.
+pub struct PodStream {
+    stream: DuplexStream,
+    forwarder: Portforwarder,
+    clock: Clock,
+    reason: Option<BoxFuture<'static, Option<String>>>,
+    /// The stream has ended and its reason is still waited for.
+    ended: Option<BoxFuture<'static, Option<String>>>,
+}
+
+/// Indicates what the kubelet said of a stream that broke.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(String);
+
+impl Drop for PodStream {
+    fn drop(&mut self) {
+        self.forwarder.abort();
     }
+}
+
+impl PodStream {
+    fn of(mut forwarder: Portforwarder, port: u16, clock: &Clock) -> Option<Self> {
+        let stream = forwarder.take_stream(port)?;
+        let reason = forwarder.take_error(port)?;
+        Some(Self {
+            stream,
+            forwarder,
+            clock: clock.clone(),
+            reason: Some(Box::pin(reason)),
+            ended: None,
+        })
+    }
+
+    /// Returns the outcome of a stream that came to its end: its reason arrives a moment before or
+    /// after.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(reason) = self.reason.take() {
+            let clock = self.clock.clone();
+            let wait = async move { clock.timeout(REASON_PATIENCE, reason).await.ok().flatten() };
+            self.ended = Some(Box::pin(wait));
+        }
+        let Some(wait) = &mut self.ended else {
+            return Poll::Ready(Ok(()));
+        };
+        let said = std::task::ready!(wait.as_mut().poll(cx));
+        self.ended = None;
+        Poll::Ready(said.map_or(Ok(()), |said| Err(io::Error::other(Said(said)))))
+    }
+}
+
+impl AsyncRead for PodStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ended.is_some() {
+            return self.poll_end(cx);
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().len() > before || buffer.remaining() == 0 => {
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(_) => self.poll_end(cx),
+            Poll::Pending => {
+                let Some(reason) = &mut self.reason else {
+                    return Poll::Pending;
+                };
+                let Poll::Ready(said) = reason.as_mut().poll(cx) else {
+                    return Poll::Pending;
+                };
+                self.reason = None;
+                match said {
+                    Some(said) => Poll::Ready(Err(io::Error::other(Said(said)))),
+                    None => Poll::Pending,
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for PodStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Returns what the kubelet said of a stream, where that is at the bottom of an error.
+pub fn said(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        let within = error.downcast_ref::<io::Error>().and_then(|e| e.get_ref());
+        if let Some(Said(text)) = within.and_then(|e| e.downcast_ref::<Said>()) {
+            return Some(text.trim().to_owned());
+        }
+        at = error.source();
+    }
+    None
 }
 
 async fn talk(
     pod: &str,
     port: u16,
     request: &AppRequest,
-    io: TokioIo<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static>,
+    io: TokioIo<PodStream>,
 ) -> Result<AppAnswer, String> {
-    let text = |e: hyper::Error| e.to_string();
+    let text = |e: hyper::Error| said(&e).unwrap_or_else(|| e.to_string());
     let (mut sender, connection) = http1::handshake(io).await.map_err(text)?;
     let connection = tokio::spawn(connection);
     let mut builder = Request::builder()
@@ -195,9 +307,20 @@ async fn talk(
     let outcome = async {
         let response = sender.send_request(request).await.map_err(text)?;
         let status = response.status().as_u16();
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
         let body = Limited::new(response.into_body(), LARGEST_BODY);
-        let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
-        Ok(AppAnswer { status, body })
+        let body = body
+            .collect()
+            .await
+            .map_err(|e| said(e.as_ref()).unwrap_or_else(|| e.to_string()))?
+            .to_bytes();
+        Ok(AppAnswer {
+            status,
+            content_type,
+            body,
+        })
     };
     let outcome = outcome.await;
     connection.abort();

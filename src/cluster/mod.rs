@@ -12,6 +12,8 @@ pub mod forward;
 pub mod objects;
 pub mod pods;
 pub mod routing;
+pub mod secrets;
+pub mod services;
 pub mod template;
 pub mod wake;
 pub mod workloads;
@@ -23,6 +25,7 @@ use kube::{Api, Client, Resource};
 
 use crate::clock::Clock;
 pub use error::{ClusterError, Reason};
+use secrets::Variables;
 
 /// Name under which the API server records our changes.
 pub const FIELD_MANAGER: &str = "canaryctl";
@@ -54,6 +57,7 @@ pub struct Cluster {
     clock: Clock,
     request_timeout: Duration,
     dry: bool,
+    variables: Variables,
 }
 
 impl Cluster {
@@ -65,6 +69,7 @@ impl Cluster {
             clock,
             request_timeout: REQUEST_TIMEOUT,
             dry: false,
+            variables: Variables::default(),
         }
     }
 
@@ -74,6 +79,18 @@ impl Cluster {
             request_timeout,
             ..self
         }
+    }
+
+    /// Returns the same connection, for which references to variables of the environment are found
+    /// in `variables`.
+    #[must_use]
+    pub fn with_variables(self, variables: Variables) -> Self {
+        Self { variables, ..self }
+    }
+
+    /// Returns the variables of the environment that were handed in.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
     }
 
     /// Returns the same connection, whose writes the API server checks but does not keep.

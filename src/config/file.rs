@@ -21,9 +21,10 @@ use super::{
 };
 use crate::domain::plan::{Cleanup, OnTrouble, PlanError, Strategy};
 
-/// The whole file, read and valid by itself. `R` is the table of routers, `C` that of checks.
+/// The whole file, read and valid by itself. `R` is the table of routers, `C` that of checks, `M` that of
+/// sources of metrics.
 #[derive(Debug, Clone, PartialEq)]
-pub struct File<R, C> {
+pub struct File<R, C, M> {
     /// What errors call the file.
     pub name: String,
     /// The app.
@@ -34,6 +35,8 @@ pub struct File<R, C> {
     pub router: Option<R>,
     /// The checks, with those of [`Keyed::defaults`] in front.
     pub checks: Vec<C>,
+    /// Where requests are counted; `None`: nowhere, or to be discovered.
+    pub metrics: Option<M>,
     /// Deadline of steps that have none of their own.
     pub deadline: Option<Duration>,
     /// Time that pods may take to become ready.
@@ -88,6 +91,9 @@ pub(super) struct Keys {
     /// What must hold at every step
     #[schemars(with = "Option<serde_json::Value>")]
     checks: Option<Vec<IgnoredAny>>,
+    /// Where requests of both sides are counted; default: nowhere
+    #[schemars(with = "Option<serde_json::Value>")]
+    metrics: Option<IgnoredAny>,
     /// What happens when a step ends without enough evidence; default: hold
     on_unknown: Option<OnTrouble>,
     /// What happens when a check is unhealthy; default: rollback
@@ -112,7 +118,7 @@ pub struct PromoteOptions {
     pub auto: Option<bool>,
 }
 
-impl<R: Keyed, C: Keyed> File<R, C> {
+impl<R: Keyed, C: Keyed, M: Keyed> File<R, C, M> {
     /// Returns the file with the content `text`; `name` is what errors call it.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let tree = node::parse(name, text)?;
@@ -134,15 +140,8 @@ impl<R: Keyed, C: Keyed> File<R, C> {
         let keys = Keys::deserialize(top).map_err(explain)?;
         let judge = |(at, what): (&Node, String)| ConfigError::in_file(name, text, at.at, what);
         keys.check(&tree).map_err(judge)?;
-        let read_router = |node| {
-            read_keyed(At {
-                node,
-                path: Path::Key(&Path::Top, "router"),
-                failures: &failures,
-            })
-        };
-        let router = keys.router.and_then(|_| tree.get("router"));
-        let router = router.map(read_router).transpose().map_err(explain)?;
+        let router = read_one(&tree, ("router", keys.router.is_some()), &failures);
+        let router = router.map_err(explain)?;
         let routers =
             read_list(&tree, ("routers", keys.routers.as_ref()), &failures).map_err(explain)?;
         let router = keys
@@ -150,10 +149,29 @@ impl<R: Keyed, C: Keyed> File<R, C> {
             .map_err(judge)?;
         let mut checks =
             read_list(&tree, ("checks", keys.checks.as_ref()), &failures).map_err(explain)?;
-        let mut all = C::defaults(&checks);
+        let metrics = read_one(&tree, ("metrics", keys.metrics.is_some()), &failures);
+        let metrics = metrics.map_err(explain)?;
+        let mut all = C::defaults(&checks, metrics.is_some());
         all.append(&mut checks);
-        Ok(keys.into_file(name, router, all))
+        Ok(keys.into_file(name, (router, all, metrics)))
     }
+}
+
+/// Reads what stands under a key of the file, where it is given.
+fn read_one<T: Keyed>(
+    tree: &Node,
+    (key, given): (&'static str, bool),
+    failures: &Failures,
+) -> Result<Option<T>, Fault> {
+    let read = |node| {
+        read_keyed(At {
+            node,
+            path: Path::Key(&Path::Top, key),
+            failures,
+        })
+    };
+    let node = tree.get(key).filter(|_| given);
+    node.map(read).transpose()
 }
 
 /// Reads the items of a list of the file, each by the table it is of.
@@ -236,7 +254,11 @@ impl Keys {
         Ok(())
     }
 
-    fn into_file<R, C>(self, name: &str, router: Option<R>, checks: Vec<C>) -> File<R, C> {
+    fn into_file<R, C, M>(
+        self,
+        name: &str,
+        (router, checks, metrics): (Option<R>, Vec<C>, Option<M>),
+    ) -> File<R, C, M> {
         let promote = self.promote.unwrap_or_default();
         File {
             name: name.to_owned(),
@@ -256,6 +278,7 @@ impl Keys {
             },
             router,
             checks,
+            metrics,
             deadline: self.deadline.map(|span| span.0),
             ready_timeout: self.ready_timeout.map(|pause| pause.0),
             promote_timeout: self.promote_timeout.map(|pause| pause.0),

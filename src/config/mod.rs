@@ -57,8 +57,9 @@ pub trait Keyed: Sized {
     }
 
     /// Returns what is put in front of `given`, the items of the file, by default; usually nothing.
-    fn defaults(given: &[Self]) -> Vec<Self> {
-        let _ = given;
+    /// `counted` says whether there is a source of metrics.
+    fn defaults(given: &[Self], counted: bool) -> Vec<Self> {
+        let _ = (given, counted);
         Vec::new()
     }
 }

@@ -7,11 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::{Keyed, file::Keys};
 
-/// Returns the JSON Schema (draft 2020-12) of the file with the tables of routers and checks.
-pub fn schema<R: Keyed, C: Keyed>() -> Value {
+/// Returns the JSON Schema (draft 2020-12) of the file with the tables of routers, checks and sources of
+/// metrics.
+pub fn schema<R: Keyed, C: Keyed, M: Keyed>() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let router = keyed::<R>(&mut generator);
     let check = keyed::<C>(&mut generator);
+    let metrics = keyed::<M>(&mut generator);
     let mut root = Keys::json_schema(&mut generator);
     root.insert("title".to_owned(), json!("canary.yaml"));
     if let Some(meta) = generator.settings().meta_schema.clone() {
@@ -23,6 +25,7 @@ pub fn schema<R: Keyed, C: Keyed>() -> Value {
         json!({"type": "array", "minItems": 2, "items": router}),
     );
     put(&mut root, "router", router.to_value());
+    put(&mut root, "metrics", metrics.to_value());
     put(
         &mut root,
         "checks",

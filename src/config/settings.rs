@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     check::CheckSpec,
-    plan::{self, Cleanup, OnTrouble, Plan, Promotion, Step, Strategy},
+    plan::{self, Cleanup, MetricsSpec, OnTrouble, Plan, Promotion, Step, Strategy},
 };
 
 /// Time at a step when none is given.
@@ -34,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(10 * 60);
 
 /// What a run goes by.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings<R, C> {
+pub struct Settings<R, C, M> {
     /// The app.
     pub app: String,
     /// Its namespace; `None`: that of the kubeconfig's context.
@@ -51,6 +51,8 @@ pub struct Settings<R, C> {
     pub steps: Vec<Step>,
     /// The checks, those by default in front.
     pub checks: Vec<C>,
+    /// Where requests are counted; `None`: nowhere, or to be discovered.
+    pub metrics: Option<M>,
     /// Time between two looks at the checks.
     pub interval: Duration,
     /// What happens when a step ends without enough evidence.
@@ -71,7 +73,7 @@ pub struct Settings<R, C> {
     pub load: Option<Load>,
 }
 
-impl<R, C: Keyed> Settings<R, C> {
+impl<R, C: Keyed, M> Settings<R, C, M> {
     /// Returns the settings of one run: flags win over the environment, the environment over the
     /// file. It is an error when no source names the app, when the command line and the file name
     /// different ones, or when a name cannot be one in Kubernetes.
@@ -79,7 +81,7 @@ impl<R, C: Keyed> Settings<R, C> {
         app_from_command_line: Option<&str>,
         flags: Overrides,
         env: Overrides,
-        file: Option<File<R, C>>,
+        file: Option<File<R, C, M>>,
     ) -> Result<Self, ConfigError> {
         let app = app(app_from_command_line, file.as_ref())?;
         let mut stronger = flags.overlay(env);
@@ -91,7 +93,7 @@ impl<R, C: Keyed> Settings<R, C> {
         let deadline = file.as_ref().and_then(|file| file.deadline);
         let hold = wanted.hold.unwrap_or(DEFAULT_HOLD);
         let steps = wanted.steps.unwrap_or_else(default_steps);
-        let from_file = |get: fn(&File<R, C>) -> Option<Duration>| file.as_ref().and_then(get);
+        let from_file = |get: fn(&File<R, C, M>) -> Option<Duration>| file.as_ref().and_then(get);
         Ok(Self {
             app,
             namespace: wanted.namespace,
@@ -121,27 +123,34 @@ impl<R, C: Keyed> Settings<R, C> {
             load: file.as_ref().and_then(|file| file.load.clone()),
             router: None,
             checks: Vec::new(),
+            metrics: None,
         }
         .with_tables(file))
     }
 
-    fn with_tables(self, file: Option<File<R, C>>) -> Self {
-        let (router, checks) = match file {
-            Some(file) => (file.router, file.checks),
-            None => (None, C::defaults(&[])),
+    fn with_tables(self, file: Option<File<R, C, M>>) -> Self {
+        let (router, checks, metrics) = match file {
+            Some(file) => (file.router, file.checks, file.metrics),
+            None => (None, C::defaults(&[], false), None),
         };
         Self {
             router,
             checks,
+            metrics,
             ..self
         }
     }
 }
 
-impl<R, C> Settings<R, C> {
-    /// Returns the plan with `checks`, which the caller made from [`Settings::checks`]; an error
-    /// when the steps contradict each other or two checks have one name.
-    pub fn plan(&self, checks: Vec<CheckSpec>) -> Result<Plan, ConfigError> {
+impl<R, C, M> Settings<R, C, M> {
+    /// Returns the plan with `checks` and `metrics`, which the caller made from [`Settings::checks`] and
+    /// [`Settings::metrics`]; an error when the steps contradict each other, two checks have one name,
+    /// or a check counts requests and nothing says where.
+    pub fn plan(
+        &self,
+        checks: Vec<CheckSpec>,
+        metrics: Option<MetricsSpec>,
+    ) -> Result<Plan, ConfigError> {
         let mut names = BTreeSet::new();
         for check in &checks {
             if !names.insert(check.name.as_str()) {
@@ -149,9 +158,19 @@ impl<R, C> Settings<R, C> {
                 return Err(ConfigError::new(what).with_hint("give one of them another name"));
             }
         }
+        if let Some(check) = checks.iter().find(|c| metrics.is_none() && c.rule.counts()) {
+            let what = format!(
+                "check '{}' counts requests, and nothing says where",
+                check.name
+            );
+            let hint = "add `metrics:` to the file, such as `metrics: {scrape: {}}` or \
+                        `metrics: {prometheus: {url: …}}`";
+            return Err(ConfigError::new(what).with_hint(hint));
+        }
         let plan = Plan {
             steps: self.steps.clone(),
             checks,
+            metrics,
             load: self.load.as_ref().map(planned),
             interval: self.interval,
             on_unknown: self.on_unknown,
@@ -203,7 +222,7 @@ fn complete(step: &StepSpec, hold: Duration, deadline: Option<Duration>) -> Step
     }
 }
 
-fn app<R, C>(given: Option<&str>, file: Option<&File<R, C>>) -> Result<String, ConfigError> {
+fn app<R, C, M>(given: Option<&str>, file: Option<&File<R, C, M>>) -> Result<String, ConfigError> {
     match (given, file) {
         (Some(given), Some(file)) if given != file.app => Err(ConfigError::new(format!(
             "the command line names the app '{given}' but {} is for '{}'",

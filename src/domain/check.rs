@@ -10,8 +10,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::verdict::Unknown;
-use crate::analysis::evidence::Evidence;
+use super::{plan::OnTrouble, verdict::Unknown};
+use crate::analysis::{
+    counts::Counts,
+    latency::Slowdown,
+    meter::Totals,
+    share::{Dependence, Share},
+    threshold::{Tally, Threshold},
+    value::Values,
+};
 
 /// One check of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +34,9 @@ pub struct CheckSpec {
     pub rule: Rule,
     /// What an unhealthy verdict does.
     pub severity: Severity,
+    /// What happens when a step ends and this check does not know; `None`: as the plan says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unknown: Option<OnTrouble>,
 }
 
 /// What an unhealthy verdict of a check does.
@@ -52,19 +62,28 @@ pub enum Rule {
         consecutive: u32,
     },
     /// Every subject's number must be within the limits.
-    Number {
-        /// Lowest good value.
-        min: Option<f64>,
-        /// Highest good value.
-        max: Option<f64>,
-        /// Breaking looks in a row before the verdict is unhealthy; at least 1.
-        consecutive: u32,
-    },
-    /// The share of good requests, from counters of every pod.
+    Number(Number),
+    /// The share of good requests, from counters of every canary pod.
     Share {
         /// Lowest good share, between 0 and 1.
         min: f64,
         /// Requests at a step before the share means anything.
+        min_requests: u64,
+    },
+    /// The share of requests that fail, from the metrics of both sides.
+    Errors(Limits),
+    /// The share of requests that are slow, from histograms of both sides.
+    Latency {
+        /// The quantile, in (0, 1): so large a share of the requests must take `max` seconds at most.
+        quantile: f64,
+        /// The limits; `max` in seconds.
+        limits: Limits,
+    },
+    /// The canary's share of the requests, against the one that is meant.
+    Traffic {
+        /// Difference that is tolerated, as a share between 0 and 1.
+        tolerance: f64,
+        /// Requests of both sides at a step before it means anything.
         min_requests: u64,
     },
     /// The state of the pods themselves.
@@ -74,14 +93,73 @@ pub enum Rule {
     },
 }
 
+/// Limits of a share of bad requests, or of a latency.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Highest value: a share between 0 and 1, or seconds.
+    pub max: Option<f64>,
+    /// Highest quotient of the canary's value and stable's; above 0.
+    pub max_ratio: Option<f64>,
+    /// Share of errors below which the quotient does not matter.
+    pub floor: f64,
+    /// Canary requests at a step before anything is said for the canary.
+    pub min_requests: u64,
+    /// How it is judged.
+    pub mode: Mode,
+    /// How far requests may depend on each other.
+    pub dependence: Dependence,
+}
+
+/// Limits of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Number {
+    /// Lowest good value.
+    pub min: Option<f64>,
+    /// Highest good value.
+    pub max: Option<f64>,
+    /// Highest quotient of the canary's value and stable's; above 0.
+    pub max_ratio: Option<f64>,
+    /// Breaking looks in a row before the verdict is unhealthy; at least 1. It counts unless a mode is
+    /// given.
+    pub consecutive: u32,
+    /// How it is judged, where that is not by looks in a row.
+    pub mode: Option<Mode>,
+    /// Seconds that a value is about: with a mode, one value is taken in each such window.
+    pub window: u32,
+}
+
+/// How measurements become a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// By evidence that is right at every peek.
+    #[default]
+    Sequential,
+    /// By counting failed measurements, as the controllers do.
+    Threshold(Threshold),
+}
+
 impl Rule {
     /// Returns whether the rule judges a state (rather than counts of requests), so that it can be
     /// asked of any pod at any moment, also of stable before traffic returns to it.
     pub fn judges_state(self) -> bool {
         match self {
-            Self::Condition { .. } | Self::Number { .. } | Self::Pods { .. } => true,
-            Self::Share { .. } => false,
+            Self::Condition { .. } | Self::Pods { .. } => true,
+            Self::Number(number) => number.mode.is_none() && number.max_ratio.is_none(),
+            Self::Share { .. } | Self::Errors(_) | Self::Latency { .. } | Self::Traffic { .. } => {
+                false
+            }
         }
+    }
+
+    /// Returns whether it is judged by what the source of metrics counts on both sides.
+    pub fn counts(self) -> bool {
+        matches!(
+            self,
+            Self::Errors(_) | Self::Latency { .. } | Self::Traffic { .. }
+        )
     }
 }
 
@@ -101,12 +179,28 @@ pub enum Sample {
     Holds(bool, String),
     /// A number; never NaN or infinite (those are `Missing`).
     Number(f64),
+    /// The canary's number beside stable's, where there is one.
+    Numbers {
+        /// The canary's.
+        canary: f64,
+        /// Stable's.
+        stable: Option<f64>,
+    },
+    /// Counters of requests since the subject started, with a histogram of their latencies.
+    Totals {
+        /// The counters.
+        totals: Totals,
+        /// Whether the subject came into being during the run: then the counters began at 0.
+        born: bool,
+    },
     /// Counters since the subject started: good requests and all requests.
     Counters {
         /// Good requests.
         good: f64,
         /// All requests.
         total: f64,
+        /// Whether the subject came into being during the run: then the counters began at 0.
+        born: bool,
     },
     /// State of a pod.
     Pod {
@@ -137,14 +231,85 @@ pub struct Memory {
     pub looks: u32,
     /// Looks at this step that found everything in order.
     pub good_looks: u32,
-    /// Good requests counted at this step.
-    pub good: f64,
-    /// Requests counted at this step.
-    pub total: f64,
-    /// Evidence against the canary over the whole run.
-    pub evidence: Evidence,
+    /// What requests have shown; none for checks that count none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Box<Requests>>,
+    /// What values of windows have shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Box<Windows>>,
     /// What is known of each subject.
     pub subjects: BTreeMap<String, SubjectMemory>,
+}
+
+/// What a check that counts requests remembers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Requests {
+    /// Evidence about the share of bad requests, over the whole run.
+    pub share: Share,
+    /// Evidence about the canary's latency against stable's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowdown: Option<Slowdown>,
+    /// The traffic at stake.
+    pub rate: Rate,
+    /// The canary's requests over the whole run.
+    pub canary_run: Counts,
+    /// Stable's requests over the whole run.
+    pub stable_run: Counts,
+    /// Bounds of the latencies below, in seconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<f64>,
+    /// Latencies of the canary at this step, cumulative over the bounds, then all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub canary: Vec<f64>,
+    /// The same of stable.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stable: Vec<f64>,
+    /// When something was counted last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Whether what is counted now came at the present step.
+    pub begun: bool,
+}
+
+/// Requests per second of both sides together.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rate {
+    /// Requests at this step.
+    pub requests: f64,
+    /// The canary's among them.
+    pub canary: f64,
+    /// Seconds in which they came.
+    pub seconds: f64,
+    /// Requests per second of the step before, or of this one where it is the first.
+    pub known: Option<f64>,
+}
+
+/// What a check that takes one value in each window remembers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Windows {
+    /// Evidence from the values, against a limit.
+    pub values: Values,
+    /// Evidence from the values, against stable's.
+    pub compared: Values,
+    /// Counted measurements.
+    pub tally: Tally,
+    /// When the present window began.
+    pub since: Option<Timestamp>,
+    /// Requests of the canary in the present window.
+    pub canary: Counts,
+    /// The same of stable.
+    pub stable: Counts,
+    /// Latencies of the canary in the present window.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub canary_buckets: Vec<f64>,
+    /// The same of stable.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stable_buckets: Vec<f64>,
+    /// The last measurement, in words.
+    pub last: String,
 }
 
 /// What is remembered of one subject.
@@ -169,11 +334,11 @@ impl Memory {
     pub fn adds_only_good_looks(&self, before: &Self) -> bool {
         let (looks, good_looks) = (before.looks, before.good_looks);
         let new = self.looks.checked_sub(looks);
-        let rest = |memory: &Self| (memory.streak, memory.good, memory.total);
         new == self.good_looks.checked_sub(good_looks)
             && new.is_some()
-            && rest(self) == rest(before)
-            && self.evidence == before.evidence
+            && self.streak == before.streak
+            && self.requests == before.requests
+            && self.windows == before.windows
             && self.subjects == before.subjects
     }
 
@@ -183,16 +348,14 @@ impl Memory {
         self.good_looks = 0;
     }
 
-    /// Forgets what belongs to one step; evidence and subjects stay. `later` is false at the first.
-    pub fn begin_step(&mut self, later: bool) {
-        if later {
-            self.evidence.begin_step();
-        }
+    /// Forgets what belongs to one step; subjects stay. What was counted is divided by the first look:
+    /// what it finds came before the step.
+    pub fn begin_step(&mut self) {
         self.streak = 0;
-        self.looks = 0;
-        self.good_looks = 0;
-        self.good = 0.0;
-        self.total = 0.0;
+        self.begin_watch();
+        if let Some(requests) = &mut self.requests {
+            requests.begun = false;
+        }
     }
 }
 
@@ -222,7 +385,7 @@ mod tests {
             .insert("web-1".into(), SubjectMemory::default());
         assert!(!restarted.adds_only_good_looks(&before), "a new pod");
         let counted = Memory {
-            total: 7.0,
+            requests: Some(Box::default()),
             ..with(5, 4)
         };
         assert!(!counted.adds_only_good_looks(&before), "requests");

@@ -8,6 +8,7 @@ pub mod check;
 pub mod decide;
 pub mod event;
 pub mod judge;
+pub mod meters;
 pub mod plan;
 pub mod release;
 pub mod right;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{check::CheckSpec, weight::Percent};
 
@@ -17,6 +18,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What must hold at every step.
     pub checks: Vec<CheckSpec>,
+    /// Where requests are counted, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsSpec>,
     /// Requests sent while a step is watched, if any.
     pub load: Option<Load>,
     /// Seconds between two looks at the checks.
@@ -39,6 +43,15 @@ pub struct Plan {
     /// Seconds that stable may take to roll out the promoted version.
     #[serde(with = "seconds")]
     pub promote_timeout: Duration,
+}
+
+/// A source of metrics by name, with its options; secrets appear by reference only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricsSpec {
+    /// Name in the table of sources.
+    pub name: String,
+    /// Its options.
+    pub options: Value,
 }
 
 /// One step: a weight, and how long it must prove itself there.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     check::Memory,
+    meters::Meters,
     plan::{Plan, Step, seconds},
     weight::Percent,
     workload::{Track, Tracks},
@@ -76,6 +77,9 @@ pub struct Release {
     pub approved: bool,
     /// What the checks remember, by name; names of checks on stable begin with `stable/`.
     pub checks: BTreeMap<String, Memory>,
+    /// What the source of metrics counted last, of both sides.
+    #[serde(default, skip_serializing_if = "Meters::is_empty")]
+    pub meters: Meters,
     /// Why the release is being ended, if it is.
     pub cause: Option<Cause>,
     /// The same in a sentence.

@@ -70,10 +70,25 @@ pub struct CheckResult {
     /// The measured value, where the check has a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// The same of stable, where it was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<f64>,
+    /// Between which values the canary's lies, right at every peek with a probability of 95 %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<(f64, f64)>,
+    /// Evidence against the canary of all checks together, as odds to 1; from 100 on it is condemned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<f64>,
+    /// How sure it is that the canary is worse than tolerated, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<String>,
     /// The limit as a person would say it.
     pub limit: String,
     /// How many observations (pods, requests or looks) the verdict rests on.
     pub samples: u64,
+    /// Whether waiting longer will not bring what is missing: no traffic or no metrics for minutes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hopeless: bool,
     /// Whether the check may roll back, hold, or only warn.
     pub severity: super::check::Severity,
     /// One sentence for people: value, limit, counts, and what would make it decide.

@@ -3,8 +3,6 @@
 //! Owns: making an [`Engine`], and what a verb sets on it before its first round. Must not: change
 //! anything in the cluster.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::{
@@ -66,10 +64,7 @@ impl Engine {
             sides,
             objects: router.pick(survey),
         };
-        let mut probes = BTreeMap::new();
-        for check in &release.plan.checks {
-            probes.insert(check.name.clone(), health::bind(check, cluster)?);
-        }
+        let probes = health::bind_all(&release.plan, cluster)?;
         Ok(Self {
             cluster: cluster.clone(),
             journal,

@@ -25,7 +25,7 @@ use crate::{
         verdict::CheckResult,
         weight::Percent,
     },
-    health::{HealthError, Probe, load::Runner},
+    health::{HealthError, Probes, load::Runner},
     journal::{HEARTBEAT, Journal, JournalError, Saved, approve},
     traffic::{Router, TrafficError},
 };
@@ -130,7 +130,7 @@ pub struct Engine {
     cluster: Cluster,
     journal: Option<Journal>,
     router: Box<dyn Router>,
-    probes: BTreeMap<String, Box<dyn Probe>>,
+    probes: Probes,
     service: Option<Service>,
     labels: BTreeMap<String, String>,
     /// What was seen last, so that only what changed is taken apart again.

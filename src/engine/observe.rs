@@ -11,16 +11,18 @@ use super::{Engine, EngineError, Results, due, shares};
 use crate::{
     cluster::{pods::LivePod, workloads::Sides},
     domain::{
-        check::{CheckSpec, Memory, Reading, Rule},
+        check::{CheckSpec, Reading, Rule},
         decide::{Goal, Looks, Observation, Request, elapsed, looks},
         event::{Event, EventKind},
-        judge::{Circumstances, judge},
-        release::Phase,
+        judge::{Circumstances, judge_all},
+        meters::{Counting, Moment},
+        release::{Phase, Release},
         verdict::CheckResult,
+        weight::Percent,
         workload::{Track, Tracks, Workload},
     },
     health::{
-        Look, Probe,
+        Facts, Look, Probe, beside,
         load::{Destination, Runner},
     },
     traffic::{Objects, Scene},
@@ -28,6 +30,12 @@ use crate::{
 
 /// Checks on stable are remembered under this prefix.
 const STABLE: &str = "stable/";
+
+/// Multiple of a step's hold for which what was seen but is not proven keeps it from advancing.
+const HOLD: f64 = 5.0;
+
+/// The same, as a part of the step's deadline.
+const SHORT_OF_DEADLINE: f64 = 0.9;
 
 /// How long what a verb began with serves as the first look.
 const FIRST: Duration = Duration::from_secs(2);
@@ -96,6 +104,36 @@ fn is_moving(track: Track, phase: Phase) -> bool {
     }
 }
 
+/// Returns under which circumstances a look at `now` is judged, where the canary has `weight` and the
+/// source of metrics lags behind by `lag`.
+fn circumstances(
+    release: &Release,
+    track: Track,
+    (now, weight, lag): (Timestamp, Percent, Duration),
+) -> Circumstances {
+    let steps = &release.plan.steps;
+    let steady = matches!(release.phase, Phase::Holding | Phase::Approving);
+    let next = steps.get(release.step + 1).filter(|_| steady);
+    let patience = release.present_step().map_or(0.0, |step| {
+        // Short of the deadline, so that the step can still be left upwards.
+        let held = step.hold.as_secs_f64() * HOLD;
+        held.min(step.deadline.as_secs_f64() * SHORT_OF_DEADLINE)
+    });
+    Circumstances {
+        steps: steps.len(),
+        moving: is_moving(track, release.phase),
+        steady,
+        now,
+        started: release.started,
+        step: release.step,
+        weight: weight.fraction(),
+        next: next.map(|step| step.weight.fraction()),
+        elapsed: elapsed(release.since, now).as_secs_f64(),
+        lag: lag.as_secs_f64(),
+        patience,
+    }
+}
+
 /// A side and which checks are looked at on it.
 type Subject = (Track, fn(&CheckSpec) -> bool);
 
@@ -113,16 +151,28 @@ fn subjects(looks: Looks) -> &'static [Subject] {
     }
 }
 
-/// What was seen, by check.
-type Readings = Vec<(CheckSpec, Vec<Reading>)>;
+/// What was seen of one side.
+struct Seen {
+    /// By check.
+    readings: Vec<(CheckSpec, Vec<Reading>)>,
+    /// What the source of metrics counted, where a check counts requests.
+    counting: Option<Counting>,
+}
 
-/// Returns what a probe sees, with the check it belongs to.
+/// Returns what a probe sees, with the check it belongs to. A number that is compared with stable's is
+/// asked of both sides.
 async fn readings(
     check: CheckSpec,
     probe: &dyn Probe,
     look: &Look<'_>,
+    stable: Option<&Look<'_>>,
 ) -> (CheckSpec, Vec<Reading>) {
-    (check, probe.look(look).await)
+    let compares = matches!(check.rule, Rule::Number(n) if n.max_ratio.is_some());
+    let Some(stable) = stable.filter(|_| compares) else {
+        return (check, probe.look(look).await);
+    };
+    let (ours, theirs) = futures::join!(probe.look(look), probe.look(stable));
+    (check, beside(ours, &theirs))
 }
 
 impl Engine {
@@ -139,7 +189,7 @@ impl Engine {
         self.canary_uid = canary.and_then(|live| live.typed.metadata.uid.clone());
         // Who wants out is not kept waiting for checks; what the pods say of themselves is known.
         if request != Some(Request::Rollback) || self.saved.release.phase == Phase::UndoShift {
-            self.look(&sight).await;
+            self.look(&sight, split.actual).await;
         }
         let seen = Observation {
             now: self.cluster.clock().now(),
@@ -219,8 +269,9 @@ impl Engine {
         Ok(First { at, sides, objects })
     }
 
-    /// Looks at the checks that matter in the phase, when they are due.
-    async fn look(&mut self, sight: &Sight) {
+    /// Looks at the checks that matter in the phase, when they are due. `weight` is the canary's share
+    /// of the traffic.
+    async fn look(&mut self, sight: &Sight, weight: Percent) {
         let release = &self.saved.release;
         let phase = (release.phase, release.since);
         if self.results.phase != Some(phase) {
@@ -238,11 +289,12 @@ impl Engine {
             let workload = sight.workload(*track)?;
             let checks = release.plan.checks.iter();
             let checks: Vec<CheckSpec> = checks.filter(|c| wanted(c)).cloned().collect();
-            let asking = self.ask(workload, &sight.sides, checks);
+            let other = sight.stable.as_ref().filter(|_| *track == Track::Canary);
+            let asking = self.ask(*track, (workload, other), &sight.sides, checks);
             Some(async { (*track, asking.await) })
         });
-        for (track, readings) in futures::future::join_all(asked).await {
-            let results = self.judge_all(track, readings);
+        for (track, seen) in futures::future::join_all(asked).await {
+            let results = self.judge_all(track, &seen, weight);
             self.note_look(track, results, now);
         }
     }
@@ -265,49 +317,115 @@ impl Engine {
         }
     }
 
-    /// Looks at some checks on one side and judges them.
+    /// Looks at some checks on the canary and judges them.
     pub(super) async fn look_at(
         &mut self,
-        track: Track,
-        workload: &Workload,
-        sides: &Sides,
+        sight: &Sight,
         checks: Vec<CheckSpec>,
+        weight: Percent,
     ) -> Vec<CheckResult> {
-        let readings = self.ask(workload, sides, checks).await;
-        self.judge_all(track, readings)
+        let Some(canary) = &sight.canary else {
+            return Vec::new();
+        };
+        let sides = (canary, sight.stable.as_ref());
+        let seen = self.ask(Track::Canary, sides, &sight.sides, checks).await;
+        self.judge_all(Track::Canary, &seen, weight)
     }
 
-    /// Returns what the probes of some checks see of one side.
-    async fn ask(&self, workload: &Workload, sides: &Sides, checks: Vec<CheckSpec>) -> Readings {
-        let look = Look {
+    /// Returns what the probes of some checks, and the source of metrics, see of one side; of the canary
+    /// beside the `other` one. Everything is asked at the same time.
+    async fn ask(
+        &self,
+        track: Track,
+        (workload, other): (&Workload, Option<&Workload>),
+        sides: &Sides,
+        checks: Vec<CheckSpec>,
+    ) -> Seen {
+        let release = &self.saved.release;
+        let look_at = |track, workload| Look {
             workload,
             pods: &sides.pods,
             service: self.service.as_ref(),
-            started: self.saved.release.started,
+            started: release.started,
+            facts: Facts {
+                app: &release.app,
+                stable: &release.stable,
+                canary: &release.canary,
+                service: release.service.as_deref(),
+                track,
+                weight: Some(release.target),
+            },
         };
-        let asked = checks.into_iter().filter_map(|check| {
-            let probe = self.probes.get(&check.name)?;
-            Some(readings(check, probe.as_ref(), &look))
+        let look = look_at(track, workload);
+        let stable = other.map(|stable| look_at(Track::Stable, stable));
+        let (counted, asked): (Vec<CheckSpec>, Vec<CheckSpec>) =
+            checks.into_iter().partition(|check| check.rule.counts());
+        let latency = counted
+            .iter()
+            .any(|c| matches!(c.rule, Rule::Latency { .. }));
+        let source = self.probes.source.as_ref().filter(|_| !counted.is_empty());
+        let counting = async {
+            let source = source?;
+            let theirs = async {
+                match &stable {
+                    Some(stable) => source.count(stable, latency).await,
+                    None => Vec::new(),
+                }
+            };
+            let (canary, stable) = futures::join!(source.count(&look, latency), theirs);
+            let asked = source.place();
+            Some(Counting {
+                canary,
+                stable,
+                asked,
+            })
+        };
+        let probing = asked.into_iter().filter_map(|check| {
+            let probe = self.probes.probes.get(&check.name)?;
+            Some(readings(check, probe.as_ref(), &look, stable.as_ref()))
         });
-        futures::future::join_all(asked).await
+        let probing = futures::future::join_all(probing);
+        let (counting, mut readings) = futures::join!(counting, probing);
+        readings.extend(counted.into_iter().map(|check| (check, Vec::new())));
+        let order = |check: &CheckSpec| {
+            release
+                .plan
+                .checks
+                .iter()
+                .position(|c| c.name == check.name)
+        };
+        readings.sort_by_key(|(check, _)| order(check));
+        Seen { readings, counting }
     }
 
-    fn judge_all(&mut self, track: Track, readings: Readings) -> Vec<CheckResult> {
-        let phase = self.saved.release.phase;
-        let circumstances = Circumstances {
-            steps: self.saved.release.plan.steps.len(),
-            moving: is_moving(track, phase),
+    fn judge_all(&mut self, track: Track, seen: &Seen, weight: Percent) -> Vec<CheckResult> {
+        let now = self.cluster.clock().now();
+        let lag = self
+            .probes
+            .source
+            .as_ref()
+            .map_or(Duration::ZERO, |s| s.lag());
+        let circumstances = circumstances(&self.saved.release, track, (now, weight, lag));
+        let release = &mut self.saved.release;
+        let moment = Moment {
+            now,
+            started: release.started,
+            weight: circumstances.weight,
         };
-        let memories = &mut self.saved.release.checks;
-        let judged = readings.into_iter().map(|(check, readings)| {
-            let name = match track {
-                Track::Canary => check.name.clone(),
-                Track::Stable => format!("{STABLE}{}", check.name),
-            };
-            let memory: &mut Memory = memories.entry(name).or_default();
-            judge(&check, memory, &readings, circumstances)
-        });
-        judged.collect()
+        let counted = seen.counting.as_ref();
+        let counted = counted.map(|counting| release.meters.count(counting, moment));
+        let name = |check: &CheckSpec| match track {
+            Track::Canary => check.name.clone(),
+            Track::Stable => format!("{STABLE}{}", check.name),
+        };
+        let memories = &mut release.checks;
+        judge_all(
+            &seen.readings,
+            counted.as_ref(),
+            memories,
+            &name,
+            circumstances,
+        )
     }
 
     /// Starts, aims or ends the load of the plan.

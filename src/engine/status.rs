@@ -2,14 +2,11 @@
 //!
 //! Owns: gathering a [`StatusView`]. Must not: write anything, not even the journal.
 
-use super::{Engine, EngineError, observe::Sight};
+use super::{Engine, EngineError};
 use crate::domain::{
-    check::CheckSpec,
     release::{Outcome, Release},
-    verdict::CheckResult,
     view::{DOCUMENT, RunView, StatusView},
     weight::Percent,
-    workload::Track,
 };
 
 impl Engine {
@@ -31,7 +28,8 @@ impl Engine {
             split = self.router.read(split.set, &sight.scene())?;
         }
         let results = if checks {
-            self.results_of(&sight, &release).await
+            let checks = release.plan.checks.clone();
+            self.look_at(&sight, checks, split.actual).await
         } else {
             Vec::new()
         };
@@ -52,15 +50,6 @@ impl Engine {
             checks: results,
             waits_for,
         })
-    }
-
-    async fn results_of(&mut self, sight: &Sight, release: &Release) -> Vec<CheckResult> {
-        let Some(canary) = &sight.canary else {
-            return Vec::new();
-        };
-        let checks: Vec<CheckSpec> = release.plan.checks.clone();
-        self.look_at(Track::Canary, canary, &sight.sides, checks)
-            .await
     }
 }
 

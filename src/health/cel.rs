@@ -36,6 +36,11 @@ pub struct ExpressionError {
 pub type NoValue = (Unknown, String);
 
 impl Expression {
+    /// Returns the text of the expression.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// Compiles an expression.
     pub fn compile(source: &str) -> Result<Self, ExpressionError> {
         let fail = |reason: String| ExpressionError {
@@ -190,6 +195,8 @@ fn depth(source: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn number(source: &str, body: &str) -> Result<f64, Unknown> {
@@ -299,5 +306,40 @@ mod tests {
         assert!(Expression::compile("body.").is_err());
         assert!(Expression::compile("").is_err());
         assert!(Expression::compile(&"(".repeat(5000)).is_err());
+    }
+
+    /// Has a value or a reason for none, and says the same each time.
+    fn assert_sound(source: &str, body: &[u8]) -> Result<(), TestCaseError> {
+        let Ok(expression) = Expression::compile(source) else {
+            return Ok(());
+        };
+        drop(expression.condition(200, body));
+        let number = expression.number(200, body);
+        if let Ok(number) = number {
+            prop_assert!(number.is_finite(), "{source}: {number}");
+        }
+        prop_assert_eq!(number, expression.number(200, body));
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_expression_or_an_error(
+            source in "[a-z0-9bru.()\\[\\]{}?:!&|<>=+*/%,'\"\\\\ é-]{0,24}|\\PC{0,12}",
+            body in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            assert_sound(&source, &body)?;
+        }
+
+        #[test]
+        fn any_expression_over_any_body_has_a_value_or_a_reason(
+            left in "body|body\\.n|body\\[0\\]|body\\.n\\.m|status|text|size\\(text\\)|-9223372036854775808|0|1e308",
+            operator in "[-+*/%<>]|==|in|&&|\\?2:",
+            right in "body|body\\.n|double\\(body\\.n\\)|int\\(body\\)|-1|0|0\\.0|'x'|null|\\[1\\]",
+            body in "[\\[{\"n:1e.0,\\]}-]{0,12}|\\{\"n\":(-?[0-9]{1,20}|1e308|null|\"x\"|\\[\\]|\\{\"m\":0\\})\\}|\\[-?[0-9]\\]",
+        ) {
+            assert_sound(&format!("{left} {operator} {right}"), body.as_bytes())?;
+            assert_sound(&format!("-({left}) {operator} {right}"), body.as_bytes())?;
+        }
     }
 }

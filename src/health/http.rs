@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
-use super::{HealthError, Look, Probe, ProbeKind, cel::Expression};
+use super::{Binding, HealthError, Look, Probe, ProbeKind, cel::Expression};
 use crate::{
     cluster::{
         Cluster,
@@ -22,7 +22,8 @@ use crate::{
         pods::LivePod,
     },
     domain::{
-        check::{CheckSpec, Reading, Rule, Sample, Severity},
+        check::{CheckSpec, Number, Reading, Rule, Sample, Severity},
+        plan::OnTrouble,
         verdict::Unknown,
     },
 };
@@ -96,12 +97,15 @@ struct Options {
     /// What an unhealthy verdict does.
     #[serde(default)]
     severity: Severity,
+    /// What happens when a step ends and the check does not know; default: as the plan says.
+    #[serde(default)]
+    on_unknown: Option<OnTrouble>,
 }
 
 /// A port by number or name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum Port {
+pub(super) enum Port {
     /// By number.
     Number(u16),
     /// By name.
@@ -111,7 +115,7 @@ enum Port {
 /// A number, or a percentage as text.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(transparent)]
-struct Limit(f64);
+pub(super) struct Limit(pub(super) f64);
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -211,6 +215,7 @@ impl ProbeKind for Http {
             probe: "http".to_owned(),
             rule,
             severity: options.severity,
+            on_unknown: options.on_unknown,
             options: serde_json::to_value(options).map_err(erased_serde::Error::custom)?,
         })
     }
@@ -219,7 +224,7 @@ impl ProbeKind for Http {
         generator.subschema_for::<Options>()
     }
 
-    fn bind(&self, spec: &CheckSpec, cluster: &Cluster) -> Result<Box<dyn Probe>, HealthError> {
+    fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let fail = |reason: String| HealthError::Options {
             check: spec.name.clone(),
             reason,
@@ -227,7 +232,7 @@ impl ProbeKind for Http {
         let options: Options =
             serde_json::from_value(spec.options.clone()).map_err(|e| fail(e.to_string()))?;
         let asker = compile(&options).map_err(fail)?;
-        Ok(Box::new(asker(cluster)))
+        Ok(Box::new(asker(binding.cluster)))
     }
 }
 
@@ -246,11 +251,12 @@ fn rule(options: &Options) -> Result<Rule, String> {
         (Some(_), None, None) if options.expect.is_some() => {
             Err("expect and value are two checks".to_owned())
         }
-        (Some(_), None, None) => Ok(Rule::Number {
+        (Some(_), None, None) => Ok(Rule::Number(Number {
             min,
             max,
             consecutive,
-        }),
+            ..Number::default()
+        })),
         (None, Some(_), Some(_)) => match min {
             Some(min) if min > 0.0 && min < 1.0 && max.is_none() => Ok(Rule::Share {
                 min,
@@ -356,7 +362,23 @@ impl Probe for Asker {
             .collect()
             .await;
         readings.sort_by(|a, b| a.subject.cmp(&b.subject));
+        for reading in &mut readings {
+            if let Sample::Counters { born, .. } = &mut reading.sample {
+                let pod = look
+                    .workload
+                    .pods
+                    .iter()
+                    .find(|p| p.name == reading.subject);
+                *born = pod.is_some_and(|pod| pod.created >= look.started);
+            }
+        }
         readings
+    }
+
+    fn effect(&self) -> Option<String> {
+        let method = &self.request.method;
+        let looks = [Method::GET, Method::HEAD].contains(method);
+        (!looks).then(|| format!("it sends {method}"))
     }
 }
 
@@ -430,7 +452,11 @@ impl Asker {
                 let both = good
                     .number(status, body)
                     .and_then(|good| Ok((good, total.number(status, body)?)));
-                both.map_or_else(missing, |(good, total)| Sample::Counters { good, total })
+                both.map_or_else(missing, |(good, total)| Sample::Counters {
+                    good,
+                    total,
+                    born: false,
+                })
             }
         }
     }

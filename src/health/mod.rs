@@ -4,10 +4,25 @@
 //! `domain::judge`) or act. A new probe is one file here and one line in [`PROBES`]. What cannot be
 //! observed is reported as missing, with the reason; it is never left out.
 
+pub mod alerts;
 pub mod cel;
+pub mod command;
+pub mod exposition;
+pub mod facts;
 pub mod http;
+pub mod json;
 pub mod load;
 pub mod pods;
+pub mod presets;
+pub mod prometheus;
+pub mod requests;
+pub mod scrape;
+pub mod source;
+pub mod value;
+pub mod web;
+pub mod webhook;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,13 +31,27 @@ use k8s_openapi::api::core::v1 as core;
 use crate::{
     cluster::{Cluster, pods::LivePod},
     domain::{
-        check::{CheckSpec, Reading},
+        check::{CheckSpec, Reading, Sample},
+        plan::Plan,
         workload::Workload,
     },
 };
+pub use facts::{Facts, plain};
+use source::Source;
 
 /// Every probe.
-pub const PROBES: &[&dyn ProbeKind] = &[&pods::Pods, &http::Http];
+pub const PROBES: &[&dyn ProbeKind] = &[
+    &pods::Pods,
+    &http::Http,
+    &requests::ErrorRate,
+    &requests::Latency,
+    &requests::Traffic,
+    &value::Value,
+    &json::Json,
+    &webhook::Webhook,
+    &command::Command,
+    &alerts::Alerts,
+];
 
 /// Returns a probe by name.
 pub fn probe(name: &str) -> Option<&'static dyn ProbeKind> {
@@ -40,6 +69,14 @@ pub enum HealthError {
         /// All names.
         known: String,
     },
+    /// The source of metrics cannot be used as configured.
+    #[error("metrics {source_name}: {reason}")]
+    Metrics {
+        /// Name of the source.
+        source_name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The options cannot be used.
     #[error("check {check}: {reason}")]
     Options {
@@ -48,6 +85,15 @@ pub enum HealthError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// What a probe is made with.
+#[derive(Clone, Copy)]
+pub struct Binding<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Where requests are counted, if anywhere.
+    pub source: Option<&'a Arc<dyn Source>>,
 }
 
 /// Whom to look at.
@@ -60,6 +106,8 @@ pub struct Look<'a> {
     pub service: Option<&'a core::Service>,
     /// When the run began.
     pub started: Timestamp,
+    /// The names of the release, and which side this is.
+    pub facts: Facts<'a>,
 }
 
 /// A kind of probe: an entry of [`PROBES`].
@@ -80,7 +128,7 @@ pub trait ProbeKind: Sync {
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 
     /// Makes the probe of a check.
-    fn bind(&self, spec: &CheckSpec, cluster: &Cluster) -> Result<Box<dyn Probe>, HealthError>;
+    fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError>;
 }
 
 /// A probe of one check.
@@ -88,10 +136,76 @@ pub trait ProbeKind: Sync {
 pub trait Probe: Send + Sync {
     /// Looks at every pod of a side; one reading at least for each.
     async fn look(&self, look: &Look<'_>) -> Vec<Reading>;
+
+    /// Returns what a look does besides looking, such as `it sends POST`; `None` when a look changes
+    /// nothing, so that it can be tried at any time.
+    fn effect(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns what people should know of the check though it works.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What the checks of a plan observe with.
+#[derive(Default)]
+pub struct Probes {
+    /// A probe for each check, by the check's name.
+    pub probes: BTreeMap<String, Box<dyn Probe>>,
+    /// Where requests are counted.
+    pub source: Option<Arc<dyn Source>>,
+}
+
+/// Makes everything that the checks of a plan observe with; nothing is asked yet.
+pub fn bind_all(plan: &Plan, cluster: &Cluster) -> Result<Probes, HealthError> {
+    let spec = plan.metrics.as_ref();
+    let source = spec.map(|spec| source::bind(spec, cluster)).transpose()?;
+    let binding = Binding {
+        cluster,
+        source: source.as_ref(),
+    };
+    let mut probes = BTreeMap::new();
+    for check in &plan.checks {
+        probes.insert(check.name.clone(), bind(check, &binding)?);
+    }
+    Ok(Probes { probes, source })
+}
+
+/// Returns the canary's numbers beside the mean of stable's.
+pub fn beside(canary: Vec<Reading>, stable: &[Reading]) -> Vec<Reading> {
+    let number = |reading: &Reading| match reading.sample {
+        Sample::Number(number) if number.is_finite() => Some(number),
+        Sample::Number(_)
+        | Sample::Numbers { .. }
+        | Sample::Holds(..)
+        | Sample::Totals { .. }
+        | Sample::Counters { .. }
+        | Sample::Pod { .. }
+        | Sample::Fatal(_)
+        | Sample::Troubled(_)
+        | Sample::Pending(_)
+        | Sample::Missing(..) => None,
+    };
+    let all: Vec<f64> = stable.iter().filter_map(number).collect();
+    #[expect(clippy::cast_precision_loss, reason = "pods are few")]
+    let mean = (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64);
+    let pair = |reading: Reading| match number(&reading) {
+        Some(canary) => Reading {
+            sample: Sample::Numbers {
+                canary,
+                stable: mean,
+            },
+            ..reading
+        },
+        None => reading,
+    };
+    canary.into_iter().map(pair).collect()
 }
 
 /// Makes the probe of a check, by its name.
-pub fn bind(spec: &CheckSpec, cluster: &Cluster) -> Result<Box<dyn Probe>, HealthError> {
+pub fn bind(spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
     let kind = probe(&spec.probe).ok_or_else(|| {
         let known: Vec<&str> = PROBES.iter().map(|p| p.name()).collect();
         HealthError::Unknown {
@@ -99,5 +213,5 @@ pub fn bind(spec: &CheckSpec, cluster: &Cluster) -> Result<Box<dyn Probe>, Healt
             known: known.join(", "),
         }
     })?;
-    kind.bind(spec, cluster)
+    kind.bind(spec, binding)
 }

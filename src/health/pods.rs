@@ -6,13 +6,10 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HealthError, Look, Probe, ProbeKind};
-use crate::{
-    cluster::Cluster,
-    domain::{
-        check::{CheckSpec, Reading, Rule, Sample, Severity},
-        workload::Pod,
-    },
+use super::{Binding, HealthError, Look, Probe, ProbeKind};
+use crate::domain::{
+    check::{CheckSpec, Reading, Rule, Sample, Severity},
+    workload::Pod,
 };
 
 /// Restarts of canary pods allowed during a run, unless configured.
@@ -73,6 +70,7 @@ fn spec(options: Options) -> CheckSpec {
             max_restarts: options.max_restarts,
         },
         severity: options.severity,
+        on_unknown: None,
         options: serde_json::to_value(options).unwrap_or_default(),
     }
 }
@@ -97,7 +95,7 @@ impl ProbeKind for Pods {
         generator.subschema_for::<Options>()
     }
 
-    fn bind(&self, _: &CheckSpec, _: &Cluster) -> Result<Box<dyn Probe>, HealthError> {
+    fn bind(&self, _: &CheckSpec, _: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         Ok(Box::new(Self))
     }
 }

@@ -1,9 +1,9 @@
 //! The plan's checks, asked of stable: what gives no answer there gives none of the canary.
 //!
-//! Owns: trying every check and the load's paths once. Must not: judge the canary, or send anything
-//! but GET and HEAD.
+//! Owns: trying every check and the load's paths once. Must not: judge the canary, or make a look that
+//! its probe says has an effect.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -12,14 +12,19 @@ use k8s_openapi::api::core::v1::Service;
 
 use super::{fine, found, ground::Ground};
 use crate::{
+    analysis::meter::Totals,
     cluster::{forward::AppRequest, pods::LivePod},
     domain::{
-        check::{self, CheckSpec, Reading, Rule, Sample},
-        judge::{limit, percent},
+        check::{self, CheckSpec, Limits, Reading, Rule, Sample},
+        judge::{limit, percent, span},
         plan::LoadRequest,
         view::{Finding, Severity},
+        workload::Track,
     },
-    health::{self, Look},
+    health::{
+        self, Binding, Facts, Look,
+        source::{self, Source},
+    },
 };
 
 /// Longest time a path of the load may take.
@@ -29,7 +34,21 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     let plan = ground.subject.plan;
     let mut all = Vec::new();
     all.extend(nothing_but_pods(ground));
-    let asked = plan.checks.iter().map(|check| one(ground, check));
+    let source = plan.metrics.as_ref();
+    let source = source.map(|spec| source::bind(spec, ground.cluster));
+    let source = match source.transpose() {
+        Ok(source) => source,
+        Err(error) => {
+            let place = format!("plan of {}", ground.subject.app);
+            let why = "nothing can be counted";
+            let mend = "mend `metrics` in canary.yaml";
+            return vec![found(Severity::Error, place, error.to_string(), why, mend)];
+        }
+    };
+    let asked = plan
+        .checks
+        .iter()
+        .map(|check| one(ground, check, source.as_ref()));
     let requests = plan.load.iter().flat_map(|load| &load.requests);
     let sent = requests.map(|request| path(ground, request));
     let (checks, paths) = futures::join!(join_all(asked), join_all(sent));
@@ -63,9 +82,17 @@ fn nothing_but_pods(ground: &Ground<'_>) -> Option<Finding> {
 }
 
 /// Asks one check of stable.
-async fn one(ground: &Ground<'_>, check: &CheckSpec) -> Vec<Finding> {
+async fn one(
+    ground: &Ground<'_>,
+    check: &CheckSpec,
+    source: Option<&Arc<dyn Source>>,
+) -> Vec<Finding> {
     let place = format!("check {}", check.name);
-    let probe = match health::bind(check, ground.cluster) {
+    let binding = Binding {
+        cluster: ground.cluster,
+        source,
+    };
+    let probe = match health::bind(check, &binding) {
         Ok(probe) => probe,
         Err(error) => {
             return vec![found(
@@ -77,34 +104,49 @@ async fn one(ground: &Ground<'_>, check: &CheckSpec) -> Vec<Finding> {
             )];
         }
     };
-    let method = check.options["method"].as_str().unwrap_or("GET");
-    if !is_harmless(method) {
-        return vec![found(
+    let mut all: Vec<Finding> = probe
+        .notes()
+        .into_iter()
+        .map(|note| found(Severity::Note, place.clone(), note, "", ""))
+        .collect();
+    if let Some(effect) = probe.effect() {
+        all.push(found(
             Severity::Note,
             place,
-            format!("not tried, because it sends {method}"),
+            format!("not tried, because {effect}"),
             "this look changes nothing, also not in the app",
             "",
-        )];
+        ));
+        return all;
     }
     if !ground.stable_facts.pods.iter().any(|p| p.ready) {
-        return vec![found(
+        all.push(found(
             Severity::Note,
             place,
             "not tried: stable has no ready pod to ask",
             "whether the check gives data is not known",
             "",
-        )];
+        ));
+        return all;
     }
     let look = Look {
         workload: &ground.stable_facts,
         pods: &ground.pods,
         service: service(ground),
         started: ground.cluster.clock().now(),
+        facts: Facts {
+            app: ground.subject.app,
+            stable: &ground.subject.names.stable,
+            canary: &ground.subject.names.canary,
+            service: ground.subject.names.service.as_deref(),
+            track: Track::Stable,
+            weight: None,
+        },
     };
     let readings = probe.look(&look).await;
     let loaded = ground.subject.plan.load.is_some();
-    vec![weigh(check, &place, &readings, loaded)]
+    all.push(weigh(check, &place, &readings, loaded));
+    all
 }
 
 fn is_harmless(method: &str) -> bool {
@@ -210,21 +252,22 @@ fn word(rule: Rule, sample: &Sample) -> Word {
             Word::Broken(text.clone())
         }
         (Sample::Pending(text), _) => Word::Broken(text.clone()),
-        (Sample::Number(n), _) if !n.is_finite() => Word::Empty(n.to_string()),
-        (Sample::Number(n), Rule::Number { min, max, .. }) => {
-            let low = min.is_some_and(|min| *n < min);
-            let high = max.is_some_and(|max| *n > max);
+        (Sample::Number(n) | Sample::Numbers { canary: n, .. }, _) if !n.is_finite() => {
+            Word::Empty(n.to_string())
+        }
+        (Sample::Number(n) | Sample::Numbers { canary: n, .. }, Rule::Number(limits)) => {
+            let low = limits.min.is_some_and(|min| *n < min);
+            let high = limits.max.is_some_and(|max| *n > max);
             if low || high {
                 Word::Broken(n.to_string())
             } else {
                 Word::Fine(n.to_string())
             }
         }
-        (Sample::Number(n), Rule::Condition { .. } | Rule::Share { .. } | Rule::Pods { .. }) => {
-            Word::Fine(n.to_string())
-        }
+        (Sample::Number(n) | Sample::Numbers { canary: n, .. }, _) => Word::Fine(n.to_string()),
+        (Sample::Totals { totals, .. }, rule) => counted(rule, totals),
         (Sample::Counters { total, .. }, _) if *total <= 0.0 => Word::Idle,
-        (Sample::Counters { good, total }, Rule::Share { min, .. }) => {
+        (Sample::Counters { good, total, .. }, Rule::Share { min, .. }) => {
             let share = good / total;
             let text = format!("{} of {total} requests good", percent(share));
             if surely_below(share, min, *total) {
@@ -233,12 +276,56 @@ fn word(rule: Rule, sample: &Sample) -> Word {
                 Word::Fine(text)
             }
         }
-        (
-            Sample::Counters { total, .. },
-            Rule::Condition { .. } | Rule::Number { .. } | Rule::Pods { .. },
-        ) => Word::Fine(format!("{total} requests")),
+        (Sample::Counters { total, .. }, _) => Word::Fine(format!("{total} requests")),
         (Sample::Pod { ready: true, .. }, _) => Word::Fine("pods ready".to_owned()),
         (Sample::Pod { ready: false, .. }, _) => Word::Broken("not ready".to_owned()),
+    }
+}
+
+/// Says what stable's counters since its pods' start mean: surely beyond a limit, or not.
+fn counted(rule: Rule, totals: &Totals) -> Word {
+    let Some(all) = totals.all.filter(|all| all.is_finite()) else {
+        return Word::Empty("the number of requests is not a number".to_owned());
+    };
+    if all <= 0.0 {
+        return Word::Idle;
+    }
+    let surely_above = |share: f64, max: f64| share - 3.0 * (max * (1.0 - max) / all).sqrt() > max;
+    match rule {
+        Rule::Errors(Limits { max, .. }) => {
+            let share = totals.bad.unwrap_or(0.0) / all;
+            let text = format!("{} of {all} requests failed", percent(share));
+            if max.is_some_and(|max| surely_above(share, max)) {
+                Word::Broken(text)
+            } else {
+                Word::Fine(text)
+            }
+        }
+        Rule::Latency { quantile, limits } => {
+            if totals.buckets.is_empty() {
+                return Word::Empty("no histogram of latencies".to_owned());
+            }
+            let Some(max) = limits.max else {
+                return Word::Fine(format!("latencies of {all} requests"));
+            };
+            let quick = totals.buckets.iter().find(|(bound, _)| *bound >= max);
+            let slow = quick.map_or(0.0, |(_, quick)| (all - quick) / all);
+            let text = format!(
+                "{} of {all} requests slower than {}",
+                percent(slow),
+                span(max)
+            );
+            if surely_above(slow, 1.0 - quantile) {
+                Word::Broken(text)
+            } else {
+                Word::Fine(text)
+            }
+        }
+        Rule::Condition { .. }
+        | Rule::Number(_)
+        | Rule::Share { .. }
+        | Rule::Traffic { .. }
+        | Rule::Pods { .. } => Word::Fine(format!("{all} requests")),
     }
 }
 
@@ -326,6 +413,7 @@ mod tests {
             options: Value::Null,
             rule,
             severity,
+            on_unknown: None,
         };
         let reading = |sample| Reading {
             subject: "p".into(),
@@ -342,12 +430,17 @@ mod tests {
             min_requests: 20,
         };
         let condition = Rule::Condition { consecutive: 3 };
-        let number = Rule::Number {
+        let number = Rule::Number(check::Number {
             min: None,
             max: Some(5.0),
             consecutive: 1,
+            ..check::Number::default()
+        });
+        let counters = |good, total| Sample::Counters {
+            good,
+            total,
+            born: false,
         };
-        let counters = |good, total| Sample::Counters { good, total };
         let missing = Sample::Missing(Unknown::NoData, "null".into());
         for (rule, samples, expected) in [
             (

@@ -11,7 +11,7 @@ async fn auto_promotes_a_healthy_release() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s
     exit 0
     --- stdout
-    09:03:52Z  PROMOTED after 3m52s: payment-api-stable runs the new version
+    09:04:02Z  PROMOTED after 4m02s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=healthy
@@ -26,60 +26,64 @@ async fn auto_promotes_a_healthy_release() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 3  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests, 50 wanted
-    09:00:10Z  ? unknown    success rate: 95 % (38 of 40 requests), 50 wanted
-    09:00:20Z  ✓ healthy    success rate: 96.15 % (100 of 104 requests)
-    09:00:20Z  waits        40s more at 10%
-    09:01:00Z  step 2 of 3  moving traffic to 50%
-    09:01:00Z  doing        scale payment-api-canary from 1 to 5
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
-    09:01:02Z  waits        payment-api-canary: 1 of 5 pods to be ready
-    09:01:10Z  ? unknown    pods: 3 of 5 ready, 0 restarts
-    09:01:10Z  doing        scale payment-api-stable from 9 to 7
-    09:01:12Z  doing        scale payment-api-stable from 7 to 5
-    09:01:13Z  reached      canary at 50% (5 of 10 pods)
-    09:01:13Z  step 2 of 3  watching at 50%
-    09:01:13Z  ✓ healthy    pods, health
-    09:01:13Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:25Z  ✓ healthy    success rate: 98.59 % (350 of 355 requests)
-    09:01:25Z  waits        48s more at 50%
-    09:02:15Z  step 3 of 3  moving traffic to 100%
-    09:02:15Z  doing        scale payment-api-canary from 5 to 10
-    09:02:15Z  waits        payment-api-canary: the controller to see the change
-    09:02:15Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
-    09:02:16Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:02:26Z  ? unknown    pods: 7 of 10 ready, 0 restarts
-    09:02:26Z  doing        scale payment-api-stable from 5 to 3
-    09:02:27Z  doing        scale payment-api-stable from 3 to 0
-    09:02:28Z  reached      canary at 100% (10 of 10 pods)
-    09:02:28Z  step 3 of 3  watching at 100%
-    09:02:28Z  ✓ healthy    pods, health
-    09:02:28Z  ? unknown    success rate: no requests, 50 wanted
-    09:02:40Z  ✓ healthy    success rate: 98.02 % (744 of 759 requests)
-    09:02:40Z  waits        48s more at 100%
-    09:03:30Z  promoting    moving all traffic to the canary
-    09:03:30Z  reached      canary at 100% (10 of 10 pods)
-    09:03:30Z  promoting    updating stable
-    09:03:30Z  doing        give payment-api-stable the version of payment-api-canary
-    09:03:30Z  waits        payment-api-stable: the controller to see the change
-    09:03:30Z  promoting    starting stable's pods
-    09:03:30Z  doing        scale payment-api-stable from 0 to 10
-    09:03:30Z  ? unknown    stable, pods: no pods
-    09:03:30Z  ? unknown    stable, health: no pods to ask
-    09:03:30Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:03:30Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:41Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
-    09:03:41Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
-    09:03:41Z  promoting    checking stable
-    09:03:41Z  waits        stable to prove itself healthy
-    09:03:51Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:03:51Z  promoting    returning traffic to stable
-    09:03:51Z  doing        scale payment-api-canary from 10 to 0
-    09:03:51Z  waits        payment-api-canary: the controller to see the change
-    09:03:52Z  reached      canary at 0% (0 of 10 pods)
-    09:03:52Z  phase        draining
-    09:03:52Z  phase        cleaning up
+    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
+                            excluded, below 95 % must be: about 7,663 more requests (25 min)
+    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
+                            excluded, below 95 % must be: about 503 more requests (89 s)
+    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
+    09:01:10Z  step 2 of 3  moving traffic to 50%
+    09:01:10Z  doing        scale payment-api-canary from 1 to 5
+    09:01:10Z  waits        payment-api-canary: the controller to see the change
+    09:01:10Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
+    09:01:12Z  waits        payment-api-canary: 1 of 5 pods to be ready
+    09:01:20Z  ? unknown    pods: 2 of 5 ready, 0 restarts
+    09:01:20Z  doing        scale payment-api-stable from 9 to 8
+    09:01:21Z  doing        scale payment-api-stable from 8 to 7
+    09:01:23Z  doing        scale payment-api-stable from 7 to 5
+    09:01:24Z  reached      canary at 50% (5 of 10 pods)
+    09:01:24Z  step 2 of 3  watching at 50%
+    09:01:24Z  ✓ healthy    pods, health
+    09:01:24Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:35Z  ✓ healthy    success rate: 98.3 % (94.6–99.7 %; 339 of 345 requests), proven above 95 %
+    09:01:35Z  waits        48s more at 50%
+    09:02:25Z  step 3 of 3  moving traffic to 100%
+    09:02:25Z  doing        scale payment-api-canary from 5 to 10
+    09:02:25Z  waits        payment-api-canary: the controller to see the change
+    09:02:26Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
+    09:02:26Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:02:36Z  ? unknown    pods: 6 of 10 ready, 0 restarts
+    09:02:36Z  doing        scale payment-api-stable from 5 to 4
+    09:02:37Z  doing        scale payment-api-stable from 4 to 0
+    09:02:39Z  reached      canary at 100% (10 of 10 pods)
+    09:02:39Z  step 3 of 3  watching at 100%
+    09:02:39Z  ✓ healthy    pods, health
+    09:02:39Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:50Z  ✓ healthy    success rate: 98.3 % (96.0–99.5 %; 701 of 713 requests), proven above 95 %
+    09:02:50Z  waits        48s more at 100%
+    09:03:40Z  promoting    moving all traffic to the canary
+    09:03:40Z  reached      canary at 100% (10 of 10 pods)
+    09:03:40Z  promoting    updating stable
+    09:03:40Z  doing        give payment-api-stable the version of payment-api-canary
+    09:03:40Z  waits        payment-api-stable: the controller to see the change
+    09:03:40Z  promoting    starting stable's pods
+    09:03:40Z  doing        scale payment-api-stable from 0 to 10
+    09:03:40Z  ? unknown    stable, pods: no pods
+    09:03:40Z  ? unknown    stable, health: no pods to ask
+    09:03:41Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:03:41Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:03:51Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
+    09:03:51Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
+    09:03:52Z  promoting    checking stable
+    09:03:52Z  waits        stable to prove itself healthy
+    09:03:52Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:04:02Z  promoting    returning traffic to stable
+    09:04:02Z  doing        scale payment-api-canary from 10 to 0
+    09:04:02Z  waits        payment-api-canary: the controller to see the change
+    09:04:02Z  reached      canary at 0% (0 of 10 pods)
+    09:04:02Z  phase        draining
+    09:04:02Z  phase        cleaning up
     "#);
 }
 
@@ -114,8 +118,8 @@ async fn auto_rolls_back_what_is_unhealthy() {
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:02:39Z  ROLLED BACK after 2m39s: verified at 0%: success rate: 74.39 % (880 of 1183 requests),
-               below 95 % with evidence 361:1
+    09:02:39Z  ROLLED BACK after 2m39s: verified at 0%: success rate: 74 % (70–79 %; 880 of 1,183
+               requests): below 95 %, almost surely (p < 0.01)
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl history payment-api -n canary-release --sandbox=errors-at-25
@@ -130,10 +134,12 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests, 50 wanted
-    09:00:10Z  ? unknown    success rate: 100 % (45 of 45 requests), 50 wanted
-    09:00:20Z  ✓ healthy    success rate: 100 % (102 of 102 requests)
-    09:00:20Z  waits        40s more at 10%
+    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 100 % (89–100 %; 45 of 45 requests); 50 requests wanted
+    09:00:20Z  ? unknown    success rate: 100 % (94.4–100.0 %; 102 of 102 requests); below 94.4 % is
+                            excluded, below 95 % must be: about 20 more requests (4 s)
+    09:00:50Z  ✓ healthy    success rate: 99.16 % (95.3–99.98 %; 237 of 239 requests), proven above 95 %
+    09:00:50Z  waits        10s more at 10%
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:00Z  waits        payment-api-canary: the controller to see the change
@@ -145,12 +151,15 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:01:15Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:15Z  step 2 of 4  watching at 25%
     09:01:15Z  ✓ healthy    pods, health
-    09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ? unknown    success rate: 75.15 % (127 of 169 requests), limit 95 %, evidence 0.9:1,
-                            need 100:1
-    09:02:26Z  ✗ unhealthy  success rate: 74.39 % (880 of 1183 requests), below 95 % with evidence 361:1
-    09:02:26Z  ROLLING BACK from 30%: success rate: 74.39 % (880 of 1183 requests), below 95 % with
-                            evidence 361:1
+    09:01:15Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:26Z  ? unknown    success rate: 75 % (63–85 %; 127 of 169 requests); below 95 % so far, which
+                            may be chance (evidence 0.9:1)
+    09:01:56Z  ? unknown    success rate: 76 % (69–81 %; 510 of 675 requests): evidence 5.6:1, 100:1
+                            rolls back
+    09:02:26Z  ✗ unhealthy  success rate: 74 % (70–79 %; 880 of 1,183 requests): below 95 %, almost
+                            surely (p < 0.01)
+    09:02:26Z  ROLLING BACK from 30%: success rate: 74 % (70–79 %; 880 of 1,183 requests): below 95 %,
+                            almost surely (p < 0.01)
     09:02:26Z  back         moving traffic to stable
     09:02:26Z  doing        scale payment-api-stable from 7 to 10
     09:02:26Z  waits        payment-api-canary: to be scaled from 3 to 0
@@ -169,7 +178,7 @@ async fn auto_stops_at_a_step() {
     $ canaryctl auto payment-api --sandbox --speed 1 --until step=2
     exit 0
     --- stdout
-    09:02:16Z  AT THE WEIGHT after 2m16s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:02:26Z  AT THE WEIGHT after 2m26s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 10% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release --sandbox=healthy
@@ -185,24 +194,29 @@ async fn auto_stops_at_a_step() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests, 50 wanted
-    09:00:10Z  ? unknown    success rate: 95 % (38 of 40 requests), 50 wanted
-    09:00:20Z  ✓ healthy    success rate: 96.15 % (100 of 104 requests)
-    09:00:20Z  waits        40s more at 10%
-    09:01:00Z  step 2 of 4  moving traffic to 25%
-    09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:12Z  ? unknown    pods: 2 of 3 ready, 0 restarts
-    09:01:12Z  doing        scale payment-api-stable from 9 to 8
-    09:01:13Z  doing        scale payment-api-stable from 8 to 7
-    09:01:15Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:15Z  step 2 of 4  watching at 25%
-    09:01:15Z  ✓ healthy    pods, health
-    09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ✓ healthy    success rate: 97.86 % (183 of 187 requests)
-    09:01:26Z  waits        48s more at 25%
+    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
+                            excluded, below 95 % must be: about 7,663 more requests (25 min)
+    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
+                            excluded, below 95 % must be: about 503 more requests (89 s)
+    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
+    09:01:10Z  step 2 of 4  moving traffic to 25%
+    09:01:10Z  doing        scale payment-api-canary from 1 to 3
+    09:01:10Z  waits        payment-api-canary: the controller to see the change
+    09:01:10Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:13Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:21Z  ? unknown    pods: 2 of 3 ready, 0 restarts
+    09:01:21Z  doing        scale payment-api-stable from 9 to 8
+    09:01:23Z  doing        scale payment-api-stable from 8 to 7
+    09:01:24Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:24Z  step 2 of 4  watching at 25%
+    09:01:24Z  ✓ healthy    pods, health
+    09:01:24Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:36Z  ? unknown    success rate: 98.1 % (92.8–99.8 %; 203 of 207 requests); below 92.8 % is
+                            excluded, below 95 % must be: about 149 more requests (9 s)
+    09:01:56Z  ✓ healthy    success rate: 97.4 % (94.5–99.1 %; 609 of 625 requests), proven above 95 %
+    09:01:56Z  waits        28s more at 25%
     "#);
 }
 
@@ -213,7 +227,7 @@ async fn auto_stops_at_an_approval() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100 --until paused
     exit 0
     --- stdout
-    09:01:00Z  PAUSED with the split live after 1m00s: waits for approval of step 1
+    09:01:10Z  PAUSED with the split live after 1m10s: waits for approval of step 1
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl approve payment-api -n canary-release --sandbox=healthy
@@ -229,17 +243,20 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 2  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests, 50 wanted
-    09:00:10Z  ? unknown    success rate: 95 % (38 of 40 requests), 50 wanted
-    09:00:20Z  ✓ healthy    success rate: 96.15 % (100 of 104 requests)
-    09:00:20Z  waits        40s more at 10%
-    09:01:00Z  step 1 of 2  waiting for approval at 10%
+    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
+                            excluded, below 95 % must be: about 7,663 more requests (25 min)
+    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
+                            excluded, below 95 % must be: about 503 more requests (89 s)
+    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
+    09:01:10Z  step 1 of 2  waiting for approval at 10%
     "#);
     assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100").await, @r#"
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100
     exit 5
     --- stdout
-    09:01:00Z  PAUSED with the split live after 1m00s: waits for approval of step 1
+    09:01:10Z  PAUSED with the split live after 1m10s: waits for approval of step 1
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl approve payment-api -n canary-release --sandbox=healthy
@@ -255,11 +272,14 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 2  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests, 50 wanted
-    09:00:10Z  ? unknown    success rate: 95 % (38 of 40 requests), 50 wanted
-    09:00:20Z  ✓ healthy    success rate: 96.15 % (100 of 104 requests)
-    09:00:20Z  waits        40s more at 10%
-    09:01:00Z  step 1 of 2  waiting for approval at 10%
+    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
+                            excluded, below 95 % must be: about 7,663 more requests (25 min)
+    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
+                            excluded, below 95 % must be: about 503 more requests (89 s)
+    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
+    09:01:10Z  step 1 of 2  waiting for approval at 10%
     "#);
 }
 
@@ -344,10 +364,12 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests, 50 wanted
-    09:00:10Z  ? unknown    success rate: 100 % (45 of 45 requests), 50 wanted
-    09:00:20Z  ✓ healthy    success rate: 100 % (102 of 102 requests)
-    09:00:20Z  waits        40s more at 10%
+    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 100 % (89–100 %; 45 of 45 requests); 50 requests wanted
+    09:00:20Z  ? unknown    success rate: 100 % (94.4–100.0 %; 102 of 102 requests); below 94.4 % is
+                            excluded, below 95 % must be: about 20 more requests (4 s)
+    09:00:50Z  ✓ healthy    success rate: 99.16 % (95.3–99.98 %; 237 of 239 requests), proven above 95 %
+    09:00:50Z  waits        10s more at 10%
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:00Z  waits        payment-api-canary: the controller to see the change
@@ -359,9 +381,12 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:01:15Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:15Z  step 2 of 4  watching at 25%
     09:01:15Z  ✓ healthy    pods, health
-    09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ✓ healthy    success rate: 98.42 % (187 of 190 requests)
-    09:01:26Z  waits        48s more at 25%
+    09:01:15Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:26Z  ? unknown    success rate: 98.4 % (93.2–99.9 %; 187 of 190 requests); below 93.2 % is
+                            excluded, below 94.59 % must be: about 14 more requests (1 s)
+    09:01:36Z  ✓ healthy    success rate: 98.7 % (95.4–99.8 %; 370 of 375 requests), proven above 94.59
+                            %
+    09:01:36Z  waits        38s more at 25%
     09:02:16Z  step 3 of 4  moving traffic to 50%
     09:02:16Z  doing        scale payment-api-canary from 3 to 5
     09:02:16Z  waits        payment-api-canary: the controller to see the change
@@ -371,9 +396,11 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:02:28Z  reached      canary at 50% (5 of 10 pods)
     09:02:28Z  step 3 of 4  watching at 50%
     09:02:28Z  ✓ healthy    pods, health
-    09:02:28Z  ? unknown    success rate: no requests, 50 wanted
-    09:02:40Z  ✓ healthy    success rate: 96.45 % (299 of 310 requests)
-    09:02:40Z  waits        48s more at 50%
+    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:40Z  ? unknown    success rate: 96.5 % (91.5–99.0 %; 299 of 310 requests); below 91.5 % is
+                            excluded, below 95 % must be: about 2,358 more requests (89 s)
+    09:02:50Z  ✓ healthy    success rate: 97.8 % (94.8–99.3 %; 570 of 583 requests), proven above 95 %
+    09:02:50Z  waits        38s more at 50%
     09:03:30Z  step 4 of 4  moving traffic to 100%
     09:03:30Z  doing        scale payment-api-canary from 5 to 10
     09:03:30Z  waits        payment-api-canary: the controller to see the change
@@ -385,8 +412,8 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:03:43Z  reached      canary at 100% (10 of 10 pods)
     09:03:43Z  step 4 of 4  watching at 100%
     09:03:43Z  ✓ healthy    pods, health
-    09:03:43Z  ? unknown    success rate: no requests, 50 wanted
-    09:03:54Z  ✓ healthy    success rate: 98.58 % (623 of 632 requests)
+    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:54Z  ✓ healthy    success rate: 98.6 % (96.2–99.7 %; 623 of 632 requests), proven above 95 %
     09:03:54Z  waits        48s more at 100%
     09:04:44Z  promoting    moving all traffic to the canary
     09:04:44Z  reached      canary at 100% (10 of 10 pods)
@@ -421,8 +448,8 @@ async fn auto_holds_without_data() {
     $ canaryctl auto payment-api --sandbox=no-data --speed 1
     exit 5
     --- stdout
-    09:11:00Z  PAUSED with the split live after 11m00s: not enough evidence: success rate: no requests;
-               payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
+    09:11:00Z  PAUSED with the split live after 11m00s: not enough evidence: success rate: no requests
+               yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl status payment-api -n canary-release --sandbox=no-data
@@ -438,7 +465,7 @@ async fn auto_holds_without_data() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests; payment-api-canary-sql47cn4ws-2jzqf:
+    09:00:00Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
                             body.successfulTransactions: the body is null
     "#);
 }
@@ -465,9 +492,9 @@ async fn auto_holds_with_too_few_requests() {
     09:00:00Z  reached      canary at 10% (1 of 10 pods)
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests, 50 wanted
-    09:00:10Z  ? unknown    success rate: 100 % (8 of 8 requests), 50 wanted
-    09:01:00Z  ✓ healthy    success rate: 98.11 % (52 of 53 requests)
+    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 100 % (56–100 %; 8 of 8 requests); 50 requests wanted
+    09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 52 of 53 requests), proven above 75 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:00Z  waits        payment-api-canary: the controller to see the change
@@ -479,9 +506,9 @@ async fn auto_holds_with_too_few_requests() {
     09:01:15Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:15Z  step 2 of 4  watching at 25%
     09:01:15Z  ✓ healthy    pods, health
-    09:01:15Z  ? unknown    success rate: no requests, 50 wanted
-    09:01:26Z  ? unknown    success rate: 95.65 % (22 of 23 requests), 50 wanted
-    09:01:46Z  ✓ healthy    success rate: 98.41 % (62 of 63 requests)
+    09:01:15Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:26Z  ? unknown    success rate: 95.7 % (70–99.99 %; 22 of 23 requests); 50 requests wanted
+    09:01:46Z  ✓ healthy    success rate: 98.4 % (87–99.997 %; 62 of 63 requests), proven above 67.31 %
     09:01:46Z  waits        28s more at 25%
     09:02:16Z  step 3 of 4  moving traffic to 50%
     09:02:16Z  doing        scale payment-api-canary from 3 to 5
@@ -492,9 +519,9 @@ async fn auto_holds_with_too_few_requests() {
     09:02:28Z  reached      canary at 50% (5 of 10 pods)
     09:02:28Z  step 3 of 4  watching at 50%
     09:02:28Z  ✓ healthy    pods, health
-    09:02:28Z  ? unknown    success rate: no requests, 50 wanted
-    09:02:40Z  ? unknown    success rate: 95.12 % (39 of 41 requests), 50 wanted
-    09:02:50Z  ✓ healthy    success rate: 97.33 % (73 of 75 requests)
+    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:40Z  ? unknown    success rate: 95.1 % (77–99.9 %; 39 of 41 requests); 50 requests wanted
+    09:02:50Z  ✓ healthy    success rate: 97.3 % (86–99.9 %; 73 of 75 requests), proven above 88.09 %
     09:02:50Z  waits        38s more at 50%
     09:03:30Z  step 4 of 4  moving traffic to 100%
     09:03:30Z  doing        scale payment-api-canary from 5 to 10
@@ -507,8 +534,8 @@ async fn auto_holds_with_too_few_requests() {
     09:03:43Z  reached      canary at 100% (10 of 10 pods)
     09:03:43Z  step 4 of 4  watching at 100%
     09:03:43Z  ✓ healthy    pods, health
-    09:03:43Z  ? unknown    success rate: no requests, 50 wanted
-    09:03:54Z  ✓ healthy    success rate: 100 % (80 of 80 requests)
+    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:54Z  ✓ healthy    success rate: 100 % (93.1–100.0 %; 80 of 80 requests), proven above 95 %
     09:03:54Z  waits        48s more at 100%
     09:04:44Z  promoting    moving all traffic to the canary
     09:04:44Z  reached      canary at 100% (10 of 10 pods)

@@ -11,20 +11,23 @@ async fn scenarios_are_listed() {
     $ canaryctl sandbox --list
     exit 0
     --- stdout
-    healthy         both versions work; the release should be promoted
-    errors-at-25    the canary fails a quarter of its requests once it gets more than 20 % of them
-    slow            the canary answers four times slower than stable
-    crash-loop      the canary's container exits 20 s after each start
-    never-ready     the canary's pods start but never pass their readiness probe
-    image-missing   new canary pods cannot pull their image
-    config-missing  the canary refers to a ConfigMap key that does not exist
-    no-data         the canary's metrics endpoint answers null
-    flapping        the canary fails for 40 s of every 3 minutes
-    hpa-fights      an autoscaler keeps changing the size of stable during the release
-    oom             the canary is killed for memory two to three minutes after each start
-    late-errors     the canary turns bad six minutes after its start
-    quota           the namespace's pod quota is full: new pods are refused
-    low-traffic     one request every five seconds: evidence is scarce
+    healthy          both versions work; the release should be promoted
+    errors-at-25     the canary fails a quarter of its requests once it gets more than 20 % of them
+    slow             the canary answers four times slower than stable
+    crash-loop       the canary's container exits 20 s after each start
+    never-ready      the canary's pods start but never pass their readiness probe
+    image-missing    new canary pods cannot pull their image
+    config-missing   the canary refers to a ConfigMap key that does not exist
+    no-data          the canary's metrics endpoint answers null
+    flapping         the canary fails for 40 s of every 3 minutes
+    hpa-fights       an autoscaler keeps changing the size of stable during the release
+    oom              the canary is killed for memory two to three minutes after each start
+    late-errors      the canary turns bad six minutes after its start
+    quota            the namespace's pod quota is full: new pods are refused
+    low-traffic      one request every five seconds: evidence is scarce
+    metrics          a Prometheus scrapes the pods; both versions work
+    metrics-bad      the same, but the canary is slower, fails more, leaks memory and raises an alert
+    prometheus-down  both versions work; Prometheus is gone from the third minute to the ninth
     "#);
     assert_snapshot!(console.shows("sandbox --list -o json").await, @r#"
     $ canaryctl sandbox --list -o json
@@ -88,6 +91,18 @@ async fn scenarios_are_listed() {
         {
           "name": "low-traffic",
           "about": "one request every five seconds: evidence is scarce"
+        },
+        {
+          "name": "metrics",
+          "about": "a Prometheus scrapes the pods; both versions work"
+        },
+        {
+          "name": "metrics-bad",
+          "about": "the same, but the canary is slower, fails more, leaks memory and raises an alert"
+        },
+        {
+          "name": "prometheus-down",
+          "about": "both versions work; Prometheus is gone from the third minute to the ninth"
         }
       ]
     }

@@ -270,7 +270,7 @@ async fn sandboxes_that_are_none() {
     $ canaryctl status payment-api --sandbox=helthy
     exit 2
     --- stderr
-    error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic, metrics, metrics-bad, prometheus-down
     hint: did you mean 'healthy'?
     hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
     "#);
@@ -285,7 +285,7 @@ async fn sandboxes_that_are_none() {
     $ canaryctl sandbox helthy
     exit 2
     --- stderr
-    error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic
+    error: sandbox: no scenario is called "helthy"; there are healthy, errors-at-25, slow, crash-loop, never-ready, image-missing, config-missing, no-data, flapping, hpa-fights, oom, late-errors, quota, low-traffic, metrics, metrics-bad, prometheus-down
     hint: did you mean 'healthy'?
     hint: `canaryctl sandbox --list` shows the scenarios; a folder must exist
     "#);
@@ -357,7 +357,7 @@ async fn configurations_that_are_wrong() {
     error: DIR/typo.yaml:2:1: unknown key 'holdd'; did you mean 'hold'?
       2 | holdd: 5m
           ^
-    hint: known: app, namespace, stable, canary, service, router, routers, steps, hold, deadline, interval, readyTimeout, promoteTimeout, drain, checks, onUnknown, onFailure, onInterrupt, promote, load
+    hint: known: app, namespace, stable, canary, service, router, routers, steps, hold, deadline, interval, readyTimeout, promoteTimeout, drain, checks, metrics, onUnknown, onFailure, onInterrupt, promote, load
     $ canaryctl auto -f DIR/routers.yaml -n canary-release
     exit 2
     --- stderr
@@ -383,7 +383,7 @@ async fn configurations_that_are_wrong() {
     error: DIR/check.yaml:3:5: unknown key 'htpp' in checks[0]; did you mean 'http'?
       3 |   - htpp: { path: /health }
               ^
-    hint: known: pods, http
+    hint: known: pods, http, errorRate, latency, traffic, value, json, webhook, command, alerts
     $ canaryctl auto -f DIR/missing.yaml -n canary-release
     exit 2
     --- stderr

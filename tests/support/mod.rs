@@ -486,6 +486,7 @@ pub(crate) fn plan(weights: &[u32], hold: u64) -> Plan {
     Plan {
         steps: steps(weights, hold),
         checks: vec![health::pods::default_check()],
+        metrics: None,
         load: None,
         interval: Duration::from_secs(10),
         on_unknown: OnTrouble::Hold,

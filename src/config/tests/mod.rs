@@ -16,6 +16,7 @@ use serde_json::json;
 use super::{ConfigError, File, Keyed};
 use crate::domain::{
     check::{CheckSpec, Rule, Severity},
+    plan::MetricsSpec,
     release::RouterSpec,
 };
 
@@ -27,11 +28,22 @@ pub(super) struct Router(pub(super) RouterSpec);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Check(pub(super) CheckSpec);
 
-pub(super) type TestFile = File<Router, Check>;
+/// A table of one source of metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Metrics(pub(super) MetricsSpec);
+
+pub(super) type TestFile = File<Router, Check, Metrics>;
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Replicas {}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Scrape {
+    /// Path of the page
+    path: Option<String>,
+}
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -113,6 +125,25 @@ impl Keyed for Router {
     }
 }
 
+impl Keyed for Metrics {
+    fn parse(
+        key: &str,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Self, erased_serde::Error> {
+        let options = json!(Scrape::deserialize(from)?);
+        let name = key.to_owned();
+        Ok(Self(MetricsSpec { name, options }))
+    }
+
+    fn keys() -> Vec<(&'static str, &'static str)> {
+        vec![("scrape", "the pages of the pods")]
+    }
+
+    fn schema(_: &str, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Scrape>()
+    }
+}
+
 impl Keyed for Check {
     fn parse(
         key: &str,
@@ -141,7 +172,7 @@ impl Keyed for Check {
         }
     }
 
-    fn defaults(given: &[Self]) -> Vec<Self> {
+    fn defaults(given: &[Self], _: bool) -> Vec<Self> {
         if given.iter().any(|check| check.0.name == "pods") {
             return Vec::new();
         }
@@ -156,6 +187,7 @@ pub(super) fn check(name: &str, options: serde_json::Value) -> CheckSpec {
         options,
         rule: Rule::Pods { max_restarts: 0 },
         severity: Severity::Rollback,
+        on_unknown: None,
     }
 }
 
@@ -204,6 +236,7 @@ drain: 45s
 checks:
   - pods: { maxRestarts: 3 }
   - latency: { quantile: 0.95, severity: warn, source: { url: { at: http://shop } } }
+metrics: { scrape: { path: /metrics } }
 onUnknown: rollback
 onFailure: hold
 onInterrupt: hold

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Check, FULL, Router, TestFile, check, parse, variables::env};
+use super::{Check, FULL, Metrics, Router, TestFile, check, parse, variables::env};
 use crate::{
     config::{Overrides, Settings},
     domain::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use serde_json::json;
 
-type TestSettings = Settings<Router, Check>;
+type TestSettings = Settings<Router, Check, Metrics>;
 
 fn resolve(
     flags: Overrides,
@@ -114,7 +114,7 @@ fn every_key_of_the_file_arrives() {
     assert!((load.rate - 10.0).abs() < f64::EPSILON);
     assert_eq!(load.requests.len(), 2);
     let checks = vec![check("pods", json!({}))];
-    assert_eq!(settings.plan(checks).unwrap().steps, settings.steps);
+    assert_eq!(settings.plan(checks, None).unwrap().steps, settings.steps);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn what_contradicts_itself_only_together_is_refused_when_resolved_or_planned() {
     };
     let settings = resolve(flags, none(), Some(parse(FULL).unwrap())).unwrap();
     assert_eq!(
-        settings.plan(Vec::new()).unwrap_err().to_string(),
+        settings.plan(Vec::new(), None).unwrap_err().to_string(),
         "the step at 5% holds for 1h 30m but has a deadline of 20m"
     );
     let flags = Overrides {
@@ -234,13 +234,13 @@ fn what_contradicts_itself_only_together_is_refused_when_resolved_or_planned() {
     };
     let settings = resolve(flags, none(), None).unwrap();
     assert_eq!(
-        settings.plan(Vec::new()).unwrap_err().to_string(),
+        settings.plan(Vec::new(), None).unwrap_err().to_string(),
         "the list of steps is empty"
     );
     let twice = vec![check("pods", json!({})), check("pods", json!({}))];
     let settings = resolve(none(), none(), None).unwrap();
     assert_eq!(
-        settings.plan(twice).unwrap_err().to_string(),
+        settings.plan(twice, None).unwrap_err().to_string(),
         "two checks are called 'pods'"
     );
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Check, FULL, Router, parse};
+use super::{Check, FULL, Metrics, Router, parse};
 use crate::config::schema;
 
 /// What a file may hold instead of what [`FULL`] does.
@@ -14,7 +14,7 @@ routers:
 ";
 
 fn whole() -> Value {
-    schema::<Router, Check>()
+    schema::<Router, Check, Metrics>()
 }
 
 fn follow<'a>(root: &'a Value, value: &'a Value) -> &'a Value {

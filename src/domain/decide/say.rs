@@ -111,11 +111,10 @@ impl Round<'_> {
 
     pub(super) fn enter(&mut self, phase: Phase) {
         if phase == Phase::Holding {
-            let later = self.release.step > 0;
             self.release
                 .checks
                 .values_mut()
-                .for_each(|m| m.begin_step(later));
+                .for_each(Memory::begin_step);
         }
         if phase == Phase::PromoteTemplate {
             // The canary now stands for itself: pods that are not ready count from here.

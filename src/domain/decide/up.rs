@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::{Action, FIRST_LOOK, Goal, Round, Turn, elapsed};
 use crate::domain::{
+    check::Severity,
     plan::OnTrouble,
     release::{Cause, Outcome, Phase},
-    verdict::{Verdict, overall},
+    verdict::{CheckResult, Verdict, overall},
     weight::Percent,
     workload::Track,
 };
@@ -95,9 +96,10 @@ impl Round<'_> {
         // ends by itself; and nobody gives up before the first look.
         let spent = elapsed(self.release.step_since, self.seen.now);
         let patient = looked || self.since() >= self.release.plan.interval * FIRST_LOOK;
-        if !healthy && patient && spent >= step.deadline.saturating_add(self.release.gate_spent) {
+        let late = patient && spent >= step.deadline.saturating_add(self.release.gate_spent);
+        if !healthy && (late || self.is_hopeless()) {
             let text = self.unsure_text();
-            return match self.release.plan.on_unknown {
+            return match self.on_unknown() {
                 OnTrouble::Hold => Some(self.pause(&text)),
                 OnTrouble::Rollback => {
                     self.retreat(Cause::Unknown, text);
@@ -149,6 +151,39 @@ impl Round<'_> {
                 Some(self.pause(&format!("waits for {what}")))
             }
         }
+    }
+
+    /// Returns whether waiting will not bring what is missing.
+    fn is_hopeless(&self) -> bool {
+        let mut unknown = self.unknown_checks();
+        unknown.any(|result| result.hopeless)
+    }
+
+    /// Returns what happens when the step ends without enough evidence: what the checks say that do not
+    /// know, or else the plan.
+    fn on_unknown(&self) -> OnTrouble {
+        let plan = &self.release.plan;
+        let of = |result: &CheckResult| {
+            let spec = plan.checks.iter().find(|spec| spec.name == result.name);
+            spec.and_then(|spec| spec.on_unknown)
+                .unwrap_or(plan.on_unknown)
+        };
+        let mut unknown = self.unknown_checks().peekable();
+        if unknown.peek().is_none() {
+            return plan.on_unknown;
+        }
+        if unknown.any(|result| of(result) == OnTrouble::Rollback) {
+            OnTrouble::Rollback
+        } else {
+            OnTrouble::Hold
+        }
+    }
+
+    fn unknown_checks(&self) -> impl Iterator<Item = &CheckResult> {
+        let counts = |result: &&CheckResult| {
+            result.verdict == Verdict::Unknown && result.severity != Severity::Warn
+        };
+        self.canary_checks().iter().filter(counts)
     }
 
     /// Goes to the next step; past the last one the phase stays and `after_steps` finishes.

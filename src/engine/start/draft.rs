@@ -14,6 +14,7 @@ use crate::{
         workloads::{Live, Sides},
     },
     domain::{
+        meters::Meters,
         plan::{OnTrouble, Plan, Step},
         release::{FORMAT, Origin, Phase, Release},
         weight::Percent,
@@ -76,6 +77,7 @@ pub(super) fn draft(
         gate_spent: Duration::ZERO,
         approved: false,
         checks: BTreeMap::new(),
+        meters: Meters::default(),
         cause: None,
         reason: None,
         ending: None,
@@ -113,6 +115,7 @@ fn by_hand(plan: &Plan) -> Plan {
     Plan {
         steps: vec![step],
         checks: Vec::new(),
+        metrics: None,
         load: None,
         on_failure: OnTrouble::Hold,
         on_interrupt: OnTrouble::Hold,

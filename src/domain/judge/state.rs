@@ -1,0 +1,122 @@
+//! Conditions and numbers: every subject in order at every look.
+//!
+//! Owns: streaks of failing looks. Must not: count requests.
+
+use super::Finding;
+use crate::domain::{
+    check::{Memory, Number, Reading, Sample},
+    verdict::{Unknown, Verdict},
+};
+
+/// Returns how a number breaks its limits.
+pub(super) fn outside(number: f64, min: Option<f64>, max: Option<f64>) -> Option<String> {
+    match (min.filter(|m| number < *m), max.filter(|m| number > *m)) {
+        (Some(min), _) => Some(format!("{number} is below {min}")),
+        (None, Some(max)) => Some(format!("{number} is above {max}")),
+        (None, None) => None,
+    }
+}
+
+/// Returns how a number breaks its limits, if it does; an error where it cannot be compared.
+pub(super) fn breach(
+    limits: &Number,
+    canary: f64,
+    stable: Option<f64>,
+) -> Result<Option<String>, (Unknown, String)> {
+    if !canary.is_finite() {
+        return Err((Unknown::NoData, format!("the value is {canary}")));
+    }
+    if let Some(text) = outside(canary, limits.min, limits.max) {
+        return Ok(Some(text));
+    }
+    let Some(ratio) = limits.max_ratio else {
+        return Ok(None);
+    };
+    match stable {
+        None => Err((Unknown::NoData, "stable has no value".to_owned())),
+        Some(stable) if !stable.is_finite() => {
+            Err((Unknown::NoData, format!("stable's value is {stable}")))
+        }
+        Some(_) if canary <= 0.0 => Ok(None),
+        // Everything is infinitely many times nothing: that says nothing of the version.
+        Some(stable) if stable <= 0.0 => Err((
+            Unknown::NoData,
+            format!("stable's value is {stable}, nothing to compare {canary} with"),
+        )),
+        Some(stable) if canary > ratio * stable => Ok(Some(format!(
+            "{canary} is more than {ratio}× stable's {stable}"
+        ))),
+        Some(_) => Ok(None),
+    }
+}
+
+/// Judges conditions and numbers: every subject must be in order at every look.
+pub(super) fn state(
+    memory: &mut Memory,
+    readings: &[Reading],
+    consecutive: u32,
+    limits: &Number,
+) -> Finding {
+    let mut fatal = Vec::new();
+    let mut broken = Vec::new();
+    let mut missing = None;
+    let mut seen = String::new();
+    let mut worst: Option<f64> = None;
+    let mut numbers = Vec::new();
+    let mut asked = 0;
+    for Reading { subject, sample } in readings {
+        asked += 1;
+        match sample {
+            Sample::Fatal(text) => fatal.push(format!("{subject}: {text}")),
+            Sample::Troubled(text) | Sample::Holds(false, text) => {
+                broken.push(format!("{subject}: {text}"));
+            }
+            Sample::Holds(true, text) => seen.clone_from(text),
+            Sample::Number(number) => numbers.push((subject, *number, None)),
+            Sample::Numbers { canary, stable } => numbers.push((subject, *canary, *stable)),
+            Sample::Missing(why, text) => missing = Some((*why, format!("{subject}: {text}"))),
+            Sample::Pending(text) => {
+                missing = Some((Unknown::Pending, format!("{subject}: {text}")));
+            }
+            Sample::Counters { .. } | Sample::Totals { .. } | Sample::Pod { .. } => {
+                let text = format!("{subject}: not a condition or number");
+                missing = Some((Unknown::Query, text));
+            }
+        }
+    }
+    for (subject, canary, stable) in numbers {
+        match breach(limits, canary, stable) {
+            Ok(Some(text)) => {
+                worst = Some(canary);
+                broken.push(format!("{subject}: {text}"));
+            }
+            Ok(None) => worst = worst.or(Some(canary)),
+            Err((why, text)) => missing = Some((why, format!("{subject}: {text}"))),
+        }
+    }
+    if readings.is_empty() {
+        return Finding::unknown(Unknown::NoData, 0, "no pods to ask");
+    }
+    let mut finding = if !fatal.is_empty() {
+        Finding::new(Verdict::Unhealthy, asked, fatal.join(", "))
+    } else if !broken.is_empty() {
+        memory.streak = memory.streak.saturating_add(1);
+        let text = format!("{} ({} looks in a row)", broken.join(", "), memory.streak);
+        if memory.streak >= consecutive.max(1) {
+            Finding::new(Verdict::Unhealthy, asked, text)
+        } else {
+            let text = format!("{text}; {consecutive} would be unhealthy");
+            Finding::unknown(Unknown::Pending, asked, text)
+        }
+    } else if let Some((why, text)) = missing {
+        Finding::unknown(why, asked, text)
+    } else {
+        memory.streak = 0;
+        memory.good_looks = memory.good_looks.saturating_add(1);
+        let seen = worst.map_or(seen, |n| n.to_string());
+        let text = format!("{seen} on {asked} of {asked} pods");
+        Finding::new(Verdict::Healthy, asked, text)
+    };
+    finding.value = worst;
+    finding
+}

@@ -1,0 +1,242 @@
+//! Judgement of single looks.
+//!
+//! Owns: verdicts of readings made by hand. Must not: repeat the statistics' own tests.
+
+use serde_json::Value;
+
+use super::*;
+
+use crate::domain::check::Sample;
+
+const WATCHING: Circumstances = Circumstances {
+    steps: 4,
+    moving: false,
+    steady: true,
+    now: Timestamp::UNIX_EPOCH,
+    started: Timestamp::UNIX_EPOCH,
+    step: 0,
+    weight: 0.1,
+    next: Some(0.25),
+    elapsed: 0.0,
+    lag: 0.0,
+    patience: 600.0,
+};
+
+fn spec(rule: Rule) -> CheckSpec {
+    CheckSpec {
+        name: "check".into(),
+        probe: "test".into(),
+        options: Value::Null,
+        rule,
+        severity: Severity::Rollback,
+        on_unknown: None,
+    }
+}
+
+fn reading(subject: &str, sample: Sample) -> Reading {
+    Reading {
+        subject: subject.into(),
+        sample,
+    }
+}
+
+fn pod(ready: bool, restarts: u32) -> Reading {
+    let created = Timestamp::UNIX_EPOCH;
+    let sample = Sample::Pod {
+        ready,
+        restarts,
+        created,
+    };
+    reading("p", sample)
+}
+
+fn counters(good: f64, total: f64) -> Vec<Reading> {
+    vec![reading(
+        "p",
+        Sample::Counters {
+            good,
+            total,
+            born: false,
+        },
+    )]
+}
+
+/// Good and all requests at the step.
+fn counted(memory: &Memory) -> (f64, f64) {
+    let canary = memory.requests.as_ref().unwrap().share.canary();
+    (canary.all() - canary.bad(), canary.all())
+}
+
+const SHARE: Rule = Rule::Share {
+    min: 0.95,
+    min_requests: 20,
+};
+
+#[test]
+fn nothing_to_ask_is_unknown_under_every_rule() {
+    let rules = [
+        SHARE,
+        Rule::Condition { consecutive: 1 },
+        Rule::Number(Number {
+            min: None,
+            max: Some(1.0),
+            consecutive: 1,
+            ..Number::default()
+        }),
+        Rule::Pods { max_restarts: 3 },
+    ];
+    for rule in rules {
+        let result = judge(&spec(rule), &mut Memory::default(), &[], WATCHING);
+        assert_eq!(result.verdict, Verdict::Unknown, "{rule:?}");
+    }
+}
+
+#[test]
+fn nan_and_infinite_numbers_are_unknown() {
+    let number_spec = spec(Rule::Number(Number {
+        min: Some(0.0),
+        max: None,
+        consecutive: 1,
+        ..Number::default()
+    }));
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let readings = [reading("p", Sample::Number(number))];
+        let result = judge(&number_spec, &mut Memory::default(), &readings, WATCHING);
+        assert_eq!(result.unknown, Some(Unknown::NoData), "{number}");
+    }
+    let mut memory = Memory::default();
+    let result = judge(
+        &spec(SHARE),
+        &mut memory,
+        &counters(f64::NAN, 5.0),
+        WATCHING,
+    );
+    assert_eq!(result.verdict, Verdict::Unknown);
+    assert_eq!(counted(&memory), (0.0, 0.0));
+}
+
+#[test]
+fn a_very_small_number_is_a_number() {
+    let spec = spec(Rule::Number(Number {
+        min: None,
+        max: Some(0.05),
+        consecutive: 1,
+        ..Number::default()
+    }));
+    let readings = [reading("p", Sample::Number(1e-05))];
+    let result = judge(&spec, &mut Memory::default(), &readings, WATCHING);
+    assert_eq!(result.verdict, Verdict::Healthy);
+}
+
+#[test]
+fn a_single_failing_look_is_not_a_verdict() {
+    let spec = spec(Rule::Condition { consecutive: 3 });
+    let mut memory = Memory::default();
+    let bad = [reading("p", Sample::Holds(false, "status 500".into()))];
+    let good = [reading("p", Sample::Holds(true, "status 200".into()))];
+    let mut verdict = |readings: &[Reading]| judge(&spec, &mut memory, readings, WATCHING).verdict;
+    assert_eq!(verdict(&bad), Verdict::Unknown);
+    assert_eq!(verdict(&bad), Verdict::Unknown);
+    assert_eq!(verdict(&good), Verdict::Healthy);
+    assert_eq!(verdict(&bad), Verdict::Unknown);
+    assert_eq!(verdict(&bad), Verdict::Unknown);
+    assert_eq!(verdict(&bad), Verdict::Unhealthy);
+}
+
+#[test]
+fn restarts_before_the_run_do_not_count() {
+    let spec = spec(Rule::Pods { max_restarts: 3 });
+    let mut memory = Memory::default();
+    assert_eq!(
+        judge(&spec, &mut memory, &[pod(true, 40)], WATCHING).verdict,
+        Verdict::Healthy
+    );
+    assert_eq!(
+        judge(&spec, &mut memory, &[pod(true, 43)], WATCHING).verdict,
+        Verdict::Healthy
+    );
+    assert_eq!(
+        judge(&spec, &mut memory, &[pod(true, 44)], WATCHING).verdict,
+        Verdict::Unhealthy
+    );
+}
+
+#[test]
+fn restarts_before_a_pod_was_first_ready_do_not_count() {
+    let spec = spec(Rule::Pods { max_restarts: 0 });
+    let mut memory = Memory::default();
+    assert_eq!(
+        judge(&spec, &mut memory, &[pod(false, 0)], WATCHING).verdict,
+        Verdict::Unknown
+    );
+    assert_eq!(
+        judge(&spec, &mut memory, &[pod(true, 2)], WATCHING).verdict,
+        Verdict::Healthy
+    );
+    assert_eq!(
+        judge(&spec, &mut memory, &[pod(true, 3)], WATCHING).verdict,
+        Verdict::Unhealthy
+    );
+}
+
+#[test]
+fn pods_that_are_mostly_not_ready_are_unhealthy() {
+    let spec = spec(Rule::Pods { max_restarts: 3 });
+    let mut memory = Memory::default();
+    let verdicts: Vec<Verdict> = (0..6)
+        .map(|look| judge(&spec, &mut memory, &[pod(look == 0, 0)], WATCHING).verdict)
+        .collect();
+    assert_eq!(verdicts[1], Verdict::Unknown);
+    assert_eq!(verdicts[5], Verdict::Unhealthy);
+}
+
+#[test]
+fn pods_that_take_their_time_to_start_are_not_unhealthy() {
+    let spec = spec(Rule::Pods { max_restarts: 3 });
+    let mut memory = Memory::default();
+    let moving = Circumstances {
+        moving: true,
+        ..WATCHING
+    };
+    for _ in 0..60 {
+        let result = judge(&spec, &mut memory, &[pod(false, 0)], moving);
+        assert_eq!(result.verdict, Verdict::Unknown);
+    }
+    assert_eq!(memory.looks, 0);
+}
+
+#[test]
+fn counters_that_reset_are_not_negative_rates() {
+    let mut memory = Memory::default();
+    for (good, total) in [(990., 1000.), (1000., 1010.), (15., 15.), (20., 20.)] {
+        judge(&spec(SHARE), &mut memory, &counters(good, total), WATCHING);
+    }
+    assert_eq!(counted(&memory), (30.0, 30.0));
+}
+
+#[test]
+fn too_few_requests_are_unknown_however_good() {
+    let mut memory = Memory::default();
+    judge(&spec(SHARE), &mut memory, &counters(0., 0.), WATCHING);
+    let result = judge(&spec(SHARE), &mut memory, &counters(19., 19.), WATCHING);
+    assert_eq!(result.unknown, Some(Unknown::TooFew));
+    // Enough to say something, not enough to exclude 5 %.
+    let result = judge(&spec(SHARE), &mut memory, &counters(20., 20.), WATCHING);
+    assert_eq!(result.unknown, Some(Unknown::TooFew));
+    let result = judge(&spec(SHARE), &mut memory, &counters(90., 90.), WATCHING);
+    assert_eq!(result.verdict, Verdict::Healthy, "{}", result.text);
+}
+
+#[test]
+fn a_share_below_the_limit_is_held_until_it_is_proven() {
+    let mut memory = Memory::default();
+    let (mut good, mut total) = (0.0, 0.0);
+    let mut verdicts = Vec::new();
+    for _ in 0..12 {
+        judge(&spec(SHARE), &mut memory, &counters(good, total), WATCHING);
+        (good, total) = (good + 7.0, total + 10.0);
+        verdicts.push(judge(&spec(SHARE), &mut memory, &counters(good, total), WATCHING).verdict);
+    }
+    assert!(!verdicts.contains(&Verdict::Healthy));
+    assert_eq!(verdicts.last(), Some(&Verdict::Unhealthy));
+}

@@ -1,0 +1,280 @@
+//! What the source of metrics counts on both sides, between two looks.
+//!
+//! Owns: increments of both sides over common bounds, silence. Must not: fetch, or judge a check.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    check::{Reading, Sample},
+    verdict::Unknown,
+};
+use crate::analysis::{
+    meter::{Increment, Meter, Totals, common_bounds},
+    silence::{Quiet, Silence},
+};
+
+/// What a source of metrics sees at one look.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Counting {
+    /// Of the canary: totals of each pod, or why there are none.
+    pub canary: Vec<Reading>,
+    /// The same of stable.
+    pub stable: Vec<Reading>,
+    /// Where it was asked: a query or an address, for people.
+    pub asked: String,
+}
+
+/// What is remembered of both sides' counters; part of the journal.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Meters {
+    canary: Meter,
+    stable: Meter,
+    bounds: Vec<f64>,
+    /// When a look brought new samples last.
+    at: Option<Timestamp>,
+    /// When it was looked last.
+    looked: Option<Timestamp>,
+    silence: Silence,
+}
+
+/// What came in since the look before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    /// Seconds since the look before that brought new samples.
+    pub seconds: f64,
+    /// The canary's requests.
+    pub canary: Increment,
+    /// Stable's requests.
+    pub stable: Increment,
+    /// Bounds of both histograms, in seconds; empty without histograms.
+    pub bounds: Vec<f64>,
+    /// Why the canary, or one of its pods, could not be counted.
+    pub missing: Option<(Unknown, String)>,
+    /// Why stable could not be counted.
+    pub stable_missing: Option<String>,
+    /// What the silence means, where no request was counted.
+    pub quiet: Quiet,
+    /// Where it was asked.
+    pub asked: String,
+}
+
+/// Under which circumstances counters are read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// The moment of the look.
+    pub now: Timestamp,
+    /// When the run began.
+    pub started: Timestamp,
+    /// The canary's share of the traffic, between 0 and 1.
+    pub weight: f64,
+}
+
+impl Meters {
+    /// Returns whether nothing was ever counted.
+    pub fn is_empty(&self) -> bool {
+        self.looked.is_none()
+    }
+
+    /// Takes in one look.
+    pub fn count(&mut self, seen: &Counting, moment: Moment) -> Counted {
+        let Moment {
+            now,
+            started,
+            weight,
+        } = moment;
+        self.adopt(common_bounds(
+            totals(&seen.canary).chain(totals(&seen.stable)),
+        ));
+        let bounds = &self.bounds;
+        let (canary, missing) = side(&mut self.canary, &seen.canary, bounds, "the canary");
+        let (stable, stable_missing) = side(&mut self.stable, &seen.stable, bounds, "stable");
+        let since = |at: Option<Timestamp>| seconds(at.unwrap_or(started), now);
+        let lasted = since(self.looked);
+        let requests = canary.counts.all() + stable.counts.all();
+        let seconds = since(self.at);
+        let quiet = if missing.is_some() && canary.counts.all() <= 0.0 {
+            self.silence.miss(lasted)
+        } else {
+            let total = if lasted > 0.0 { requests / lasted } else { 0.0 };
+            let seen = canary.counts.all();
+            self.silence.observe(lasted, total, weight, seen)
+        };
+        if requests > 0.0 || self.at.is_none() {
+            self.at = Some(now);
+        }
+        self.looked = Some(now);
+        Counted {
+            seconds,
+            canary,
+            stable,
+            bounds: bounds.clone(),
+            missing,
+            stable_missing: stable_missing.map(|(_, text)| text),
+            quiet,
+            asked: seen.asked.clone(),
+        }
+    }
+
+    /// Goes on with other bounds; none at all are no news.
+    fn adopt(&mut self, bounds: Vec<f64>) {
+        if bounds.is_empty() || bounds == self.bounds {
+            return;
+        }
+        self.canary.rebase(&self.bounds, &bounds);
+        self.stable.rebase(&self.bounds, &bounds);
+        self.bounds = bounds;
+    }
+}
+
+fn totals(readings: &[Reading]) -> impl Iterator<Item = &Totals> {
+    readings.iter().filter_map(|reading| match &reading.sample {
+        Sample::Totals { totals, .. } => Some(totals),
+        Sample::Holds(..)
+        | Sample::Number(_)
+        | Sample::Numbers { .. }
+        | Sample::Counters { .. }
+        | Sample::Pod { .. }
+        | Sample::Fatal(_)
+        | Sample::Troubled(_)
+        | Sample::Pending(_)
+        | Sample::Missing(..) => None,
+    })
+}
+
+/// Counts one side: every pod by itself, summed.
+fn side(
+    meter: &mut Meter,
+    readings: &[Reading],
+    bounds: &[f64],
+    whose: &str,
+) -> (Increment, Option<(Unknown, String)>) {
+    let mut sum = Increment::default();
+    let mut missing = None;
+    for Reading { subject, sample } in readings {
+        let named = |text: &str| {
+            if subject.is_empty() {
+                text.to_owned()
+            } else {
+                format!("{subject}: {text}")
+            }
+        };
+        match sample {
+            Sample::Totals { totals, born } => {
+                let usable = totals.all.is_some_and(|all| all.is_finite() && all >= 0.0);
+                if !usable {
+                    let text = "the number of requests is not a number".to_owned();
+                    missing = Some((Unknown::NoData, named(&text)));
+                    continue;
+                }
+                meter.advance(subject, *born, totals, bounds, &mut sum);
+            }
+            Sample::Missing(why, text) => missing = Some((*why, named(text))),
+            Sample::Holds(..)
+            | Sample::Number(_)
+            | Sample::Numbers { .. }
+            | Sample::Counters { .. }
+            | Sample::Pod { .. }
+            | Sample::Fatal(_)
+            | Sample::Troubled(_)
+            | Sample::Pending(_) => missing = Some((Unknown::Query, named("not counters"))),
+        }
+    }
+    if readings.is_empty() {
+        missing = Some((Unknown::NoData, format!("nothing is counted of {whose}")));
+    }
+    let present = |pod: &str| readings.iter().any(|reading| reading.subject == pod);
+    meter.forget(&present);
+    (sum, missing)
+}
+
+/// Returns the seconds from `from` to `to`; 0 when it is negative.
+pub fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, all: f64, bad: f64) -> Reading {
+        let totals = Totals {
+            all: Some(all),
+            bad: Some(bad),
+            buckets: Vec::new(),
+        };
+        Reading {
+            subject: name.to_owned(),
+            sample: Sample::Totals {
+                totals,
+                born: false,
+            },
+        }
+    }
+
+    fn look(meters: &mut Meters, at: i64, canary: Vec<Reading>, stable: Vec<Reading>) -> Counted {
+        let second = |s| Timestamp::from_second(s).unwrap();
+        let moment = Moment {
+            now: second(at),
+            started: second(0),
+            weight: 0.5,
+        };
+        let seen = Counting {
+            canary,
+            stable,
+            asked: "the metrics".to_owned(),
+        };
+        meters.count(&seen, moment)
+    }
+
+    #[test]
+    fn unchanged_counters_are_no_news_and_time_goes_on() {
+        let mut meters = Meters::default();
+        look(
+            &mut meters,
+            10,
+            vec![pod("c", 5.0, 0.0)],
+            vec![pod("s", 50.0, 1.0)],
+        );
+        let same = (vec![pod("c", 5.0, 0.0)], vec![pod("s", 50.0, 1.0)]);
+        look(&mut meters, 20, same.0.clone(), same.1.clone());
+        let counted = look(&mut meters, 30, vec![pod("c", 9.0, 1.0)], same.1);
+        assert!((counted.seconds - 20.0).abs() < 1e-9);
+        assert!((counted.canary.counts.all() - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_side_that_says_nothing_is_missing_with_its_reason() {
+        let mut meters = Meters::default();
+        let down = Reading {
+            subject: "c-1".to_owned(),
+            sample: Sample::Missing(Unknown::SourceDown, "no answer within 5s".to_owned()),
+        };
+        let counted = look(&mut meters, 10, vec![pod("c-2", 5.0, 0.0), down], vec![]);
+        assert_eq!(
+            counted.missing,
+            Some((Unknown::SourceDown, "c-1: no answer within 5s".to_owned()))
+        );
+        assert_eq!(
+            counted.stable_missing.as_deref(),
+            Some("nothing is counted of stable")
+        );
+        let odd = look(&mut meters, 20, vec![pod("c", f64::NAN, 0.0)], vec![]);
+        assert_eq!(odd.missing.unwrap().0, Unknown::NoData);
+    }
+
+    #[test]
+    fn requests_that_should_have_come_are_missed() {
+        let mut meters = Meters::default();
+        let mut quiet = Quiet::No;
+        for at in 0..40_u32 {
+            let stable = vec![pod("s", f64::from(at) * 100.0, 0.0)];
+            let at = i64::from(at) * 10;
+            quiet = look(&mut meters, at, vec![pod("c", 0.0, 0.0)], stable).quiet;
+            let expected = if at == 0 { Quiet::No } else { Quiet::NoTraffic };
+            assert!(at > 20 || quiet == expected, "{at} s: {quiet:?}");
+        }
+        assert_eq!(quiet, Quiet::TooLong);
+    }
+}

@@ -1,0 +1,459 @@
+//! Asking a Prometheus, or what speaks its query API: Thanos, Mimir, VictoriaMetrics.
+//!
+//! Owns: the queries of the presets, how a side is selected, and what an answer means for a look. Must
+//! not: judge a value, or make one where the server has none. Counters are read as they are: `rate` and
+//! `increase` extrapolate, and are exact for nobody.
+
+pub mod answer;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Look,
+    facts::{self, Filling, Place},
+    presets::{Gathered, PRESETS, Preset, preset},
+    source::{Source, SourceKind},
+    web::{self, Auth, HeaderText, Tls, Via, Web, target},
+};
+use crate::{
+    cluster::Cluster,
+    domain::{
+        check::{Reading, Sample},
+        verdict::Unknown,
+    },
+};
+use answer::{AnswerError, Reply, Series};
+
+/// Time between two scrapes of Prometheus, unless configured: so old may be what it shows.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Most characters of a query that a message shows.
+const SHOWN: usize = 300;
+
+/// Path of the query API.
+const QUERY: &str = "/api/v1/query";
+
+/// Words for usual selectors.
+const SELECTORS: [(&str, &str); 7] = [
+    ("job", "job=\"{{deployment}}\",namespace=\"{{namespace}}\""),
+    (
+        "service",
+        "service=\"{{deployment}}\",namespace=\"{{namespace}}\"",
+    ),
+    (
+        "version",
+        "version=\"{{track}}\",app=\"{{app}}\",namespace=\"{{namespace}}\"",
+    ),
+    (
+        "track",
+        "track=\"{{track}}\",app=\"{{app}}\",namespace=\"{{namespace}}\"",
+    ),
+    ("app+version", "app=\"{{app}}\",version=\"{{track}}\""),
+    (
+        "deployment",
+        "deployment=\"{{deployment}}\",namespace=\"{{namespace}}\"",
+    ),
+    ("pod", "pod=~\"{{pods}}\",namespace=\"{{namespace}}\""),
+];
+
+/// The source.
+pub struct Prometheus;
+
+/// Asks a Prometheus, or what speaks its query API: Thanos, Mimir, VictoriaMetrics
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Options {
+    /// Address. That of a Service of the cluster (`http://prometheus.monitoring:9090`) is reached
+    /// through the API server when its name does not resolve from here.
+    url: String,
+    /// Names of the metrics; default: http.
+    #[serde(default = "http")]
+    preset: String,
+    /// How one side is selected: a word (job, service, version, track, app+version, deployment, pod) or
+    /// matchers with {{track}}, {{deployment}}, {{pods}}, {{namespace}}, {{app}}, {{service}}, {{stable}},
+    /// {{canary}}; default: as the preset says.
+    #[serde(default)]
+    selector: Option<String>,
+    /// Time between two scrapes of Prometheus, such as `15s` (the default): what is counted so long after
+    /// a change of weight may have come before it.
+    #[serde(default)]
+    scrape_interval: Option<String>,
+    /// How to prove who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth: Option<Auth>,
+    /// Certificates, where the system's do not do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls>,
+    /// Further headers, such as `X-Scope-OrgID` of a tenant; a value is text or a reference to a secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, HeaderText>,
+    /// Longest time an answer may take; default: 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<String>,
+    /// Which way requests go.
+    #[serde(default)]
+    via: Via,
+}
+
+fn http() -> String {
+    "http".to_owned()
+}
+
+impl SourceKind for Prometheus {
+    fn name(&self) -> &'static str {
+        "prometheus"
+    }
+
+    fn about(&self) -> &'static str {
+        "ask a Prometheus, Thanos, Mimir or VictoriaMetrics, from here or inside the cluster"
+    }
+
+    fn options(
+        &self,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Value, erased_serde::Error> {
+        let options: Options = erased_serde::deserialize(from)?;
+        usable(&options).map_err(serde::de::Error::custom)?;
+        target!(options).check().map_err(serde::de::Error::custom)?;
+        serde_json::to_value(options).map_err(serde::de::Error::custom)
+    }
+
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<Options>()
+    }
+
+    fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
+        let options: Options =
+            serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;
+        let usable = usable(&options)?;
+        let target = target!(options);
+        Ok(Arc::new(Server {
+            web: target.connect(cluster)?,
+            notes: target.notes(),
+            namespace: cluster.namespace().to_owned(),
+            place: web::place(&options.url),
+            usable,
+        }))
+    }
+}
+
+/// What of the options is needed to ask.
+#[derive(Debug, Clone)]
+struct Usable {
+    preset: &'static Preset,
+    selector: String,
+    lag: Duration,
+}
+
+fn usable(options: &Options) -> Result<Usable, String> {
+    let preset = preset(&options.preset).ok_or_else(|| {
+        let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+        format!(
+            "preset: no '{}'; there are: {}",
+            options.preset,
+            known.join(", ")
+        )
+    })?;
+    let given = options.selector.as_deref().map(str::trim);
+    let word = |word: &str| SELECTORS.iter().find(|(name, _)| *name == word);
+    let selector = match given {
+        None => preset.selector.to_owned(),
+        Some(text) => match word(text) {
+            Some((_, matchers)) => (*matchers).to_owned(),
+            None => text
+                .trim_start_matches('{')
+                .trim_end_matches([',', ' '])
+                .to_owned(),
+        },
+    };
+    // A closing brace of matchers written with braces; those of a placeholder come in twos.
+    let selector = match selector.strip_suffix('}') {
+        Some(inner) if !inner.ends_with('}') && given.is_some_and(|g| g.starts_with('{')) => {
+            inner.to_owned()
+        }
+        _ => selector,
+    };
+    facts::check(&selector).map_err(|error| format!("selector: {error}"))?;
+    if !selector.contains('=') {
+        let words: Vec<&str> = SELECTORS.iter().map(|(name, _)| *name).collect();
+        return Err(format!(
+            "selector: '{selector}' is neither one of {} nor matchers such as job=\"{{{{deployment}}}}\"",
+            words.join(", ")
+        ));
+    }
+    let tells = ["{{track}}", "{{deployment}}", "{{pods}}"];
+    if !tells.iter().any(|name| selector.contains(name)) {
+        let known = tells.join(", ");
+        return Err(format!(
+            "selector: it selects both sides alike; use one of {known}"
+        ));
+    }
+    let lag = match &options.scrape_interval {
+        None => SCRAPE_INTERVAL,
+        Some(text) => humantime::parse_duration(text)
+            .ok()
+            .filter(|d| *d <= Duration::from_secs(300))
+            .ok_or_else(|| format!("scrapeInterval: '{text}' is not a time up to 5m"))?,
+    };
+    Ok(Usable {
+        preset,
+        selector,
+        lag,
+    })
+}
+
+struct Server {
+    web: Web,
+    usable: Usable,
+    namespace: String,
+    place: String,
+    notes: Vec<String>,
+}
+
+/// Why there is no answer, in a sentence.
+type Trouble = (Unknown, String);
+
+#[async_trait]
+impl Source for Server {
+    async fn count(&self, look: &Look<'_>, latency: bool) -> Vec<Reading> {
+        let (requests, buckets) = self.queries(look);
+        let histograms = async {
+            if latency {
+                self.query(&buckets).await
+            } else {
+                Ok(Vec::new())
+            }
+        };
+        let (counted, histograms) = futures::join!(self.query(&requests), histograms);
+        let gathered = match counted.and_then(|counted| Ok((counted, histograms?))) {
+            Ok((counted, histograms)) => self.gather(&counted, &histograms),
+            Err((why, text)) => return missing(why, text),
+        };
+        if gathered.is_empty() {
+            let text = format!(
+                "no series: no request yet, or preset and selector do not fit; query {}",
+                shown(&requests)
+            );
+            return missing(Unknown::NoData, text);
+        }
+        let born: HashSet<&str> = look
+            .workload
+            .pods
+            .iter()
+            .filter(|pod| pod.created >= look.started)
+            .map(|pod| pod.name.as_str())
+            .collect();
+        let reading = |(subject, gathered): (String, Gathered)| {
+            let born = born.contains(subject.as_str());
+            let sample = match gathered.totals(self.usable.preset) {
+                Ok(totals) => Sample::Totals { totals, born },
+                Err(text) => {
+                    let text = format!("{text}; query {}", shown(&requests));
+                    Sample::Missing(Unknown::Query, text)
+                }
+            };
+            Reading { subject, sample }
+        };
+        gathered.into_iter().map(reading).collect()
+    }
+
+    async fn value(&self, query: &str, look: &Look<'_>) -> Sample {
+        let query = self.fill(query, look);
+        let missing =
+            |why, text: String| Sample::Missing(why, format!("{text}; query {}", shown(&query)));
+        let series = match self.query(&query).await {
+            Ok(series) => series,
+            Err((why, text)) => return Sample::Missing(why, text),
+        };
+        match series.as_slice() {
+            [] => missing(Unknown::NoData, "no series".to_owned()),
+            [one] if one.value.is_finite() => Sample::Number(one.value),
+            [one] => missing(Unknown::NoData, format!("the value is {}", one.value)),
+            several => {
+                let text = format!(
+                    "{} series where one is wanted; aggregate them, as with sum()",
+                    several.len()
+                );
+                missing(Unknown::Query, text)
+            }
+        }
+    }
+
+    fn lag(&self) -> Duration {
+        self.usable.lag
+    }
+
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+fn missing(why: Unknown, text: String) -> Vec<Reading> {
+    vec![Reading {
+        subject: String::new(),
+        sample: Sample::Missing(why, text),
+    }]
+}
+
+/// Returns a query as a message shows it.
+fn shown(query: &str) -> String {
+    if query.chars().count() <= SHOWN {
+        return query.to_owned();
+    }
+    let cut: String = query.chars().take(SHOWN).collect();
+    format!("{cut}…")
+}
+
+impl Server {
+    /// Returns the queries of requests and of histograms for one side.
+    fn queries(&self, look: &Look<'_>) -> (String, String) {
+        let preset = self.usable.preset;
+        let matchers = self.fill(&self.usable.selector, look);
+        let matchers = match preset.matchers {
+            "" => matchers,
+            fixed => format!("{fixed},{matchers}"),
+        };
+        let labels: Vec<&str> = preset.outcome.iter().copied().chain(preset.grpc).collect();
+        let labels = labels.join(",");
+        let Preset {
+            requests, buckets, ..
+        } = preset;
+        (
+            format!("sum by (pod,instance,{labels}) ({requests}{{{matchers}}})"),
+            format!("sum by (pod,instance,le) ({buckets}{{{matchers}}})"),
+        )
+    }
+
+    fn fill(&self, text: &str, look: &Look<'_>) -> String {
+        let filling = Filling::new(&look.facts, &self.namespace, look.workload);
+        filling.fill(text, Place::Text)
+    }
+
+    /// Returns the series of a query at this moment.
+    async fn query(&self, query: &str) -> Result<Vec<Series>, Trouble> {
+        let request = web::Request {
+            method: Method::POST,
+            path: Some(QUERY),
+            form: vec![("query", query.to_owned())],
+            ..web::Request::default()
+        };
+        let answer = match self.web.send(&request).await {
+            Ok(answer) => answer,
+            Err(error) => return Err((Unknown::SourceDown, error.to_string())),
+        };
+        let reply = Reply {
+            status: answer.status,
+            content_type: answer.content_type.as_deref().unwrap_or_default(),
+            location: answer.location.as_deref().unwrap_or_default(),
+            body: &answer.body,
+        };
+        let place = &answer.request;
+        match answer::read(&reply) {
+            // Half of the series is no answer: what is missing may be the errors.
+            Ok(answer) if !answer.warnings.is_empty() => {
+                let text = format!("{place}: {}", answer.warnings.join("; "));
+                Err((Unknown::SourceDown, text))
+            }
+            Ok(answer) => Ok(answer.series),
+            Err(AnswerError::Query(text)) => {
+                let text = format!("{place}: {text}; query {}", shown(query));
+                Err((Unknown::Query, text))
+            }
+            Err(
+                error @ (AnswerError::Down(_)
+                | AnswerError::Refused(_)
+                | AnswerError::NotPrometheus(_)),
+            ) => Err((Unknown::SourceDown, format!("{place}: {error}"))),
+        }
+    }
+
+    /// Returns what was counted, by pod; by target where the series name no pods, and all together,
+    /// without a name, where they name neither.
+    fn gather(&self, requests: &[Series], buckets: &[Series]) -> BTreeMap<String, Gathered> {
+        let preset = self.usable.preset;
+        let subject = |series: &Series| {
+            let named = |label: &str| series.labels.get(label).filter(|text| !text.is_empty());
+            let found = named("pod").or_else(|| named("instance"));
+            found.cloned().unwrap_or_default()
+        };
+        let mut all: BTreeMap<String, Gathered> = BTreeMap::new();
+        for series in requests {
+            let label = |name: &str| series.labels.get(name).map(|v| Cow::Borrowed(v.as_str()));
+            let gathered = all.entry(subject(series)).or_default();
+            gathered.requests(preset.outcome(&label), series.value);
+        }
+        for series in buckets {
+            let bound = series.labels.get("le");
+            let bound = bound.and_then(|le| super::exposition::number(le));
+            let gathered = all.entry(subject(series)).or_default();
+            gathered.bucket(bound.unwrap_or(f64::NAN) * preset.unit, series.value);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(options: Value) -> Result<Usable, String> {
+        let mut from = <dyn erased_serde::Deserializer<'_>>::erase(options);
+        let options = Prometheus.options(&mut from).map_err(|e| e.to_string())?;
+        usable(&serde_json::from_value(options).map_err(|e| e.to_string())?)
+    }
+
+    #[test]
+    fn selectors_may_be_words_or_matchers() {
+        let selector = |text: &str| {
+            let options = json!({"url": "http://p.monitoring:9090", "selector": text});
+            parsed(options).map(|usable| usable.selector)
+        };
+        assert_eq!(
+            selector("job").unwrap(),
+            "job=\"{{deployment}}\",namespace=\"{{namespace}}\""
+        );
+        for text in [
+            "job=\"auth-service-{{track}}\"",
+            "{job=\"auth-service-{{track}}\"}",
+            " job=\"auth-service-{{track}}\", ",
+        ] {
+            assert_eq!(selector(text).unwrap(), "job=\"auth-service-{{track}}\"");
+        }
+        assert_eq!(selector("x=~\"{{pods}}\"").unwrap(), "x=~\"{{pods}}\"");
+        assert!(selector("jobs").unwrap_err().contains("neither one of job"));
+        assert!(selector("job=\"auth\"").unwrap_err().contains("both sides"));
+        assert!(selector("job=\"{{trak}}\"").unwrap_err().contains("trak"));
+    }
+
+    #[test]
+    fn options_that_cannot_be_used_are_refused() {
+        for options in [
+            json!({}),
+            json!({"url": "prometheus:9090"}),
+            json!({"url": "http://user:secret@prometheus:9090"}),
+            json!({"url": "http://prometheus:9090", "preset": "htpp"}),
+            json!({"url": "http://prometheus:9090", "scrapeInterval": "1h"}),
+            json!({"url": "http://prometheus:9090", "adress": "x"}),
+        ] {
+            let error = parsed(options.clone()).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Where requests are counted: the seam, and the table of sources.
+//!
+//! Owns: what a source of metrics must be able to do, and which there are. Must not: judge, or turn
+//! counters into rates. A new source is one file and one line in [`SOURCES`]. What cannot be counted is
+//! reported as missing, with the reason.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{HealthError, Look, prometheus::Prometheus, scrape::Scrape};
+use crate::{
+    cluster::Cluster,
+    domain::{
+        check::{Reading, Sample},
+        plan::MetricsSpec,
+        verdict::Unknown,
+    },
+};
+
+/// Every source.
+pub const SOURCES: &[&dyn SourceKind] = &[&Prometheus, &Scrape];
+
+/// Returns a kind of source by name.
+pub fn kind(name: &str) -> Option<&'static dyn SourceKind> {
+    SOURCES.iter().find(|s| s.name() == name).copied()
+}
+
+/// A kind of source: an entry of [`SOURCES`].
+pub trait SourceKind: Sync {
+    /// Returns its name in configuration.
+    fn name(&self) -> &'static str;
+
+    /// Returns one line for `--help`.
+    fn about(&self) -> &'static str;
+
+    /// Reads and checks its options; unknown keys are errors.
+    fn options(
+        &self,
+        from: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<Value, erased_serde::Error>;
+
+    /// Returns the JSON Schema of its options.
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
+
+    /// Makes the source; nothing is asked yet. The error names the option that cannot be used.
+    fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String>;
+}
+
+/// A source of metrics.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Counts the requests to one side: totals of each pod (or of all, without a name), since the pods
+    /// began; with histograms where `latency` is asked.
+    async fn count(&self, look: &Look<'_>, latency: bool) -> Vec<Reading>;
+
+    /// Returns the number that a query gives for one side, in the source's own language.
+    async fn value(&self, query: &str, look: &Look<'_>) -> Sample {
+        let _ = (query, look);
+        let text = "this source of metrics answers no queries; use `metrics: {prometheus: …}`";
+        Sample::Missing(Unknown::Query, text.to_owned())
+    }
+
+    /// Returns how long what happens may take to be seen.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Returns where it is asked, for people; without credentials.
+    fn place(&self) -> String;
+
+    /// Returns what people should know of it though it works.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Makes the source of a plan.
+pub fn bind(spec: &MetricsSpec, cluster: &Cluster) -> Result<Arc<dyn Source>, HealthError> {
+    let fail = |reason: String| HealthError::Metrics {
+        source_name: spec.name.clone(),
+        reason,
+    };
+    let kind = kind(&spec.name).ok_or_else(|| {
+        let known: Vec<&str> = SOURCES.iter().map(|s| s.name()).collect();
+        fail(format!("no such source; there are: {}", known.join(", ")))
+    })?;
+    kind.bind(&spec.options, cluster).map_err(fail)
+}

@@ -1,0 +1,201 @@
+//! Whole releases judged by metrics, on the simulated cluster: errors, latency and traffic of both sides.
+
+use canaryctl::{
+    domain::{
+        check::Severity,
+        event::EventKind,
+        plan::{MetricsSpec, OnTrouble, Plan},
+        release::{Cause, Outcome},
+        verdict::{CheckResult, Unknown, Verdict},
+        workload::Track,
+    },
+    engine::End,
+    health,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Bench, auto, check, plan};
+
+/// The pages of the simulated apps.
+const PAGES: &str = "/prometheus-metrics";
+
+fn scraped(weights: &[u32], hold: u64) -> Plan {
+    let mut plan = plan(weights, hold);
+    plan.checks.extend(health::requests::default_checks());
+    plan.metrics = Some(MetricsSpec {
+        name: "scrape".to_owned(),
+        options: json!({"path": PAGES}),
+    });
+    plan
+}
+
+fn with(mut plan: Plan, name: &str, options: &Value) -> Plan {
+    plan.checks.push(check(name, options));
+    plan
+}
+
+async fn drive(scenario: &str, plan: Plan) -> (Bench, End) {
+    let bench = Bench::new(scenario);
+    let end = bench.drive(auto(), plan).await.unwrap();
+    (bench, end)
+}
+
+/// All results of a check on the canary, in order.
+fn results(bench: &Bench, name: &str) -> Vec<CheckResult> {
+    let of_canary = |kind: EventKind| match kind {
+        EventKind::Checked {
+            track: Track::Canary,
+            results,
+        } => results,
+        _ => Vec::new(),
+    };
+    let all = bench
+        .kinds()
+        .into_iter()
+        .flat_map(|(_, kind)| of_canary(kind));
+    all.filter(|result| result.name == name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_release_is_promoted_by_its_metrics() {
+    let (bench, end) = drive("healthy", scraped(&[10, 50], 120)).await;
+    assert_eq!(end.outcome, Outcome::Promoted, "{}", bench.told());
+    let errors = results(&bench, "error rate");
+    let proven = |r: &&CheckResult| r.text.contains("on stable, proven below 5 %");
+    let proven = errors
+        .iter()
+        .find(proven)
+        .unwrap_or_else(|| panic!("{}", bench.told()));
+    assert_eq!(proven.verdict, Verdict::Healthy);
+    assert!(proven.interval.is_some() && proven.stable.is_some());
+    let latency = results(&bench, "p95 latency");
+    assert!(
+        latency
+            .iter()
+            .any(|r| r.text.contains("take 500 ms at most")),
+        "{latency:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_are_found_beside_stable() {
+    let (bench, end) = drive("errors-at-25", scraped(&[10, 25, 50], 120)).await;
+    assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+    assert_eq!(end.cause, Some(Cause::Unhealthy));
+    assert_eq!(end.release.step, 1);
+    assert!(end.text.contains("error rate: "), "{}", end.text);
+    assert!(
+        end.text.contains("surely (p < 0.01)") || end.text.contains("(p < 0.001)"),
+        "{}",
+        end.text
+    );
+    assert!(end.text.contains(" against "), "{}", end.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_canary_is_found_by_its_histogram() {
+    let (bench, end) = drive("slow", scraped(&[10, 50], 120)).await;
+    assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+    assert!(end.text.contains("latency: "), "{}", end.text);
+    assert!(!end.text.contains("error rate"), "{}", end.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_that_come_late_are_found_late() {
+    let (bench, end) = drive("late-errors", scraped(&[10, 25, 50], 240)).await;
+    assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+    assert!(end.text.contains("error rate"), "{}", end.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_hardly_any_requests_nothing_is_proven() {
+    let (bench, end) = drive("low-traffic", scraped(&[10, 50], 120)).await;
+    assert_eq!(end.outcome, Outcome::Paused, "{}", bench.told());
+    assert!(
+        end.text.contains("wanted") || end.text.contains("excluded"),
+        "{}",
+        end.text
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_share_of_the_requests_is_compared_with_the_asked_one() {
+    let plan = with(scraped(&[20, 50], 120), "traffic", &json!({}));
+    let (bench, end) = drive("healthy", plan).await;
+    assert_eq!(end.outcome, Outcome::Promoted, "{}", bench.told());
+    let traffic = results(&bench, "traffic");
+    assert!(traffic.iter().any(|r| r.verdict == Verdict::Healthy));
+    assert!(traffic.iter().all(|r| r.severity == Severity::Hold));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controllers_rule_can_be_asked_for() {
+    let threshold = json!({
+        "max": "5%",
+        "mode": {"threshold": {"interval": "30s", "failureLimit": 2}},
+    });
+    let mut plan = scraped(&[10, 50], 180);
+    plan.checks.truncate(1);
+    let plan = with(plan, "errorRate", &threshold);
+    let (bench, end) = drive("errors-at-25", plan).await;
+    assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+    assert!(end.text.contains("3 failed in the run"), "{}", end.text);
+}
+
+// === what is missing is unknown ===
+
+/// Drives a release whose metrics say nothing; it must neither advance nor be taken back.
+async fn says_nothing(scenario: &str, options: Value) -> (Bench, End, Vec<CheckResult>) {
+    let mut plan = scraped(&[10, 50], 60);
+    if let Some(metrics) = &mut plan.metrics {
+        metrics.options = options;
+    }
+    let (bench, end) = drive(scenario, plan).await;
+    assert_eq!(end.outcome, Outcome::Paused, "{}", bench.told());
+    assert_eq!(end.release.step, 0);
+    let errors = results(&bench, "error rate");
+    assert!(!errors.is_empty());
+    assert!(errors.iter().all(|r| r.verdict == Verdict::Unknown));
+    (bench, end, errors)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_not_there_is_unknown_and_says_where() {
+    let (_, end, errors) = says_nothing("healthy", json!({"path": "/nowhere"})).await;
+    assert_eq!(errors[0].unknown, Some(Unknown::Query));
+    assert!(end.text.contains("/nowhere: status 404"), "{}", end.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_something_else_is_unknown() {
+    let (_, end, errors) = says_nothing("healthy", json!({"path": "/metrics"})).await;
+    assert_eq!(errors[0].unknown, Some(Unknown::Query));
+    assert!(end.text.contains("not Prometheus text"), "{}", end.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_where_nobody_answers_is_unknown() {
+    let (_, _, errors) = says_nothing("healthy", json!({"path": PAGES, "port": 9})).await;
+    assert_eq!(errors[0].unknown, Some(Unknown::SourceDown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_that_never_come_end_the_wait_before_the_deadline() {
+    let (bench, end, errors) = says_nothing("healthy", json!({"path": PAGES, "port": 9})).await;
+    assert!(errors.last().unwrap().hopeless);
+    let ended = bench.kinds().last().unwrap().0;
+    let waited = ended.duration_since(end.release.step_since).as_secs();
+    assert!((300..400).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_may_say_by_itself_what_follows_when_it_does_not_know() {
+    let mut plan = scraped(&[10, 50], 60);
+    plan.metrics.as_mut().unwrap().options = json!({"path": "/nowhere"});
+    plan.checks.truncate(1);
+    let plan = with(plan, "errorRate", &json!({"onUnknown": "rollback"}));
+    assert_eq!(plan.on_unknown, OnTrouble::Hold);
+    let (bench, end) = drive("healthy", plan).await;
+    assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+    assert_eq!(end.cause, Some(Cause::Unknown));
+}
