@@ -18,6 +18,7 @@ use super::{
     drive::{Ride, ride},
     error::CliError,
     exit::Code,
+    metrics,
     session::{Work, work},
     signal::Signals,
     ui::Terminal,
@@ -30,7 +31,10 @@ pub(super) async fn run(
     signals: Signals,
 ) -> Result<Code, CliError> {
     let app = args.app.app.as_deref();
-    let work = work(context, app, &args.app.names, &args.plan, terminal).await?;
+    let mut work = work(context, app, &args.app.names, &args.plan, terminal).await?;
+    if !work.goes_on() {
+        metrics::discover(&mut work).await;
+    }
     if let Some(Until::Step(n)) = args.until
         && n > work.plan.steps.len()
     {

@@ -7,7 +7,9 @@ use crate::{
     preflight, report,
 };
 
-use super::{Context, args::CheckArgs, error::CliError, exit::Code, session::work, ui::Terminal};
+use super::{
+    Context, args::CheckArgs, error::CliError, exit::Code, metrics, session::work, ui::Terminal,
+};
 
 pub(super) async fn run(
     context: &Context,
@@ -15,7 +17,8 @@ pub(super) async fn run(
     terminal: &mut Terminal,
 ) -> Result<Code, CliError> {
     let app = args.app.app.as_deref();
-    let work = work(context, app, &args.app.names, &args.plan, terminal).await?;
+    let mut work = work(context, app, &args.app.names, &args.plan, terminal).await?;
+    metrics::discover(&mut work).await;
     let images = BTreeMap::new();
     let subject = work.subject(true, &images);
     let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;

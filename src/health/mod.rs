@@ -97,6 +97,7 @@ pub struct Binding<'a> {
 }
 
 /// Whom to look at.
+#[derive(Clone, Copy)]
 pub struct Look<'a> {
     /// Facts about the side.
     pub workload: &'a Workload,

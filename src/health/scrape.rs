@@ -31,6 +31,7 @@ use crate::{
     },
     domain::{
         check::{Reading, Sample},
+        plan::MetricsSpec,
         verdict::Unknown,
     },
 };
@@ -42,6 +43,7 @@ const AT_ONCE: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Annotations that many pods carry for Prometheus.
+const SCRAPED: &str = "prometheus.io/scrape";
 const PORT: &str = "prometheus.io/port";
 const PATH: &str = "prometheus.io/path";
 
@@ -94,6 +96,20 @@ impl SourceKind for Scrape {
             timeout,
             presets,
         }))
+    }
+}
+
+/// Returns whether a pod says that it has a page of metrics.
+pub fn is_announced(pod: &LivePod) -> bool {
+    let said = pod.metadata.annotations.get(SCRAPED);
+    said.is_some_and(|value| value == "true")
+}
+
+/// Returns the source by default, with its options.
+pub fn default_source() -> MetricsSpec {
+    MetricsSpec {
+        name: Scrape.name().to_owned(),
+        options: serde_json::to_value(Options::default()).unwrap_or_default(),
     }
 }
 

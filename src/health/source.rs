@@ -9,11 +9,16 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{HealthError, Look, prometheus::Prometheus, scrape::Scrape};
+use super::{
+    HealthError, Look,
+    prometheus::Prometheus,
+    requests,
+    scrape::{self, Scrape},
+};
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, pods::LivePod},
     domain::{
-        check::{Reading, Sample},
+        check::{CheckSpec, Reading, Rule, Sample},
         plan::MetricsSpec,
         verdict::Unknown,
     },
@@ -74,6 +79,39 @@ pub trait Source: Send + Sync {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// What was found to count requests with, though nobody said so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Discovered {
+    /// The source.
+    pub metrics: MetricsSpec,
+    /// The checks that it has data for, with their usual limits.
+    pub checks: Vec<CheckSpec>,
+}
+
+/// Asks one pod of `look` that says it has a page of metrics; `None` where no pod says so, or the page
+/// counts no requests.
+pub async fn discover(cluster: &Cluster, look: &Look<'_>) -> Option<Discovered> {
+    let announced = |pod: &&LivePod| pod.is_ready() && scrape::is_announced(pod);
+    let belongs = |pod: &&LivePod| look.workload.pods.iter().any(|p| p.name == pod.name());
+    let pod = look.pods.iter().filter(announced).find(belongs)?;
+    let one = Look {
+        pods: std::slice::from_ref(pod),
+        ..*look
+    };
+    let metrics = scrape::default_source();
+    let source = bind(&metrics, cluster).ok()?;
+    let readings = source.count(&one, true).await;
+    let Sample::Totals { totals, .. } = &readings.first()?.sample else {
+        return None;
+    };
+    let has_data = |check: &CheckSpec| {
+        !matches!(check.rule, Rule::Latency { .. }) || !totals.buckets.is_empty()
+    };
+    let mut checks = requests::default_checks();
+    checks.retain(has_data);
+    Some(Discovered { metrics, checks })
 }
 
 /// Makes the source of a plan.

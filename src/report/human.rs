@@ -24,6 +24,9 @@ use crate::domain::{
     workload::Track,
 };
 
+/// What was said so lately is not said again as what is waited for.
+const JUST: Duration = Duration::from_secs(5);
+
 /// A wait is said again after this long, so that a log shows that somebody is still there.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -252,7 +255,9 @@ impl Narrator {
             Some(_) => return None,
         };
         // A wait for evidence repeats the sentence of a check that was just said.
-        let told = |(when, text): &(Timestamp, String)| *when == at && kind.contains(text.as_str());
+        let told = |(when, text): &(Timestamp, String)| {
+            between(*when, at) < JUST && kind.contains(text.as_str())
+        };
         if self.news.iter().any(told) {
             self.waits.insert(kind, at);
             return None;

@@ -598,7 +598,7 @@ impl Case {
         let patient = self.circumstances.elapsed < self.circumstances.patience;
         let last = self.circumstances.next.is_none();
         if share.breaks(&self.rules) && (last || patient) {
-            let text = words::breaks(&self.subject, pool.log_value);
+            let text = words::breaks(&self.subject, &self.rules, share, pool.log_value);
             return unknown(Unknown::Pending, text);
         }
         if words::rounded(all) < self.min_requests {

@@ -8,6 +8,7 @@ use crate::{
         histogram::Histogram,
         interval::{self, Interval},
         rollout::Weighed,
+        share::{Rules, Share},
         words::{self, Confidence},
     },
     domain::check::{Limits, Requests, Rule},
@@ -300,26 +301,17 @@ pub(super) fn evidence(log_value: f64) -> String {
     )
 }
 
-/// Returns what was seen but not proven.
-pub(super) fn breaks(subject: &Subject, log_value: f64) -> String {
-    let beyond = match subject {
-        Subject::Errors(Limits { max: Some(_), .. })
-        | Subject::Latency {
-            limits: Limits { max: Some(_), .. },
-            ..
-        }
-        | Subject::Good(_) => format!("{} or worse than stable", beyond(subject)),
-        Subject::Errors(_) | Subject::Latency { .. } => "worse than stable".to_owned(),
-    };
-    let beyond = match subject {
-        Subject::Good(_) => self::beyond(subject),
-        Subject::Errors(limits) | Subject::Latency { limits, .. } if limits.max_ratio.is_none() => {
-            self::beyond(subject)
-        }
-        Subject::Errors(_) | Subject::Latency { .. } => beyond,
+/// Returns what was seen of both sides but not proven: beyond the limit, or else beyond the multiple of
+/// stable's.
+pub(super) fn breaks(subject: &Subject, rules: &Rules, share: &Share, log_value: f64) -> String {
+    let canary = share.canary().share().unwrap_or_default();
+    let above = rules.limit.is_some_and(|limit| canary > limit);
+    let what = match rules.ratio.filter(|_| !above) {
+        Some(ratio) => format!("more than {ratio}× stable's"),
+        None => beyond(subject),
     };
     let odds = words::odds(log_value);
-    format!("; {beyond} so far, which may be chance (evidence {odds})")
+    format!("; {what} so far, which may be chance (evidence {odds})")
 }
 
 /// Returns what is proven.
