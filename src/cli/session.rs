@@ -20,6 +20,7 @@ use crate::{
         Sink,
         start::{Intent, Order},
     },
+    health,
     journal::{self, Saved},
     preflight::Subject,
     report::closing::Invocation,
@@ -319,6 +320,10 @@ pub(super) async fn work(
     let settings = settings(context, app, names, plan, terminal)?;
     let checks: Vec<CheckSpec> = settings.checks.iter().map(|c| c.0.clone()).collect();
     let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
+    let checks = health::source::fitted(checks, metrics.as_ref()).map_err(|error| {
+        let hint = "choose another check or another preset of `metrics`";
+        CliError::usage(error.to_string(), hint)
+    })?;
     let plan = settings.plan(checks, metrics)?;
     let session = open(context, settings.namespace.as_deref()).await?;
     let record = journal::config_map(&settings.app);

@@ -14,6 +14,9 @@ use crate::analysis::{
     silence::{Quiet, Silence},
 };
 
+/// Seconds between two looks that count as silence at most.
+const LONGEST_SILENCE: f64 = 60.0;
+
 /// What a source of metrics sees at one look.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Counting {
@@ -91,7 +94,8 @@ impl Meters {
         let (canary, missing) = side(&mut self.canary, &seen.canary, bounds, "the canary");
         let (stable, stable_missing) = side(&mut self.stable, &seen.stable, bounds, "stable");
         let since = |at: Option<Timestamp>| seconds(at.unwrap_or(started), now);
-        let lasted = since(self.looked);
+        // Nobody looked in between; that is no silence.
+        let lasted = since(self.looked).min(LONGEST_SILENCE);
         let requests = canary.counts.all() + stable.counts.all();
         let seconds = since(self.at);
         let quiet = if missing.is_some() && canary.counts.all() <= 0.0 {
@@ -262,6 +266,20 @@ mod tests {
         );
         let odd = look(&mut meters, 20, vec![pod("c", f64::NAN, 0.0)], vec![]);
         assert_eq!(odd.missing.unwrap().0, Unknown::NoData);
+    }
+
+    #[test]
+    fn a_pause_between_two_sittings_is_no_silence() {
+        let mut meters = Meters::default();
+        let down = || {
+            vec![Reading {
+                subject: String::new(),
+                sample: Sample::Missing(Unknown::SourceDown, "refused".to_owned()),
+            }]
+        };
+        look(&mut meters, 10, vec![pod("c", 5.0, 0.0)], vec![]);
+        let counted = look(&mut meters, 36_000, down(), vec![]);
+        assert_eq!(counted.quiet, Quiet::NoSamples);
     }
 
     #[test]

@@ -32,6 +32,42 @@ pub struct Preset {
     pub in_pods: bool,
 }
 
+/// Values that recording rules have made of one side, `canary:error_rate:5m`, instead of counters.
+pub const RECORDING_RULES: Preset = Preset {
+    name: "recording-rules",
+    about: "canary:error_rate:5m, canary:latency_p95:5m and the like, as recorded",
+    requests: "",
+    outcome: &[],
+    grpc: None,
+    buckets: "",
+    unit: 1.0,
+    matchers: "",
+    selector: "",
+    in_pods: false,
+};
+
+/// Seconds that a recorded value is about.
+pub const RECORDED: u32 = 300;
+
+/// Returns the query of the recorded share of failed requests. A share is at most 1: what is recorded as
+/// a percentage gives no value, rather than a wrong one.
+pub fn recorded_errors(selector: &str) -> String {
+    format!("{{{{track}}}}:error_rate:5m{} <= 1", braced(selector))
+}
+
+/// Returns the query of a recorded quantile, in (0, 1), in seconds.
+pub fn recorded_latency(quantile: f64, selector: &str) -> String {
+    let percent = (quantile * 100.0).round();
+    format!("{{{{track}}}}:latency_p{percent}:5m{}", braced(selector))
+}
+
+fn braced(selector: &str) -> String {
+    match selector {
+        "" => String::new(),
+        matchers => format!("{{{matchers}}}"),
+    }
+}
+
 /// Pods of one Deployment: the names that the controllers give them, and no other's.
 const PODS: &str = "namespace=\"{{namespace}}\",pod=~\"{{pods}}\"";
 

@@ -49,6 +49,12 @@ pub trait SourceKind: Sync {
     /// Returns the JSON Schema of its options.
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 
+    /// Returns the check as this source can answer it; usually as it is. The error says why it cannot.
+    fn fit(&self, options: &Value, check: CheckSpec) -> Result<CheckSpec, String> {
+        let _ = options;
+        Ok(check)
+    }
+
     /// Makes the source; nothing is asked yet. The error names the option that cannot be used.
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String>;
 }
@@ -112,6 +118,25 @@ pub async fn discover(cluster: &Cluster, look: &Look<'_>) -> Option<Discovered> 
     let mut checks = requests::default_checks();
     checks.retain(has_data);
     Some(Discovered { metrics, checks })
+}
+
+/// Returns the checks of a plan as its source of metrics can answer them. The error names the check.
+pub fn fitted(
+    checks: Vec<CheckSpec>,
+    metrics: Option<&MetricsSpec>,
+) -> Result<Vec<CheckSpec>, HealthError> {
+    let Some((spec, kind)) = metrics.and_then(|spec| Some((spec, kind(&spec.name)?))) else {
+        return Ok(checks);
+    };
+    let fit = |check: CheckSpec| {
+        let name = check.name.clone();
+        kind.fit(&spec.options, check)
+            .map_err(|reason| HealthError::Options {
+                check: name,
+                reason,
+            })
+    };
+    checks.into_iter().map(fit).collect()
 }
 
 /// Makes the source of a plan.

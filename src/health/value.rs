@@ -11,19 +11,23 @@ use serde::{Deserialize, Serialize};
 use super::{
     Binding, HealthError, Look, Probe, ProbeKind,
     http::Limit,
+    presets::RECORDED,
     requests::{ModeOption, ThresholdOptions, whole_seconds},
     source::Source,
 };
 use crate::{
     analysis::threshold::Threshold,
     domain::{
-        check::{CheckSpec, Mode, Number, Reading, Rule, Severity},
+        check::{CheckSpec, Limits, Mode, Number, Reading, Rule, Severity},
         plan::OnTrouble,
     },
 };
 
 /// Values in a row that break a limit before the verdict is unhealthy, unless configured.
 const CONSECUTIVE: u32 = 3;
+
+/// The same of values that are recorded over minutes.
+const RECORDED_IN_A_ROW: u32 = 2;
 
 /// Time that a value is about, unless configured.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -109,6 +113,47 @@ fn rule(options: &Options) -> Result<Number, String> {
     })
 }
 
+/// Returns a check of requests as one of a recorded value: taken once in the time it is about.
+pub(super) fn recorded(
+    check: &CheckSpec,
+    query: &str,
+    limits: Limits,
+) -> Result<CheckSpec, String> {
+    let mode = match limits.mode {
+        Mode::Sequential => None,
+        Mode::Threshold(rule) => Some(ModeOption::Threshold(ThresholdOptions {
+            interval: Some(format!("{}s", rule.interval)),
+            count: rule.count,
+            failure_limit: Some(rule.failure_limit),
+            consecutive: rule.consecutive,
+        })),
+    };
+    let options = Options {
+        name: check.name.clone(),
+        query: query.to_owned(),
+        min: None,
+        max: limits.max.map(Limit),
+        max_ratio: limits.max_ratio,
+        window: Some(format!("{RECORDED}s")),
+        consecutive: mode.is_none().then_some(RECORDED_IN_A_ROW),
+        mode,
+        severity: check.severity,
+        on_unknown: check.on_unknown,
+    };
+    spec(options)
+}
+
+fn spec(options: Options) -> Result<CheckSpec, String> {
+    Ok(CheckSpec {
+        name: options.name.clone(),
+        probe: Value.name().to_owned(),
+        rule: Rule::Number(rule(&options)?),
+        severity: options.severity,
+        on_unknown: options.on_unknown,
+        options: serde_json::to_value(options).map_err(|e| e.to_string())?,
+    })
+}
+
 impl ProbeKind for Value {
     fn name(&self) -> &'static str {
         "value"
@@ -123,15 +168,7 @@ impl ProbeKind for Value {
         from: &mut dyn erased_serde::Deserializer<'_>,
     ) -> Result<CheckSpec, erased_serde::Error> {
         let options: Options = erased_serde::deserialize(from)?;
-        let rule = rule(&options).map_err(serde::de::Error::custom)?;
-        Ok(CheckSpec {
-            name: options.name.clone(),
-            probe: self.name().to_owned(),
-            rule: Rule::Number(rule),
-            severity: options.severity,
-            on_unknown: options.on_unknown,
-            options: serde_json::to_value(options).map_err(serde::de::Error::custom)?,
-        })
+        spec(options).map_err(serde::de::Error::custom)
     }
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -45,6 +45,12 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
             return vec![found(Severity::Error, place, error.to_string(), why, mend)];
         }
     };
+    let noted = |note| {
+        let place = "metrics".to_owned();
+        found(Severity::Note, place, note, "", "")
+    };
+    let notes = source.iter().flat_map(|source| source.notes());
+    all.extend(notes.map(noted));
     let asked = plan
         .checks
         .iter()

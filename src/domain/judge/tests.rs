@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::*;
 
-use crate::domain::check::Sample;
+use crate::{
+    analysis::{counts::Counts, meter::Increment, share::Dependence, silence::Quiet},
+    domain::check::{Limits, Mode, Sample},
+};
 
 const WATCHING: Circumstances = Circumstances {
     steps: 4,
@@ -239,4 +242,194 @@ fn a_share_below_the_limit_is_held_until_it_is_proven() {
     }
     assert!(!verdicts.contains(&Verdict::Healthy));
     assert_eq!(verdicts.last(), Some(&Verdict::Unhealthy));
+}
+
+// === requests of both sides ===
+
+/// The checks by default, and what they remember.
+struct Stand {
+    checks: Vec<(CheckSpec, Vec<Reading>)>,
+    memories: BTreeMap<String, Memory>,
+    looks: i64,
+}
+
+impl Stand {
+    fn new(checks: Vec<CheckSpec>) -> Self {
+        Self {
+            checks: checks
+                .into_iter()
+                .map(|check| (check, Vec::new()))
+                .collect(),
+            memories: BTreeMap::new(),
+            looks: 0,
+        }
+    }
+
+    fn errors(max: Option<f64>, max_ratio: Option<f64>) -> Self {
+        let rule = Rule::Errors(Limits {
+            max,
+            max_ratio,
+            floor: 0.001,
+            min_requests: 20,
+            mode: Mode::Sequential,
+            dependence: Dependence::Look,
+        });
+        Self::new(vec![spec(rule)])
+    }
+
+    /// Takes in one look of 10 s: `(requests, bad)` of the canary, and of stable where it is counted.
+    fn look(&mut self, canary: (f64, f64), stable: Option<(f64, f64)>) -> Vec<CheckResult> {
+        self.looks += 1;
+        let increment = |(all, bad)| Increment {
+            counts: Counts::new(all, bad).unwrap(),
+            buckets: Vec::new(),
+        };
+        let counted = Counted {
+            seconds: 10.0,
+            canary: increment(canary),
+            stable: increment(stable.unwrap_or_default()),
+            bounds: Vec::new(),
+            missing: None,
+            stable_missing: stable.is_none().then(|| "no series".to_owned()),
+            quiet: Quiet::No,
+            asked: "the metrics".to_owned(),
+        };
+        let now = Timestamp::from_second(10 * self.looks).unwrap();
+        let circumstances = Circumstances {
+            now,
+            weight: 0.5,
+            next: None,
+            elapsed: 1.0,
+            ..WATCHING
+        };
+        let name = |check: &CheckSpec| check.name.clone();
+        judge_all(
+            &self.checks,
+            Some(&counted),
+            &mut self.memories,
+            &name,
+            circumstances,
+        )
+    }
+
+    /// The result of the only check after so many equal looks.
+    fn after(
+        &mut self,
+        looks: usize,
+        canary: (f64, f64),
+        stable: Option<(f64, f64)>,
+    ) -> CheckResult {
+        let mut last = Vec::new();
+        for _ in 0..looks {
+            last = self.look(canary, stable);
+        }
+        last.remove(0)
+    }
+}
+
+#[test]
+fn a_canary_worse_than_stable_is_condemned_within_the_limit() {
+    let mut stand = Stand::errors(Some(0.5), Some(2.0));
+    let result = stand.after(30, (1000.0, 30.0), Some((1000.0, 3.0)));
+    assert_eq!(result.verdict, Verdict::Unhealthy, "{}", result.text);
+    assert!(
+        result.text.contains("more than 2× worse, almost surely"),
+        "{}",
+        result.text
+    );
+    assert!(!result.text.contains("above 50 %"), "{}", result.text);
+    assert!(result.evidence.unwrap() >= 100.0);
+}
+
+#[test]
+fn while_stable_fails_too_nobody_is_blamed_and_nothing_advances() {
+    let mut stand = Stand::errors(Some(0.01), None);
+    let result = stand.after(30, (1000.0, 200.0), Some((1000.0, 200.0)));
+    assert_eq!(result.unknown, Some(Unknown::Pending), "{}", result.text);
+    assert!(result.text.contains("not to blame"), "{}", result.text);
+}
+
+#[test]
+fn without_stable_the_limit_alone_is_judged_and_that_is_said() {
+    let mut stand = Stand::errors(Some(0.05), Some(2.0));
+    let result = stand.after(10, (1000.0, 1.0), None);
+    assert_eq!(result.verdict, Verdict::Healthy, "{}", result.text);
+    assert!(
+        result.text.contains("not compared with stable: no series"),
+        "{}",
+        result.text
+    );
+    let mut stand = Stand::errors(Some(0.05), Some(2.0));
+    let result = stand.after(10, (1000.0, 500.0), None);
+    assert_eq!(result.verdict, Verdict::Unhealthy, "{}", result.text);
+}
+
+#[test]
+fn what_is_not_proven_says_what_it_takes() {
+    let mut stand = Stand::errors(Some(0.01), None);
+    let result = stand.after(4, (20.0, 0.0), Some((20.0, 0.0)));
+    assert_eq!(result.unknown, Some(Unknown::TooFew));
+    assert!(
+        result.text.contains("above 1 % must be: about"),
+        "{}",
+        result.text
+    );
+    assert!(result.text.contains("more requests ("), "{}", result.text);
+}
+
+#[test]
+fn checks_share_one_probability_of_error() {
+    let share = |max| {
+        Rule::Errors(Limits {
+            max: Some(max),
+            max_ratio: None,
+            floor: 0.001,
+            min_requests: 20,
+            mode: Mode::Sequential,
+            dependence: Dependence::Look,
+        })
+    };
+    let named = |name: &str, max| CheckSpec {
+        name: name.into(),
+        ..spec(share(max))
+    };
+    // One broken limit among three pays for the other two: it takes more looks than alone.
+    let looks = |checks: Vec<CheckSpec>| {
+        let mut stand = Stand::new(checks);
+        (1..100)
+            .find(|_| {
+                let results = stand.look((100.0, 30.0), Some((100.0, 0.0)));
+                results.iter().any(|r| r.verdict == Verdict::Unhealthy)
+            })
+            .unwrap()
+    };
+    let alone = looks(vec![named("a", 0.1)]);
+    let among = looks(vec![named("a", 0.1), named("b", 0.9), named("c", 0.9)]);
+    assert!(alone < among, "{alone} and {among}");
+    let mut stand = Stand::new(vec![named("a", 0.1), named("b", 0.9)]);
+    let mut results = Vec::new();
+    for _ in 0..among {
+        results = stand.look((100.0, 30.0), Some((100.0, 0.0)));
+    }
+    assert_eq!(results[0].verdict, Verdict::Unhealthy);
+    assert_eq!(results[1].verdict, Verdict::Healthy, "{}", results[1].text);
+}
+
+#[test]
+fn a_check_that_only_warns_condemns_nobody_else() {
+    let warn = CheckSpec {
+        name: "warn".into(),
+        severity: Severity::Warn,
+        ..Stand::errors(Some(0.001), None).checks.remove(0).0
+    };
+    let mut stand = Stand::new(vec![
+        warn,
+        Stand::errors(Some(0.9), None).checks.remove(0).0,
+    ]);
+    let mut results = Vec::new();
+    for _ in 0..50 {
+        results = stand.look((100.0, 30.0), Some((100.0, 0.0)));
+    }
+    assert_eq!(results[0].verdict, Verdict::Unhealthy);
+    assert_eq!(results[1].verdict, Verdict::Healthy, "{}", results[1].text);
 }

@@ -5,7 +5,7 @@
 use crate::{
     analysis::{
         counts::Counts,
-        histogram::Histogram,
+        histogram::{Histogram, bracket},
         interval::{self, Interval},
         rollout::Weighed,
         share::{Rules, Share},
@@ -222,6 +222,8 @@ fn latency(quantile: f64, max: Option<f64>, (canary, requests): (Counts, &Reques
         let (bad, all) = (words::count(canary.bad()), words::count(canary.all()));
         format!("; {bad} of {all} requests slower than {}", span(max))
     });
+    let between_bounds = max.filter(|max| !bracket(&requests.bounds, *max).is_exact());
+    let blurred = between_bounds.map(|max| format!("; {} is no bound of the histogram", span(max)));
     let shown = if value.is_finite() {
         span(value)
     } else {
@@ -236,9 +238,10 @@ fn latency(quantile: f64, max: Option<f64>, (canary, requests): (Counts, &Reques
             .filter(|b| b.high.is_finite())
             .map(|b| (b.low, b.high)),
         text: format!(
-            "{shown} ({}{}){}",
+            "{shown} ({}{}{}){}",
             ends.unwrap_or_default(),
             slower.unwrap_or_default(),
+            blurred.unwrap_or_default(),
             against.unwrap_or_default()
         ),
     }

@@ -22,14 +22,17 @@ use serde_json::Value;
 use super::{
     Look,
     facts::{self, Filling, Place},
-    presets::{Gathered, PRESETS, Preset, preset},
+    presets::{
+        Gathered, PRESETS, Preset, RECORDING_RULES, preset, recorded_errors, recorded_latency,
+    },
     source::{Source, SourceKind},
+    value,
     web::{self, Auth, HeaderText, Tls, Via, Web, target},
 };
 use crate::{
     cluster::Cluster,
     domain::{
-        check::{Reading, Sample},
+        check::{CheckSpec, Reading, Rule, Sample},
         verdict::Unknown,
     },
 };
@@ -133,6 +136,26 @@ impl SourceKind for Prometheus {
         generator.subschema_for::<Options>()
     }
 
+    fn fit(&self, options: &Value, check: CheckSpec) -> Result<CheckSpec, String> {
+        let options: Options =
+            serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;
+        if options.preset != RECORDING_RULES.name {
+            return Ok(check);
+        }
+        let selector = usable(&options)?.selector;
+        let (query, limits) = match check.rule {
+            Rule::Errors(limits) => (recorded_errors(&selector), limits),
+            Rule::Latency { quantile, limits } => (recorded_latency(quantile, &selector), limits),
+            Rule::Traffic { .. } => {
+                return Err("recording rules count no requests".to_owned());
+            }
+            Rule::Condition { .. } | Rule::Number(_) | Rule::Share { .. } | Rule::Pods { .. } => {
+                return Ok(check);
+            }
+        };
+        value::recorded(&check, &query, limits)
+    }
+
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
         let options: Options =
             serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;
@@ -157,8 +180,10 @@ struct Usable {
 }
 
 fn usable(options: &Options) -> Result<Usable, String> {
-    let preset = preset(&options.preset).ok_or_else(|| {
-        let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+    let recorded = Some(&RECORDING_RULES).filter(|_| options.preset == RECORDING_RULES.name);
+    let preset = preset(&options.preset).or(recorded).ok_or_else(|| {
+        let all = PRESETS.iter().chain([&RECORDING_RULES]);
+        let known: Vec<&str> = all.map(|preset| preset.name).collect();
         format!(
             "preset: no '{}'; there are: {}",
             options.preset,
@@ -185,7 +210,9 @@ fn usable(options: &Options) -> Result<Usable, String> {
         _ => selector,
     };
     facts::check(&selector).map_err(|error| format!("selector: {error}"))?;
-    if !selector.contains('=') {
+    // Names of recorded values name the side; matchers are needed where there are several apps.
+    let side_is_named = recorded.is_some();
+    if !selector.contains('=') && !(side_is_named && selector.is_empty()) {
         let words: Vec<&str> = SELECTORS.iter().map(|(name, _)| *name).collect();
         return Err(format!(
             "selector: '{selector}' is neither one of {} nor matchers such as job=\"{{{{deployment}}}}\"",
@@ -193,7 +220,7 @@ fn usable(options: &Options) -> Result<Usable, String> {
         ));
     }
     let tells = ["{{track}}", "{{deployment}}", "{{pods}}"];
-    if !tells.iter().any(|name| selector.contains(name)) {
+    if !side_is_named && !tells.iter().any(|name| selector.contains(name)) {
         let known = tells.join(", ");
         return Err(format!(
             "selector: it selects both sides alike; use one of {known}"
@@ -440,6 +467,39 @@ mod tests {
         assert!(selector("jobs").unwrap_err().contains("neither one of job"));
         assert!(selector("job=\"auth\"").unwrap_err().contains("both sides"));
         assert!(selector("job=\"{{trak}}\"").unwrap_err().contains("trak"));
+    }
+
+    #[test]
+    fn recorded_values_are_asked_for_by_their_names() {
+        let options = json!({
+            "url": "http://p.monitoring:9090", "preset": "recording-rules",
+            "selector": "service=\"auth\"",
+        });
+        let fitted: Vec<CheckSpec> = crate::health::requests::default_checks()
+            .into_iter()
+            .map(|check| Prometheus.fit(&options, check).unwrap())
+            .collect();
+        let queries: Vec<&str> = fitted
+            .iter()
+            .filter_map(|check| check.options["query"].as_str())
+            .collect();
+        assert_eq!(
+            queries,
+            [
+                "{{track}}:error_rate:5m{service=\"auth\"} <= 1",
+                "{{track}}:latency_p95:5m{service=\"auth\"}",
+                "{{track}}:latency_p99:5m{service=\"auth\"}",
+            ]
+        );
+        let limits: Vec<String> = fitted
+            .iter()
+            .map(|check| crate::domain::judge::limit(check.rule))
+            .collect();
+        assert_eq!(
+            limits,
+            ["≤ 0.05, ≤ 2× stable", "≤ 0.5", "≤ 1, ≤ 1.5× stable"]
+        );
+        assert!(fitted.iter().all(|check| !check.rule.counts()));
     }
 
     #[test]
