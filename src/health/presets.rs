@@ -26,6 +26,9 @@ pub struct Preset {
     pub unit: f64,
     /// Matchers that always belong to its queries.
     pub matchers: &'static str,
+    /// Matchers that always belong to those of stable and of the canary; only where no selector can tell
+    /// the sides, because the series bear the same names.
+    pub sides: Option<[&'static str; 2]>,
     /// Matchers that select one side, with placeholders; unless configured.
     pub selector: &'static str,
     /// Whether its counters stand in the pods of the app themselves, so that pods can be scraped.
@@ -82,6 +85,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "http_request_duration_seconds_bucket",
         unit: 1.0,
         matchers: "",
+        sides: None,
         selector: PODS,
         in_pods: true,
     },
@@ -94,6 +98,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "istio_request_duration_milliseconds_bucket",
         unit: 0.001,
         matchers: "reporter=\"destination\"",
+        sides: None,
         selector: "destination_workload_namespace=\"{{namespace}}\",destination_workload=\"{{deployment}}\"",
         in_pods: true,
     },
@@ -106,19 +111,23 @@ pub const PRESETS: &[Preset] = &[
         buckets: "response_latency_ms_bucket",
         unit: 0.001,
         matchers: "direction=\"inbound\"",
+        sides: None,
         selector: "namespace=\"{{namespace}}\",deployment=\"{{deployment}}\"",
         in_pods: true,
     },
     Preset {
         name: "nginx",
-        about: "nginx_ingress_controller_requests by Service",
+        about: "nginx_ingress_controller_requests by the Service of the main Ingress, and by canary",
         requests: "nginx_ingress_controller_requests",
         outcome: &["status"],
         grpc: None,
         buckets: "nginx_ingress_controller_request_duration_seconds_bucket",
         unit: 1.0,
         matchers: "",
-        selector: "namespace=\"{{namespace}}\",service=\"{{deployment}}\"",
+        // A request belongs to the main Ingress also where its canary serves it: `service` is always
+        // stable's, and `canary` names the backend that was taken instead.
+        sides: Some(["canary=\"\"", "canary!=\"\""]),
+        selector: "namespace=\"{{namespace}}\",service=\"{{stable}}\"",
         in_pods: false,
     },
     Preset {
@@ -130,7 +139,9 @@ pub const PRESETS: &[Preset] = &[
         buckets: "traefik_service_request_duration_seconds_bucket",
         unit: 1.0,
         matchers: "",
-        selector: "service=~\"{{namespace}}-{{deployment}}-.*\"",
+        sides: None,
+        // The port ends the name, or `pay` would count `pay-canary`, too.
+        selector: "service=~\"{{namespace}}-{{deployment}}-[0-9a-z]+@.+\"",
         in_pods: false,
     },
     Preset {
@@ -142,7 +153,9 @@ pub const PRESETS: &[Preset] = &[
         buckets: "envoy_cluster_upstream_rq_time_bucket",
         unit: 0.001,
         matchers: "",
-        selector: "envoy_cluster_name=~\".*{{namespace}}[_/]{{deployment}}.*\"",
+        sides: None,
+        // Whole words, or `pay` would count `pay-canary`, too, and `shop` a `workshop`.
+        selector: "envoy_cluster_name=~\"(.*[_/])?{{namespace}}[_/]{{deployment}}([_/].*)?\"",
         in_pods: false,
     },
     Preset {
@@ -154,6 +167,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "http_server_requests_seconds_bucket",
         unit: 1.0,
         matchers: "",
+        sides: None,
         selector: PODS,
         in_pods: true,
     },

@@ -34,6 +34,7 @@ use crate::{
     domain::{
         check::{CheckSpec, Reading, Rule, Sample},
         verdict::Unknown,
+        workload::Track,
     },
 };
 use answer::{AnswerError, Reply, Series};
@@ -220,7 +221,8 @@ fn usable(options: &Options) -> Result<Usable, String> {
         ));
     }
     let tells = ["{{track}}", "{{deployment}}", "{{pods}}"];
-    if !side_is_named && !tells.iter().any(|name| selector.contains(name)) {
+    let told = side_is_named || preset.sides.is_some();
+    if !told && !tells.iter().any(|name| selector.contains(name)) {
         let known = tells.join(", ");
         return Err(format!(
             "selector: it selects both sides alike; use one of {known}"
@@ -268,11 +270,8 @@ impl Source for Server {
             Err((why, text)) => return missing(why, text),
         };
         if gathered.is_empty() {
-            let text = format!(
-                "no series: no request yet, or preset and selector do not fit; query {}",
-                shown(&requests)
-            );
-            return missing(Unknown::NoData, text);
+            let text = "no series: no request yet, or preset and selector do not fit";
+            return missing(Unknown::NoData, self.about(text, &requests));
         }
         let born: HashSet<&str> = look
             .workload
@@ -285,10 +284,7 @@ impl Source for Server {
             let born = born.contains(subject.as_str());
             let sample = match gathered.totals(self.usable.preset) {
                 Ok(totals) => Sample::Totals { totals, born },
-                Err(text) => {
-                    let text = format!("{text}; query {}", shown(&requests));
-                    Sample::Missing(Unknown::Query, text)
-                }
+                Err(text) => Sample::Missing(Unknown::Query, self.about(&text, &requests)),
             };
             Reading { subject, sample }
         };
@@ -297,22 +293,21 @@ impl Source for Server {
 
     async fn value(&self, query: &str, look: &Look<'_>) -> Sample {
         let query = self.fill(query, look);
-        let missing =
-            |why, text: String| Sample::Missing(why, format!("{text}; query {}", shown(&query)));
+        let missing = |why, text: &str| Sample::Missing(why, self.about(text, &query));
         let series = match self.query(&query).await {
             Ok(series) => series,
             Err((why, text)) => return Sample::Missing(why, text),
         };
         match series.as_slice() {
-            [] => missing(Unknown::NoData, "no series".to_owned()),
+            [] => missing(Unknown::NoData, "no series"),
             [one] if one.value.is_finite() => Sample::Number(one.value),
-            [one] => missing(Unknown::NoData, format!("the value is {}", one.value)),
+            [one] => missing(Unknown::NoData, &format!("the value is {}", one.value)),
             several => {
                 let text = format!(
                     "{} series where one is wanted; aggregate them, as with sum()",
                     several.len()
                 );
-                missing(Unknown::Query, text)
+                missing(Unknown::Query, &text)
             }
         }
     }
@@ -346,15 +341,30 @@ fn shown(query: &str) -> String {
     format!("{cut}…")
 }
 
+/// Returns what is wrong with the answer to a query, with what was asked.
+fn told(asked: &str, text: &str, query: &str) -> String {
+    format!("{asked}: {text}; query {}", shown(query))
+}
+
 impl Server {
+    /// Returns what is wrong with what a query gave.
+    fn about(&self, text: &str, query: &str) -> String {
+        let place = self.place.trim_end_matches('/');
+        told(&format!("POST {place}{QUERY}"), text, query)
+    }
+
     /// Returns the queries of requests and of histograms for one side.
     fn queries(&self, look: &Look<'_>) -> (String, String) {
         let preset = self.usable.preset;
-        let matchers = self.fill(&self.usable.selector, look);
-        let matchers = match preset.matchers {
-            "" => matchers,
-            fixed => format!("{fixed},{matchers}"),
+        let selected = self.fill(&self.usable.selector, look);
+        let side = match (preset.sides, look.facts.track) {
+            (None, _) => "",
+            (Some([stable, _]), Track::Stable) => stable,
+            (Some([_, canary]), Track::Canary) => canary,
         };
+        let all = [preset.matchers, side, &selected];
+        let all: Vec<&str> = all.into_iter().filter(|text| !text.is_empty()).collect();
+        let matchers = all.join(",");
         let labels: Vec<&str> = preset.outcome.iter().copied().chain(preset.grpc).collect();
         let labels = labels.join(",");
         let Preset {
@@ -381,7 +391,10 @@ impl Server {
         };
         let answer = match self.web.send(&request).await {
             Ok(answer) => answer,
-            Err(error) => return Err((Unknown::SourceDown, error.to_string())),
+            Err(error) => {
+                let text = told(&error.request, &error.reason, query);
+                return Err((Unknown::SourceDown, text));
+            }
         };
         let reply = Reply {
             status: answer.status,
@@ -389,23 +402,19 @@ impl Server {
             location: answer.location.as_deref().unwrap_or_default(),
             body: &answer.body,
         };
-        let place = &answer.request;
+        let told = |text: &str| told(&answer.request, text, query);
         match answer::read(&reply) {
             // Half of the series is no answer: what is missing may be the errors.
             Ok(answer) if !answer.warnings.is_empty() => {
-                let text = format!("{place}: {}", answer.warnings.join("; "));
-                Err((Unknown::SourceDown, text))
+                Err((Unknown::SourceDown, told(&answer.warnings.join("; "))))
             }
             Ok(answer) => Ok(answer.series),
-            Err(AnswerError::Query(text)) => {
-                let text = format!("{place}: {text}; query {}", shown(query));
-                Err((Unknown::Query, text))
-            }
+            Err(AnswerError::Query(text)) => Err((Unknown::Query, told(&text))),
             Err(
                 error @ (AnswerError::Down(_)
                 | AnswerError::Refused(_)
                 | AnswerError::NotPrometheus(_)),
-            ) => Err((Unknown::SourceDown, format!("{place}: {error}"))),
+            ) => Err((Unknown::SourceDown, told(&error.to_string()))),
         }
     }
 

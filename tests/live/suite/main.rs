@@ -2,7 +2,8 @@
 //!
 //! Every test has a random namespace with the payment API in it. A test that disturbs the control
 //! plane has a cluster of its own. Nothing here may name the tool's own modules for what it asserts:
-//! the tool is a process, the cluster is asked by a client of the tests.
+//! the tool is a process, the cluster is asked by a client of the tests. Only `presets` and `answers`
+//! hold the tool's sources of metrics, without a cluster, against a real Prometheus.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,14 +12,17 @@
     reason = "helpers of tests fail like tests, and match what they look for"
 )]
 
+mod answers;
 mod control_plane;
 mod floor;
 mod ground;
 mod identities;
 mod incidents;
 mod looking;
+mod loopback;
 mod moving;
 mod parity;
+mod presets;
 mod prometheus;
 mod releases;
 mod roles;

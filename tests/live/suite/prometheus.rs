@@ -1,6 +1,9 @@
-//! A real Prometheus beside the cluster: the seam for checks by query.
+//! A real Prometheus beside the cluster.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -11,10 +14,10 @@ use super::{
     shop::{HEALTHY, Shop, in_a_shop},
 };
 
-/// A Prometheus that scrapes every pod of the shop; it ends with the value.
-struct Prometheus {
+/// A Prometheus that scrapes once a second; it ends with the value.
+pub(crate) struct Prometheus {
     folder: PathBuf,
-    address: String,
+    pub(crate) address: String,
 }
 
 fn script(words: &[&str], variables: &[(&str, &str)]) -> String {
@@ -32,17 +35,23 @@ fn script(words: &[&str], variables: &[(&str, &str)]) -> String {
 }
 
 impl Prometheus {
-    fn start(shop: &Shop<'_>) -> Self {
-        let folder = shop.folder.join("prometheus");
-        let words = ["up", folder.to_str().unwrap()];
+    /// Starts one that scrapes every pod of the shop.
+    pub(crate) fn start(shop: &Shop<'_>) -> Self {
         let targets = shop.ground.setting("CANARYCTL_LIVE_TARGETS");
         let targets = format!("{targets}?namespace={}", shop.namespace);
-        let address = script(&words, &[("CANARYCTL_LIVE_TARGETS", &targets)]);
+        Self::scraping(&shop.folder.join("prometheus"), &targets)
+    }
+
+    /// Starts one with its state in `folder` that scrapes what this service discovery tells.
+    pub(crate) fn scraping(folder: &Path, targets: &str) -> Self {
+        let words = ["up", folder.to_str().unwrap()];
+        let address = script(&words, &[("CANARYCTL_LIVE_TARGETS", targets)]);
+        let folder = folder.to_owned();
         Self { folder, address }
     }
 
     /// Returns the samples of an instant query.
-    async fn query(&self, query: &str) -> Vec<Value> {
+    pub(crate) async fn query(&self, query: &str) -> Vec<Value> {
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let uri = format!("{}/api/v1/query?query={query}", self.address);
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<&[u8]>>();
