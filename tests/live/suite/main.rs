@@ -20,6 +20,7 @@ mod identities;
 mod incidents;
 mod looking;
 mod loopback;
+mod metrics;
 mod moving;
 mod parity;
 mod presets;

@@ -121,6 +121,9 @@ func (p *pod) address(port int32) (string, bool) {
 		return "", false
 	}
 	address, open := p.ports.open[port]
+	if elsewhere := p.object.Annotations[elsewhereKey]; open && elsewhere != "" {
+		return elsewhere, true
+	}
 	return address, open
 }
 

@@ -28,6 +28,9 @@ const (
 	prefix = "sim.canaryctl.dev/"
 	// behaviourKey on a pod says how this one pod behaves, as a version without `match`.
 	behaviourKey = prefix + "behaviour"
+	// elsewhereKey on a pod is the address on loopback of a program that stands for its app: what is
+	// forwarded to an open port of the pod goes there.
+	elsewhereKey = prefix + "elsewhere"
 	// cutKey on a node, when "true", cuts it off: it is silent and so are its pods.
 	cutKey = prefix + "cut"
 	// takenKey on a scenario's ConfigMap is the resourceVersion whose data counts now.

@@ -1,0 +1,211 @@
+//! Whole releases judged by the requests of both sides, as a real Prometheus or the pods count them.
+
+use std::fs;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::{
+    ground::within,
+    prometheus::Prometheus,
+    shop::{CANARY, HEALTHY, Shop, in_a_shop},
+};
+
+/// The plan of a release by metrics; `metrics:` is put in front.
+const PLAN: &str = "
+app: payment-api
+router: replicas
+steps: [10%, 50%, 100%]
+hold: 3s
+deadline: 40s
+interval: 1s
+drain: 1s
+readyTimeout: 60s
+promoteTimeout: 60s
+checks:
+  - pods: { maxRestarts: 1 }
+  - errorRate: { max: 5% }
+  - latency: { max: 1s }
+";
+
+/// The canary fails above a fifth of the traffic.
+const FAILING: &str = "
+traffic: {service: x/payment-api-service, rate: 200}
+versions:
+  - {match: {image: 'payment-api:2.'}, errors: {rate: 25%, above: 20%}}
+";
+
+/// Runs a release with this source of metrics from now on.
+fn count_by(shop: &Shop<'_>, metrics: &Value) {
+    let plan = format!("metrics: {metrics}\n{PLAN}");
+    fs::write(shop.folder.join("canary.yaml"), plan).unwrap();
+}
+
+/// Waits until a Prometheus has seen requests to both sides.
+async fn seen(prometheus: &Prometheus) {
+    within(60, "requests of both tracks", async || {
+        let samples = prometheus
+            .query("count by (track) (http_requests_total > 0)")
+            .await;
+        (samples.len() == 2).then_some(())
+    })
+    .await;
+}
+
+/// Panics unless a release ends well, and says what it was judged by.
+async fn is_promoted(shop: &Shop<'_>) {
+    let ran = shop.run("auto --yes").await.ends(0).says("PROMOTED");
+    ran.says("✓ healthy    error rate, p95 latency");
+    shop.is_promoted().await;
+    shop.never_fell().await;
+}
+
+/// Panics unless a release is rolled back for its errors, with the numbers of both sides.
+async fn is_rolled_back(shop: &Shop<'_>) {
+    let ran = shop.run("auto --yes").await.ends(3).says("ROLLED BACK");
+    let words: Vec<&str> = ran.out.split_whitespace().collect();
+    let told = "ROLLED BACK after .*: error rate: .* requests\\) against [0-9.]+ % on stable: above 5 %, .*surely \\(p < 0\\.0";
+    let told = Regex::new(told).unwrap();
+    assert!(told.is_match(&words.join(" ")), "{}", ran.text());
+    shop.is_rolled_back().await;
+    shop.never_fell().await;
+}
+
+#[tokio::test]
+async fn a_prometheus_promotes() {
+    in_a_shop(HEALTHY, async |shop| {
+        let prometheus = Prometheus::start(shop);
+        let options = json!({"url": prometheus.address, "scrapeInterval": "1s"});
+        count_by(shop, &json!({"prometheus": options}));
+        seen(&prometheus).await;
+        is_promoted(shop).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_prometheus_takes_back_what_fails_more_often_than_stable() {
+    in_a_shop(FAILING, async |shop| {
+        let prometheus = Prometheus::start(shop);
+        let selector = r#"track="{{track}}",namespace="{{namespace}}""#;
+        let options =
+            json!({"url": prometheus.address, "selector": selector, "scrapeInterval": "1s"});
+        count_by(shop, &json!({"prometheus": options}));
+        seen(&prometheus).await;
+        is_rolled_back(shop).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_pages_of_the_pods_promote() {
+    in_a_shop(HEALTHY, async |shop| {
+        count_by(shop, &json!({"scrape": {"path": "/prometheus-metrics"}}));
+        is_promoted(shop).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_pages_of_the_pods_take_back_what_fails_more_often_than_stable() {
+    in_a_shop(FAILING, async |shop| {
+        count_by(shop, &json!({"scrape": {"path": "/prometheus-metrics"}}));
+        is_rolled_back(shop).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_its_prometheus_a_release_stays_where_it_is() {
+    in_a_shop(HEALTHY, async |shop| {
+        let prometheus = Prometheus::start(shop);
+        let asked = format!("POST {}/api/v1/query", prometheus.address);
+        let options = json!({"url": prometheus.address, "scrapeInterval": "1s"});
+        count_by(shop, &json!({"prometheus": options}));
+        let path = shop.folder.join("canary.yaml");
+        let plan = fs::read_to_string(&path).unwrap();
+        fs::write(&path, plan.replace("deadline: 40s", "deadline: 10s")).unwrap();
+        seen(&prometheus).await;
+        let mut run = shop.start("auto --yes");
+        run.until("step 2 of 3  watching").await;
+        drop(prometheus);
+        let ran = run.ended().await.ends(5).says(&asked);
+        assert!(!ran.text().contains("step 3 of 3"), "{}", ran.text());
+        assert_eq!(shop.journal().await["step"], 1);
+        assert_eq!(shop.replicas(CANARY).await, 5);
+    })
+    .await;
+}
+
+/// A namespace beside the shop's, with a Service `prometheus` behind which a Prometheus stands.
+pub(super) struct Monitoring {
+    pub(super) namespace: String,
+}
+
+impl Monitoring {
+    /// Makes one, and waits until its pod is ready.
+    pub(super) async fn open(shop: &Shop<'_>, prometheus: &Prometheus) -> Self {
+        let namespace = format!("{}-monitoring", shop.namespace);
+        let object = json!({"metadata": {"name": namespace}});
+        shop.send("POST", "/api/v1/namespaces", Some(&object)).await;
+        let labels = json!({"app": "prometheus"});
+        let address = prometheus.address.trim_start_matches("http://");
+        let container = json!({
+            "name": "prometheus",
+            "image": "prom/prometheus:v3",
+            "ports": [{"containerPort": 9090}],
+        });
+        let deployment = json!({
+            "metadata": {"name": "prometheus"},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {
+                        "labels": labels,
+                        "annotations": {"sim.canaryctl.dev/elsewhere": address},
+                    },
+                    "spec": {"containers": [container]},
+                },
+            },
+        });
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
+        shop.send("POST", &path, Some(&deployment)).await;
+        let service = json!({
+            "metadata": {"name": "prometheus"},
+            "spec": {"selector": labels, "ports": [{"port": 9090}]},
+        });
+        let services = format!("/api/v1/namespaces/{namespace}/services");
+        shop.send("POST", &services, Some(&service)).await;
+        let path = format!("{path}/prometheus");
+        within(60, "the pod of the Prometheus", async || {
+            let object = shop.send("GET", &path, None).await;
+            (object["status"]["readyReplicas"] == 1).then_some(())
+        })
+        .await;
+        Self { namespace }
+    }
+
+    /// Returns the address that pods of the cluster would use.
+    pub(super) fn url(&self) -> String {
+        format!("http://prometheus.{}:9090", self.namespace)
+    }
+
+    pub(super) async fn close(self, shop: &Shop<'_>) {
+        let path = format!("/api/v1/namespaces/{}", self.namespace);
+        shop.send("DELETE", &path, None).await;
+    }
+}
+
+#[tokio::test]
+async fn a_prometheus_inside_the_cluster_is_asked_through_the_api_server() {
+    in_a_shop(HEALTHY, async |shop| {
+        let prometheus = Prometheus::start(shop);
+        let monitoring = Monitoring::open(shop, &prometheus).await;
+        let options = json!({"url": monitoring.url(), "scrapeInterval": "1s"});
+        count_by(shop, &json!({"prometheus": options}));
+        seen(&prometheus).await;
+        is_promoted(shop).await;
+        monitoring.close(shop).await;
+    })
+    .await;
+}
