@@ -1,8 +1,15 @@
 //! `generate`: files made from the command line's own definition.
 
+use std::collections::BTreeSet;
+
 use crate::{
     config,
-    domain::{release::RouterSpec, right::Need},
+    domain::{
+        check::CheckSpec,
+        release::RouterSpec,
+        right::{Need, Right},
+    },
+    health,
     preflight::rights,
     report::role::{RoleText, role},
 };
@@ -13,7 +20,7 @@ use super::{
     command,
     error::CliError,
     exit::Code,
-    session::{named_router, read},
+    session::{ConfigFile, named_router, read},
     tables::{CheckEntry, MetricsEntry, RouterEntry},
     ui::Terminal,
 };
@@ -34,10 +41,20 @@ pub(super) fn run(
     Ok(Code::Done)
 }
 
-/// Returns the Role for some verbs.
+/// Returns the Role for some verbs; where the plan of a file asks sources in other namespaces, a Role for
+/// each of those, too.
 fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
-    let router = router(context, &args.router)?;
+    let file = context.global.file.as_deref().map(read).transpose()?;
+    let router = router(file.as_ref(), &args.router)?;
     let mut rights = rights::rights(&router);
+    if let Some(file) = &file {
+        let checks: Vec<CheckSpec> = file.checks.iter().map(|check| check.0.clone()).collect();
+        let metrics = file.metrics.as_ref().map(|metrics| &metrics.0);
+        let own = context.global.namespace.as_deref();
+        rights.extend(health::rights::rights(&checks, metrics, own));
+        let asking = file.load.is_some() || rights::asks_pods(&checks, metrics);
+        rights.retain(|right| asking || right.need != Need::Asking);
+    }
     rights.retain(|right| {
         let serves = right.verbs.iter().any(|verb| args.verbs.contains(verb));
         serves && !args.without.contains(&right.need)
@@ -54,20 +71,44 @@ fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
         .chain(app)
         .chain(verbs)
         .collect();
-    let text = RoleText {
+    let own = RoleText {
         name: &words.join("-"),
         namespace: context.global.namespace.as_deref(),
         app: args.app.as_deref(),
         everywhere: args.all_namespaces,
     };
-    Ok(role(&text, &rights))
+    if args.all_namespaces {
+        return Ok(role(&own, &rights));
+    }
+    let (here, beyond): (Vec<Right>, Vec<Right>) = rights
+        .into_iter()
+        .partition(|right| right.namespace.is_none());
+    let mut yaml = role(&own, &here);
+    let others: BTreeSet<&str> = beyond
+        .iter()
+        .filter_map(|r| r.namespace.as_deref())
+        .collect();
+    for namespace in others {
+        let rights: Vec<Right> = beyond
+            .iter()
+            .filter(|right| right.namespace.as_deref() == Some(namespace))
+            .cloned()
+            .collect();
+        let there = RoleText {
+            namespace: Some(namespace),
+            ..own
+        };
+        yaml.push_str("---\n");
+        yaml.push_str(&role(&there, &rights));
+    }
+    Ok(yaml)
 }
 
 /// Returns the router of that name, with its options where a configuration file was given.
-fn router(context: &Context, name: &str) -> Result<RouterSpec, CliError> {
+fn router(file: Option<&ConfigFile>, name: &str) -> Result<RouterSpec, CliError> {
     let named = named_router(name)?;
-    let file = context.global.file.as_deref().map(read).transpose()?;
-    let configured = file.and_then(|file| file.router).map(|entry| entry.0);
+    let configured = file.and_then(|file| file.router.as_ref());
+    let configured = configured.map(|entry| entry.0.clone());
     Ok(configured.filter(|spec| spec.name == name).unwrap_or(named))
 }
 

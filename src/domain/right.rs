@@ -33,8 +33,11 @@ pub enum Verb {
 pub enum Need {
     /// Always.
     Always,
-    /// When checks or a load ask pods over HTTP.
+    /// When checks, a source of metrics or a load ask pods over HTTP.
     Asking,
+    /// When the name of a Service has no address where this tool runs, so that it is reached through the
+    /// API server.
+    Forwarded,
     /// When an autoscaler scales either Deployment.
     Autoscaler,
     /// When the weights are in objects of this kind; the router knows several.
@@ -49,7 +52,7 @@ pub enum Need {
     Better,
 }
 
-/// One right: a verb of the API on a resource, in the namespace of the app.
+/// One right: a verb of the API on a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Right {
     /// Verb of the API, such as `patch`.
@@ -60,6 +63,10 @@ pub struct Right {
     pub resource: Cow<'static, str>,
     /// Subresource; empty for none.
     pub subresource: &'static str,
+    /// Namespace; `None` for that of the app.
+    pub namespace: Option<String>,
+    /// The objects alone that it is about; empty for all.
+    pub names: Vec<String>,
     /// When it is needed.
     pub need: Need,
     /// What for.
@@ -74,6 +81,15 @@ pub const READERS: &[Verb] = &[
     Verb::Set,
     Verb::Monitor,
     Verb::Rollback,
+    Verb::Promote,
+    Verb::Auto,
+    Verb::Check,
+];
+
+/// The verbs that look at checks.
+pub const LOOKERS: &[Verb] = &[
+    Verb::Status,
+    Verb::Monitor,
     Verb::Promote,
     Verb::Auto,
     Verb::Check,

@@ -154,11 +154,21 @@ pub fn check_json(value: &Value) -> Result<(), String> {
 
 /// Returns a URL with a letter in place of each placeholder: one with braces is none.
 pub fn blank(url: &str) -> String {
+    blank_but(url, "x")
+}
+
+/// Returns a URL with the namespace of the release filled in, and a letter in place of each other
+/// placeholder.
+pub fn blank_but(url: &str, namespace: &str) -> String {
     let mut blank = String::with_capacity(url.len());
     let mut rest = url;
-    while let Some((before, _, after)) = next(rest) {
+    while let Some((before, name, after)) = next(rest) {
         blank.push_str(before);
-        blank.push('x');
+        blank.push_str(if name.trim() == "namespace" {
+            namespace
+        } else {
+            "x"
+        });
         rest = after;
     }
     blank.push_str(rest);

@@ -140,6 +140,11 @@ impl ProbeKind for Json {
         generator.subschema_for::<Options>()
     }
 
+    fn targets(&self, options: &Value) -> Vec<super::web::Target> {
+        let options = serde_json::from_value::<Options>(options.clone());
+        options.iter().map(|options| target!(options)).collect()
+    }
+
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let cluster = binding.cluster;
         let bound = || -> Result<Asker, String> {

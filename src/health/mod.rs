@@ -16,6 +16,7 @@ pub mod pods;
 pub mod presets;
 pub mod prometheus;
 pub mod requests;
+pub mod rights;
 pub mod scrape;
 pub mod source;
 pub mod value;
@@ -127,6 +128,12 @@ pub trait ProbeKind: Sync {
 
     /// Returns the JSON Schema of its options.
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
+
+    /// Returns what a check with these options asks outside the pods, by addresses as they are written.
+    fn targets(&self, options: &serde_json::Value) -> Vec<web::Target> {
+        let _ = options;
+        Vec::new()
+    }
 
     /// Makes the probe of a check.
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError>;

@@ -45,6 +45,7 @@ pub const RECORDING_RULES: Preset = Preset {
     buckets: "",
     unit: 1.0,
     matchers: "",
+    sides: None,
     selector: "",
     in_pods: false,
 };

@@ -14,6 +14,7 @@ use super::{
     prometheus::Prometheus,
     requests,
     scrape::{self, Scrape},
+    web::Target,
 };
 use crate::{
     cluster::{Cluster, pods::LivePod},
@@ -53,6 +54,12 @@ pub trait SourceKind: Sync {
     fn fit(&self, options: &Value, check: CheckSpec) -> Result<CheckSpec, String> {
         let _ = options;
         Ok(check)
+    }
+
+    /// Returns what is asked outside the pods with these options.
+    fn targets(&self, options: &Value) -> Vec<Target> {
+        let _ = options;
+        Vec::new()
     }
 
     /// Makes the source; nothing is asked yet. The error names the option that cannot be used.

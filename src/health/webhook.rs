@@ -127,6 +127,11 @@ impl ProbeKind for Webhook {
         generator.subschema_for::<Options>()
     }
 
+    fn targets(&self, options: &serde_json::Value) -> Vec<Target> {
+        let options = serde_json::from_value::<Options>(options.clone());
+        options.iter().map(|options| target!(options)).collect()
+    }
+
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let cluster = binding.cluster;
         let bound = || -> Result<Caller, String> {

@@ -14,11 +14,13 @@ use super::{Subject, fine, found};
 use crate::{
     cluster::{Cluster, ClusterError, Reason, objects::Survey},
     domain::{
-        plan::{Cleanup, Plan},
+        check::CheckSpec,
+        plan::{Cleanup, MetricsSpec},
         release::RouterSpec,
-        right::{Need, READERS, Right, Verb, WRITERS},
+        right::{LOOKERS, Need, READERS, Right, Verb, WRITERS},
         view::{Finding, Severity},
     },
+    health,
     journal::config_map,
     traffic,
 };
@@ -28,13 +30,6 @@ const AT_ONCE: usize = 8;
 
 const JOURNAL_READERS: &[Verb] = &Verb::ALL;
 const PROMOTERS: &[Verb] = &[Verb::Promote, Verb::Auto];
-const LOOKERS: &[Verb] = &[
-    Verb::Status,
-    Verb::Monitor,
-    Verb::Promote,
-    Verb::Auto,
-    Verb::Check,
-];
 const BEGINNERS: &[Verb] = &[
     Verb::Set,
     Verb::Rollback,
@@ -54,6 +49,8 @@ const fn right(
         group: Cow::Borrowed(group),
         resource: Cow::Borrowed(resource),
         subresource,
+        namespace: None,
+        names: Vec::new(),
         need,
         why,
         verbs,
@@ -121,24 +118,24 @@ struct Circumstances {
 
 impl Circumstances {
     fn of(survey: &Survey, subject: &Subject<'_>) -> Self {
-        let names = subject.names;
+        let (names, plan) = (subject.names, subject.plan);
         let autoscalers = [&names.stable, &names.canary]
             .into_iter()
             .filter_map(|name| survey.autoscaler(name))
             .map(ResourceExt::name_any);
         Self {
-            asking: asks_pods(subject.plan),
+            asking: plan.load.is_some() || asks_pods(&plan.checks, plan.metrics.as_ref()),
             autoscalers: autoscalers.collect(),
             create: subject.create && survey.deployment(&names.canary).is_none(),
-            delete: subject.plan.promote.canary == Cleanup::Delete,
+            delete: plan.promote.canary == Cleanup::Delete,
         }
     }
 
     fn need(&self, need: Need) -> bool {
         match need {
             Need::Always | Need::Better | Need::Restore => true,
-            // Asked for when it is read: which kind it is shows there.
-            Need::Routed => false,
+            // Asked for when it is read: which kind it is, and which way leads there, shows then.
+            Need::Routed | Need::Forwarded => false,
             Need::Asking => self.asking,
             Need::Autoscaler => !self.autoscalers.is_empty(),
             Need::Create => self.create,
@@ -147,8 +144,9 @@ impl Circumstances {
     }
 }
 
-fn asks_pods(plan: &Plan) -> bool {
-    plan.load.is_some() || plan.checks.iter().any(|c| c.probe == "http")
+/// Returns whether checks or a source of metrics ask pods over HTTP.
+pub fn asks_pods(checks: &[CheckSpec], metrics: Option<&MetricsSpec>) -> bool {
+    metrics.is_some_and(|m| m.name == "scrape") || checks.iter().any(|c| c.probe == "http")
 }
 
 pub(super) async fn findings(
@@ -157,7 +155,12 @@ pub(super) async fn findings(
     subject: &Subject<'_>,
 ) -> Result<Vec<Finding>, ClusterError> {
     let circumstances = Circumstances::of(survey, subject);
+    let plan = subject.plan;
     let mut rights = rights(subject.router);
+    let own = Some(cluster.namespace());
+    let sources = health::rights::rights(&plan.checks, plan.metrics.as_ref(), own);
+    // Which way leads to a source shows when it is asked.
+    rights.extend(sources.into_iter().filter(|r| r.need == Need::Always));
     rights.retain(|right| circumstances.need(right.need));
     let asked = rights.iter().map(|right| {
         let names = objects(right, subject, &circumstances);
@@ -193,6 +196,9 @@ pub(super) async fn findings(
 /// limited to the names of a release.
 fn objects(right: &Right, subject: &Subject<'_>, circumstances: &Circumstances) -> Vec<String> {
     let names = subject.names;
+    if !right.names.is_empty() {
+        return right.names.clone();
+    }
     if !matches!(right.verb, "get" | "patch" | "update" | "delete") {
         return vec![String::new()];
     }
@@ -211,6 +217,7 @@ async fn may(cluster: &Cluster, right: &Right, names: &[String]) -> Result<bool,
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let api: Api<SelfSubjectAccessReview> = Api::all(cluster.client().clone());
     let params = PostParams::default();
+    let namespace = right.namespace.as_deref().unwrap_or(cluster.namespace());
     let what = format!("the right to {} {}", right.verb, right.target());
     for name in names {
         let review = SelfSubjectAccessReview {
@@ -220,7 +227,7 @@ async fn may(cluster: &Cluster, right: &Right, names: &[String]) -> Result<bool,
                     group: some(&right.group),
                     resource: some(&right.resource),
                     subresource: some(right.subresource),
-                    namespace: some(cluster.namespace()),
+                    namespace: some(namespace),
                     name: some(name),
                     ..ResourceAttributes::default()
                 }),
@@ -236,10 +243,21 @@ async fn may(cluster: &Cluster, right: &Right, names: &[String]) -> Result<bool,
     Ok(true)
 }
 
-fn report(namespace: &str, missing: &[&Right]) -> Vec<Finding> {
-    let place = format!("namespace {namespace}");
+/// Returns what a right is about: the resource, and the objects where it is about some alone.
+fn whole(right: &Right) -> String {
+    match right.names.as_slice() {
+        [] => right.target(),
+        names => format!("{} {}", right.target(), names.join(", ")),
+    }
+}
+
+fn report(own: &str, missing: &[&Right]) -> Vec<Finding> {
     let mut all = Vec::new();
     for right in missing {
+        let namespace = right.namespace.as_deref().unwrap_or(own);
+        let place = format!("namespace {namespace}");
+        let names = right.names.iter();
+        let names: String = names.flat_map(|name| [" --resource-name=", name]).collect();
         let verbs: Vec<&str> = right.verbs.iter().map(|v| v.word()).collect();
         let vital = right.need != Need::Better;
         let severity = if vital && right.verbs.contains(&Verb::Auto) {
@@ -256,10 +274,10 @@ fn report(namespace: &str, missing: &[&Right]) -> Vec<Finding> {
         all.push(found(
             severity,
             &place,
-            format!("you may not {} {}", right.verb, right.target()),
+            format!("you may not {} {}", right.verb, whole(right)),
             format!("it serves to {}; {} {effect}", right.why, verbs.join(", ")),
             format!(
-                "kubectl -n {namespace} create role canaryctl-{}-{} --verb={} --resource={}, and bind it to the user",
+                "kubectl -n {namespace} create role canaryctl-{}-{} --verb={} --resource={}{names}, and bind it to the user",
                 right.verb,
                 right.resource,
                 right.verb,
@@ -275,7 +293,7 @@ fn report(namespace: &str, missing: &[&Right]) -> Vec<Finding> {
         .collect();
     if !able.is_empty() {
         all.push(fine(
-            &place,
+            format!("namespace {own}"),
             format!("you have every right for {}", able.join(", ")),
         ));
     }

@@ -86,6 +86,9 @@ fn rules<'a>(text: &RoleText<'_>, rights: &'a [Right]) -> Vec<Rule<'a>> {
 
 /// Returns the objects a right may be limited to: RBAC knows no names for `create` and `list`.
 fn names(text: &RoleText<'_>, right: &Right) -> Vec<String> {
+    if !right.names.is_empty() {
+        return right.names.clone();
+    }
     let named = matches!(right.verb, "get" | "update" | "patch" | "delete");
     match text.app {
         Some(app) if named && right.resource == "configmaps" => {
@@ -123,7 +126,8 @@ fn written(rule: &Rule<'_>) -> String {
 fn when(need: Need) -> Option<&'static str> {
     match need {
         Need::Always => None,
-        Need::Asking => Some("only with HTTP checks or a load"),
+        Need::Asking => Some("only with HTTP checks, `scrape` or a load"),
+        Need::Forwarded => Some("only where the Service's name has no address beside canaryctl"),
         Need::Autoscaler => Some("only where an autoscaler scales either Deployment"),
         Need::Routed => Some("only where routes of this kind hold the weights"),
         Need::Create => Some("only when the release creates the canary Deployment"),

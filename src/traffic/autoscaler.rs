@@ -25,6 +25,8 @@ pub(super) fn right(why: &'static str) -> Right {
         group: "autoscaling".into(),
         resource: "horizontalpodautoscalers".into(),
         subresource: "",
+        namespace: None,
+        names: Vec::new(),
         need: Need::Autoscaler,
         why,
         verbs: WRITERS,

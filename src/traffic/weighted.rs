@@ -462,6 +462,8 @@ fn right(
         group: kind.group.clone().into(),
         resource: kind.plural.clone().into(),
         subresource: "",
+        namespace: None,
+        names: Vec::new(),
         need,
         why,
         verbs,

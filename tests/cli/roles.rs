@@ -5,7 +5,7 @@ use canaryctl::sim::{api::Rules, scenario::parse_objects};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use super::Console;
+use super::{Console, refusals::Folder};
 
 const CONFIG: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -163,7 +163,7 @@ async fn a_role_says_what_each_rule_is_for() {
       - apiGroups: [""]
         resources: [configmaps]
         verbs: [create]
-      # only with HTTP checks or a load: ask pods over HTTP (port-forward needs get and create)
+      # only with HTTP checks, `scrape` or a load: ask pods over HTTP (port-forward needs get and create)
       - apiGroups: [""]
         resources: [pods/portforward]
         verbs: [create, get]
@@ -233,7 +233,7 @@ async fn a_role_says_what_each_rule_is_for() {
       - apiGroups: [""]
         resources: [configmaps]
         verbs: [get]
-      # only with HTTP checks or a load: ask pods over HTTP (port-forward needs get and create)
+      # only with HTTP checks, `scrape` or a load: ask pods over HTTP (port-forward needs get and create)
       - apiGroups: [""]
         resources: [pods/portforward]
         verbs: [create, get]
@@ -252,4 +252,57 @@ async fn a_role_says_what_each_rule_is_for() {
     error: no router 'carrier-pigeon'; there are: replicas, istio, gateway, nginx, smi, alb, traefik, pointer
     hint: leave --router out to have it detected
     "#);
+}
+
+/// Namespace, resource, names and verbs of every rule about what a plan asks outside its pods.
+async fn rules_of_sources(plan: &str, flags: &str) -> Vec<String> {
+    let folder = Folder::new("sources");
+    let file = folder.file("canary.yaml", plan);
+    let line = format!("generate rbac payment-api --verb monitor -n shop -f {file} {flags}");
+    let text = Console::new().run(&line).await.out;
+    let mut all = Vec::new();
+    for role in parse_objects(&text).unwrap() {
+        for rule in role["rules"].as_array().unwrap() {
+            let text = |value: &Value| value.to_string().replace('"', "");
+            let resource = text(&rule["resources"][0]);
+            let namespace = text(&role["metadata"]["namespace"]);
+            let own = ["secrets", "pods/portforward"].contains(&resource.as_str());
+            if own || namespace != "shop" {
+                let (names, verbs) = (text(&rule["resourceNames"]), text(&rule["verbs"]));
+                all.push(format!("{namespace} {resource} {names} {verbs}"));
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sources_of_a_plan_have_their_rights() {
+    let plan = |more: &str| format!("app: payment-api\nsteps: [10%, 100%]\nchecks: []\n{more}\n");
+    let none: [&str; 0] = [];
+    assert_eq!(rules_of_sources(&plan(""), "").await, none);
+    let scraped = plan("metrics: {scrape: {}}");
+    let forward = "shop pods/portforward null [create,get]";
+    assert_eq!(rules_of_sources(&scraped, "").await, [forward]);
+    let inside = plan(
+        "metrics:
+  prometheus:
+    url: http://prometheus.monitoring:9090
+    auth: {bearer: {secret: {name: token, key: t}}}
+    headers: {X-Scope-OrgID: {secret: {name: tenant, key: t, namespace: mimir}}}",
+    );
+    assert_eq!(
+        rules_of_sources(&inside, "--strict").await,
+        [
+            "shop secrets [token] [get]",
+            "mimir secrets [tenant] [get]",
+            "monitoring services null [get]",
+            "monitoring pods null [list]",
+            "monitoring pods/portforward null [create,get]",
+        ]
+    );
+    assert_eq!(
+        rules_of_sources(&inside, "--strict --without forward").await,
+        ["shop secrets [token] [get]", "mimir secrets [tenant] [get]"]
+    );
 }

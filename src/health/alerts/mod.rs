@@ -113,6 +113,12 @@ impl ProbeKind for Alerts {
         generator.subschema_for::<Options>()
     }
 
+    fn targets(&self, options: &serde_json::Value) -> Vec<Target> {
+        let options = serde_json::from_value::<Options>(options.clone());
+        let both = options.map(|options| [options.alertmanager, options.prometheus]);
+        both.into_iter().flatten().flatten().collect()
+    }
+
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let cluster = binding.cluster;
         let bound = || -> Result<Watcher, String> {

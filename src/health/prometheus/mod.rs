@@ -157,6 +157,11 @@ impl SourceKind for Prometheus {
         value::recorded(&check, &query, limits)
     }
 
+    fn targets(&self, options: &Value) -> Vec<web::Target> {
+        let options = serde_json::from_value::<Options>(options.clone());
+        options.iter().map(|options| target!(options)).collect()
+    }
+
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
         let options: Options =
             serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;

@@ -36,13 +36,13 @@ versions:
 ";
 
 /// Runs a release with this source of metrics from now on.
-fn count_by(shop: &Shop<'_>, metrics: &Value) {
+pub(super) fn count_by(shop: &Shop<'_>, metrics: &Value) {
     let plan = format!("metrics: {metrics}\n{PLAN}");
     fs::write(shop.folder.join("canary.yaml"), plan).unwrap();
 }
 
 /// Waits until a Prometheus has seen requests to both sides.
-async fn seen(prometheus: &Prometheus) {
+pub(super) async fn seen(prometheus: &Prometheus) {
     within(60, "requests of both tracks", async || {
         let samples = prometheus
             .query("count by (track) (http_requests_total > 0)")

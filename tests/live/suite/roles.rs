@@ -10,10 +10,13 @@ use std::{
 
 use canaryctl::sim::scenario::parse_objects;
 use http::Request;
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::{
     ground::{client_of, within},
+    metrics::{Monitoring, count_by, seen},
+    prometheus::Prometheus,
     shop::{CANARY, HEALTHY, JOURNAL, NAMED, NEW, OLD, STABLE, Shop, in_a_shop},
     tool::Ran,
 };
@@ -49,20 +52,29 @@ fn each_without_one(role: &Value) -> Vec<(Value, Value)> {
 /// Makes a service account that has a Role and nothing else; returns the path of a kubeconfig with
 /// its token once the API server knows.
 async fn bearer(shop: &Shop<'_>, role: &Value) -> PathBuf {
+    bearer_of(shop, std::slice::from_ref(role)).await
+}
+
+/// Makes a service account that has these Roles, each in its namespace, and nothing else.
+async fn bearer_of(shop: &Shop<'_>, roles: &[Value]) -> PathBuf {
     let name = format!("bearer-{:08x}", fastrand::u32(..));
     let meta = json!({"name": name});
-    let mut role = role.clone();
-    role["metadata"] = json!({"name": name, "namespace": shop.namespace});
-    shop.create(&role).await;
     shop.create(&json!({"kind": "ServiceAccount", "metadata": meta}))
         .await;
-    let binding = json!({
-        "kind": "RoleBinding",
-        "metadata": meta,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": shop.namespace}],
-    });
-    shop.create(&binding).await;
+    for role in roles {
+        let namespace = role["metadata"]["namespace"].as_str().unwrap();
+        let group = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}");
+        let role = json!({"metadata": meta, "rules": role["rules"]});
+        shop.send("POST", &format!("{group}/roles"), Some(&role))
+            .await;
+        let binding = json!({
+            "metadata": meta,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": shop.namespace}],
+        });
+        shop.send("POST", &format!("{group}/rolebindings"), Some(&binding))
+            .await;
+    }
     let path = format!(
         "/api/v1/namespaces/{}/serviceaccounts/{name}/token",
         shop.namespace
@@ -73,14 +85,17 @@ async fn bearer(shop: &Shop<'_>, role: &Value) -> PathBuf {
     config["users"][0]["user"] = json!({"token": token["status"]["token"]});
     let kubeconfig = shop.folder.join(name);
     fs::write(&kubeconfig, config.to_string()).unwrap();
-    knows(shop, &kubeconfig, rules(&role)).await;
+    for role in roles {
+        knows(&kubeconfig, role).await;
+    }
     kubeconfig
 }
 
-/// Waits until somebody may do what these rules say.
-async fn knows(shop: &Shop<'_>, kubeconfig: &Path, wanted: &[Value]) {
+/// Waits until somebody may do what a Role says.
+async fn knows(kubeconfig: &Path, role: &Value) {
     let client = client_of(kubeconfig).await;
-    let question = json!({"spec": {"namespace": shop.namespace}}).to_string();
+    let namespace = &role["metadata"]["namespace"];
+    let question = json!({"spec": {"namespace": namespace}}).to_string();
     within(30, "the API server to know of a Role", async || {
         let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
         let request = Request::post(path)
@@ -93,7 +108,7 @@ async fn knows(shop: &Shop<'_>, kubeconfig: &Path, wanted: &[Value]) {
             let mut all = known.iter();
             all.any(|k| same("verbs", k) && same("resources", k) && same("resourceNames", k))
         };
-        wanted.iter().all(is_known).then_some(())
+        rules(role).iter().all(is_known).then_some(())
     })
     .await;
 }
@@ -382,6 +397,72 @@ async fn a_promotion_that_fails_needs_the_right_to_restore() {
         let ran = tried_case(shop, restore, &lacks, async || start.again(shop).await).await;
         assert_ne!(ran.code, Some(0), "{}", ran.text());
         assert_eq!(shop.image(STABLE).await, OLD, "{}", ran.text());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_source_of_another_namespace_needs_its_role_there() {
+    in_a_shop(HEALTHY, async |shop| {
+        let prometheus = Prometheus::start(shop);
+        let monitoring = Monitoring::open(shop, &prometheus).await;
+        let secret = json!({
+            "kind": "Secret",
+            "metadata": {"name": "prometheus-token"},
+            "stringData": {"token": "hunter2"},
+        });
+        shop.create(&secret).await;
+        let auth = json!({"bearer": {"secret": {"name": "prometheus-token", "key": "token"}}});
+        let options = json!({"url": monitoring.url(), "scrapeInterval": "1s", "auth": auth});
+        count_by(shop, &json!({"prometheus": options}));
+        seen(&prometheus).await;
+        let line = "generate rbac payment-api --verb check --router replicas --strict";
+        let ran = shop.run(line).await.ends(0);
+        let roles = parse_objects(&ran.out).unwrap();
+        let namespaces: Vec<&Value> = roles.iter().map(|r| &r["metadata"]["namespace"]).collect();
+        assert_eq!(namespaces, [&shop.namespace, &monitoring.namespace]);
+        let asks = |ran: Ran| ran.text().split_whitespace().collect::<Vec<_>>().join(" ");
+        let check = async |roles: &[Value]| {
+            let bearer = bearer_of(shop, roles).await;
+            let run = shop.start_with(&bearer, "canary.yaml", "check");
+            asks(run.ended().await)
+        };
+        let whole = check(&roles).await;
+        let counted =
+            r"works on stable: 0 % of [0-9]+ requests failed, [1-9] asked \(check error rate\)";
+        let counted = Regex::new(counted).unwrap();
+        assert!(counted.is_match(&whole), "{whole}");
+        let lacks_forward = format!(
+            "the rights get and create pods/portforward in namespace {} are missing",
+            monitoring.namespace
+        );
+        let lacks = |right: &str| {
+            let namespace = &monitoring.namespace;
+            format!("the right {right} in namespace {namespace} is missing")
+        };
+        for (of, resource, said) in [
+            (
+                0,
+                "secrets",
+                "you may not get secrets prometheus-token".to_owned(),
+            ),
+            (1, "services", lacks("get services")),
+            (1, "pods", lacks("list pods")),
+            (1, "pods/portforward", lacks_forward),
+        ] {
+            let mut less = roles.clone();
+            let rules = less[of]["rules"].as_array_mut().unwrap();
+            let before = rules.len();
+            rules.retain(|rule| rule["resources"] != json!([resource]));
+            assert_eq!(rules.len(), before - 1, "{resource}: {roles:#?}");
+            let text = check(&less).await;
+            assert!(
+                text.contains(&said),
+                "without {resource}, no '{said}' in: {text}"
+            );
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        monitoring.close(shop).await;
     })
     .await;
 }

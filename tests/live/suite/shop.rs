@@ -378,7 +378,8 @@ impl<'a> Shop<'a> {
         self.start_with(kubeconfig, NAMED, line)
     }
 
-    fn start_with(&self, kubeconfig: &Path, file: &str, line: &str) -> Running {
+    /// Starts the tool as somebody, with a file of the test's folder.
+    pub(crate) fn start_with(&self, kubeconfig: &Path, file: &str, line: &str) -> Running {
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.extend(["-n", &self.namespace, "-f", file]);
         let program = env!("CARGO_BIN_EXE_canaryctl");
