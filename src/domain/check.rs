@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{plan::OnTrouble, verdict::Unknown};
+use super::{plan::OnTrouble, unit::Unit, verdict::Unknown};
 use crate::analysis::{
     counts::Counts,
     latency::Slowdown,
@@ -128,6 +128,9 @@ pub struct Number {
     pub mode: Option<Mode>,
     /// Seconds that a value is about: with a mode, one value is taken in each such window.
     pub window: u32,
+    /// What it counts.
+    #[serde(skip_serializing_if = "Unit::is_plain")]
+    pub unit: Unit,
 }
 
 /// How measurements become a verdict.
@@ -151,6 +154,16 @@ impl Rule {
             Self::Share { .. } | Self::Errors(_) | Self::Latency { .. } | Self::Traffic { .. } => {
                 false
             }
+        }
+    }
+
+    /// Returns what the value of the check counts.
+    pub fn unit(self) -> Unit {
+        match self {
+            Self::Share { .. } | Self::Errors(_) | Self::Traffic { .. } => Unit::Share,
+            Self::Latency { .. } => Unit::Seconds,
+            Self::Number(number) => number.unit,
+            Self::Condition { .. } | Self::Pods { .. } => Unit::Plain,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod release;
 pub mod right;
 pub mod split;
+pub mod unit;
 pub mod verdict;
 pub mod view;
 pub mod weight;

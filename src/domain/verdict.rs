@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unit::Unit;
+
 /// What a check, or all checks together, say of the canary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,6 +69,9 @@ pub struct CheckResult {
     /// Why the verdict is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<Unknown>,
+    /// What the value, stable's and the interval count; plain where nothing is known of it.
+    #[serde(default, skip_serializing_if = "Unit::is_plain")]
+    pub unit: Unit,
     /// The measured value, where the check has a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,

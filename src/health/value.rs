@@ -20,6 +20,7 @@ use crate::{
     domain::{
         check::{CheckSpec, Limits, Mode, Number, Reading, Rule, Severity},
         plan::OnTrouble,
+        unit::Unit,
     },
 };
 
@@ -110,6 +111,7 @@ fn rule(options: &Options) -> Result<Number, String> {
         consecutive: in_a_row,
         mode: Some(mode),
         window,
+        unit: Unit::Plain,
     })
 }
 

@@ -265,9 +265,9 @@ fn word(rule: Rule, sample: &Sample) -> Word {
             let low = limits.min.is_some_and(|min| *n < min);
             let high = limits.max.is_some_and(|max| *n > max);
             if low || high {
-                Word::Broken(n.to_string())
+                Word::Broken(limits.unit.say(*n))
             } else {
-                Word::Fine(n.to_string())
+                Word::Fine(limits.unit.say(*n))
             }
         }
         (Sample::Number(n) | Sample::Numbers { canary: n, .. }, _) => Word::Fine(n.to_string()),

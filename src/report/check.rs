@@ -5,6 +5,7 @@
 use super::text::count;
 use crate::domain::{
     check::Severity,
+    unit::Unit,
     verdict::{CheckResult, Unknown, Verdict},
 };
 
@@ -17,13 +18,13 @@ pub fn sentence(result: &CheckResult) -> &str {
         .unwrap_or(&result.text)
 }
 
-/// Returns the value in the unit of its limit, if there is one.
+/// Returns the value in its unit, if there is one.
 pub fn value(result: &CheckResult) -> Option<String> {
     let value = result.value?;
-    if result.limit.ends_with('%') {
-        return Some(format!("{} %", number(value * 100.0)));
-    }
-    Some(number(value))
+    Some(match result.unit {
+        Unit::Plain => number(value),
+        unit @ (Unit::Share | Unit::Seconds | Unit::Bytes | Unit::Cores) => unit.say(value),
+    })
 }
 
 /// Returns the value where there is one, else the sentence up to its first comma or bracket.

@@ -290,6 +290,7 @@ fn dress(spec: &CheckSpec, finding: Finding) -> CheckResult {
         probe: spec.probe.clone(),
         verdict: finding.verdict,
         unknown: finding.unknown,
+        unit: spec.rule.unit(),
         value: finding.value,
         stable: finding.stable,
         interval: finding.interval,

@@ -5,15 +5,31 @@
 use super::Finding;
 use crate::domain::{
     check::{Memory, Number, Reading, Sample},
+    unit::Unit,
     verdict::{Unknown, Verdict},
 };
 
 /// Returns how a number breaks its limits.
-pub(super) fn outside(number: f64, min: Option<f64>, max: Option<f64>) -> Option<String> {
-    match (min.filter(|m| number < *m), max.filter(|m| number > *m)) {
-        (Some(min), _) => Some(format!("{number} is below {min}")),
-        (None, Some(max)) => Some(format!("{number} is above {max}")),
+fn outside(limits: &Number, number: f64) -> Option<String> {
+    let say = |number| limits.unit.say(number);
+    let below = limits.min.filter(|min| number < *min);
+    let above = limits.max.filter(|max| number > *max);
+    match (below, above) {
+        (Some(min), _) => Some(format!("{} is below {}", say(number), say(min))),
+        (None, Some(max)) => Some(format!("{} is above {}", say(number), say(max))),
         (None, None) => None,
+    }
+}
+
+/// Returns the canary's number beside stable's, in words.
+pub(super) fn beside(unit: Unit, canary: f64, stable: Option<f64>) -> String {
+    match stable {
+        Some(stable) => format!(
+            "{} against {} on stable",
+            unit.say(canary),
+            unit.say(stable)
+        ),
+        None => unit.say(canary),
     }
 }
 
@@ -26,7 +42,8 @@ pub(super) fn breach(
     if !canary.is_finite() {
         return Err((Unknown::NoData, format!("the value is {canary}")));
     }
-    if let Some(text) = outside(canary, limits.min, limits.max) {
+    let say = |number| limits.unit.say(number);
+    if let Some(text) = outside(limits, canary) {
         return Ok(Some(text));
     }
     let Some(ratio) = limits.max_ratio else {
@@ -41,10 +58,16 @@ pub(super) fn breach(
         // Everything is infinitely many times nothing: that says nothing of the version.
         Some(stable) if stable <= 0.0 => Err((
             Unknown::NoData,
-            format!("stable's value is {stable}, nothing to compare {canary} with"),
+            format!(
+                "stable's value is {}, nothing to compare {} with",
+                say(stable),
+                say(canary)
+            ),
         )),
         Some(stable) if canary > ratio * stable => Ok(Some(format!(
-            "{canary} is more than {ratio}× stable's {stable}"
+            "{} is more than {ratio}× stable's {}",
+            say(canary),
+            say(stable)
         ))),
         Some(_) => Ok(None),
     }
@@ -61,7 +84,7 @@ pub(super) fn state(
     let mut broken = Vec::new();
     let mut missing = None;
     let mut seen = String::new();
-    let mut worst: Option<f64> = None;
+    let mut worst: Option<(f64, Option<f64>)> = None;
     let mut numbers = Vec::new();
     let mut asked = 0;
     for Reading { subject, sample } in readings {
@@ -84,13 +107,16 @@ pub(super) fn state(
             }
         }
     }
+    let mut broke = false;
     for (subject, canary, stable) in numbers {
         match breach(limits, canary, stable) {
             Ok(Some(text)) => {
-                worst = Some(canary);
+                worst = worse(limits, worst.filter(|_| broke), (canary, stable));
+                broke = true;
                 broken.push(format!("{subject}: {text}"));
             }
-            Ok(None) => worst = worst.or(Some(canary)),
+            Ok(None) if !broke => worst = worse(limits, worst, (canary, stable)),
+            Ok(None) => {}
             Err((why, text)) => missing = Some((why, format!("{subject}: {text}"))),
         }
     }
@@ -113,10 +139,30 @@ pub(super) fn state(
     } else {
         memory.streak = 0;
         memory.good_looks = memory.good_looks.saturating_add(1);
-        let seen = worst.map_or(seen, |n| n.to_string());
+        let said = |(canary, stable)| beside(limits.unit, canary, stable);
+        let seen = worst.map_or(seen, said);
         let text = format!("{seen} on {asked} of {asked} pods");
         Finding::new(Verdict::Healthy, asked, text)
     };
-    finding.value = worst;
+    finding.value = worst.map(|(canary, _)| canary);
+    finding.stable = worst.and_then(|(_, stable)| stable);
     finding
+}
+
+/// Returns the worse of two numbers: the greater one, unless only low ones are bad.
+fn worse(
+    limits: &Number,
+    before: Option<(f64, Option<f64>)>,
+    now: (f64, Option<f64>),
+) -> Option<(f64, Option<f64>)> {
+    let low = limits.max.is_none() && limits.max_ratio.is_none();
+    before
+        .filter(|before| {
+            if low {
+                before.0 < now.0
+            } else {
+                before.0 > now.0
+            }
+        })
+        .or(Some(now))
 }

@@ -6,7 +6,7 @@
 use super::{
     Circumstances, Finding, Half, Open, Pool,
     requests::Brought,
-    state::breach,
+    state::{beside, breach},
     words::{self, percent, span},
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(super) fn number(
         windows.begin(circumstances.now);
         let measured = match &seen {
             Ok((canary, stable)) => {
-                windows.last = said(*canary, *stable);
+                windows.last = beside(number.unit, *canary, *stable);
                 match breach(&number, *canary, *stable) {
                     Ok(Some(_)) => Measured::Failed,
                     Ok(None) => Measured::Passed,
@@ -138,13 +138,6 @@ fn value(readings: &[Reading]) -> Result<(f64, Option<f64>), (Unknown, String)> 
         }
     }
     found.ok_or_else(|| (Unknown::NoData, "no value".to_owned()))
-}
-
-fn said(canary: f64, stable: Option<f64>) -> String {
-    match stable {
-        Some(stable) => format!("{canary} against {stable} on stable"),
-        None => canary.to_string(),
-    }
 }
 
 fn observe(

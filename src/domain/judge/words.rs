@@ -50,10 +50,11 @@ pub fn limit(rule: Rule) -> String {
     match rule {
         Rule::Condition { .. } => "holds".to_owned(),
         Rule::Number(number) => {
+            let say = |limit| number.unit.say(limit);
             let range = match (number.min, number.max) {
-                (Some(min), Some(max)) => Some(format!("{min} to {max}")),
-                (Some(min), None) => Some(format!("≥ {min}")),
-                (None, Some(max)) => Some(format!("≤ {max}")),
+                (Some(min), Some(max)) => Some(format!("{} to {}", say(min), say(max))),
+                (Some(min), None) => Some(format!("≥ {}", say(min))),
+                (None, Some(max)) => Some(format!("≤ {}", say(max))),
                 (None, None) if number.max_ratio.is_some() => None,
                 (None, None) => Some("is a number".to_owned()),
             };

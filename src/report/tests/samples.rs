@@ -8,6 +8,7 @@ use crate::{
         event::{Event, EventKind},
         release::{Cause, Entry, Holder, Outcome, Phase},
         split::Split,
+        unit::Unit,
         verdict::{CheckResult, Unknown, Verdict},
         view::{
             CheckView, Finding, HistoryRun, HistoryView, ReleaseLine, RunView, Severity, StatusView,
@@ -94,6 +95,7 @@ pub(super) fn result(name: &str, verdict: Verdict, text: &str) -> CheckResult {
         probe: "test".into(),
         verdict,
         unknown: None,
+        unit: Unit::Plain,
         value: None,
         stable: None,
         interval: None,
@@ -115,6 +117,7 @@ pub(super) fn checks() -> Vec<CheckResult> {
         },
         CheckResult {
             unknown: Some(Unknown::TooFew),
+            unit: Unit::Share,
             value: Some(0.960_78),
             limit: "≥ 95 %".into(),
             samples: 51,
