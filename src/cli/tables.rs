@@ -69,6 +69,14 @@ impl Keyed for CheckEntry {
         health::probe(key).map_or_else(Schema::default, |p| p.schema(generator))
     }
 
+    fn absent(key: &str) -> Option<&'static str> {
+        let of_logs = ["log", "logs", "logErrors", "loki", "elasticsearch"];
+        of_logs.contains(&key).then_some(
+            "what a line of a log means is known to who writes it; \
+             `command` or `webhook` can search logs, as docs/checks.md shows",
+        )
+    }
+
     fn defaults(given: &[Self], counted: bool) -> Vec<Self> {
         let default = health::pods::default_check();
         let replaced = given.iter().any(|check| check.0.probe == default.probe);

@@ -49,6 +49,12 @@ pub trait Keyed: Sized {
     /// Returns the JSON Schema of the options under `key`.
     fn schema(key: &str, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 
+    /// Returns why there is no such key, where people look for one and another way leads there.
+    fn absent(key: &str) -> Option<&'static str> {
+        let _ = key;
+        None
+    }
+
     /// Returns several entries as one that keeps them in step; `None` where fewer than two are given,
     /// or there is no such thing.
     fn together(entries: Vec<Self>) -> Option<Self> {

@@ -146,7 +146,9 @@ pub(super) fn read_keyed<T: Keyed>(at: At<'_>) -> Result<T, Fault> {
         }
     };
     if !T::keys().iter().any(|(name, _)| name == key) {
-        let fault = if given {
+        let fault = if let Some(why) = T::absent(key) {
+            Fault::Other(format!("there is no '{}': {why}", excerpt(key)))
+        } else if given {
             Fault::UnknownValue(key.clone(), known())
         } else {
             Fault::UnknownKey(key.clone(), known())
