@@ -24,6 +24,7 @@ mod releases;
 mod rights;
 mod round_trips;
 mod safety;
+mod saturation;
 mod simulated_metrics;
 mod sources;
 mod support;

@@ -3,11 +3,9 @@
 use canaryctl::{
     domain::{
         check::Severity,
-        event::EventKind,
         plan::{MetricsSpec, OnTrouble, Plan},
         release::{Cause, Outcome},
         verdict::{CheckResult, Unknown, Verdict},
-        workload::Track,
     },
     engine::End,
     health,
@@ -40,27 +38,11 @@ async fn drive(scenario: &str, plan: Plan) -> (Bench, End) {
     (bench, end)
 }
 
-/// All results of a check on the canary, in order.
-fn results(bench: &Bench, name: &str) -> Vec<CheckResult> {
-    let of_canary = |kind: EventKind| match kind {
-        EventKind::Checked {
-            track: Track::Canary,
-            results,
-        } => results,
-        _ => Vec::new(),
-    };
-    let all = bench
-        .kinds()
-        .into_iter()
-        .flat_map(|(_, kind)| of_canary(kind));
-    all.filter(|result| result.name == name).collect()
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_healthy_release_is_promoted_by_its_metrics() {
     let (bench, end) = drive("healthy", scraped(&[10, 50], 120)).await;
     assert_eq!(end.outcome, Outcome::Promoted, "{}", bench.told());
-    let errors = results(&bench, "error rate");
+    let errors = bench.results("error rate");
     let proven = |r: &&CheckResult| r.text.contains("on stable, proven below 5 %");
     let proven = errors
         .iter()
@@ -68,7 +50,7 @@ async fn a_healthy_release_is_promoted_by_its_metrics() {
         .unwrap_or_else(|| panic!("{}", bench.told()));
     assert_eq!(proven.verdict, Verdict::Healthy);
     assert!(proven.interval.is_some() && proven.stable.is_some());
-    let latency = results(&bench, "p95 latency");
+    let latency = bench.results("p95 latency");
     assert!(
         latency
             .iter()
@@ -123,7 +105,7 @@ async fn the_share_of_the_requests_is_compared_with_the_asked_one() {
     let plan = with(scraped(&[20, 50], 120), "traffic", &json!({}));
     let (bench, end) = drive("healthy", plan).await;
     assert_eq!(end.outcome, Outcome::Promoted, "{}", bench.told());
-    let traffic = results(&bench, "traffic");
+    let traffic = bench.results("traffic");
     assert!(traffic.iter().any(|r| r.verdict == Verdict::Healthy));
     assert!(traffic.iter().all(|r| r.severity == Severity::Hold));
 }
@@ -153,7 +135,7 @@ async fn says_nothing(scenario: &str, options: Value) -> (Bench, End, Vec<CheckR
     let (bench, end) = drive(scenario, plan).await;
     assert_eq!(end.outcome, Outcome::Paused, "{}", bench.told());
     assert_eq!(end.release.step, 0);
-    let errors = results(&bench, "error rate");
+    let errors = bench.results("error rate");
     assert!(!errors.is_empty());
     assert!(errors.iter().all(|r| r.verdict == Verdict::Unknown));
     (bench, end, errors)

@@ -457,7 +457,7 @@ pub struct RbacArgs {
     /// Only what the verbs cannot do without
     #[arg(long)]
     pub strict: bool,
-    /// Leave out what only some releases need: http, forward, autoscaler, kinds, create, delete, restore
+    /// Leave out what only some releases need: http, usage, forward, autoscaler, kinds, create, delete, restore
     #[arg(long, value_name = "CASE", value_parser = parse_case, value_delimiter = ',')]
     pub without: Vec<Need>,
     /// A `ClusterRole`, to be bound in several namespaces
@@ -511,13 +511,15 @@ fn parse_case(text: &str) -> Result<Need, String> {
     match text {
         "http" => Ok(Need::Asking),
         "forward" => Ok(Need::Forwarded),
+        "usage" => Ok(Need::Measuring),
         "autoscaler" => Ok(Need::Autoscaler),
         "kinds" => Ok(Need::Routed),
         "create" => Ok(Need::Create),
         "delete" => Ok(Need::Delete),
         "restore" => Ok(Need::Restore),
         _ => Err(
-            "the cases are http, forward, autoscaler, kinds, create, delete, restore".to_owned(),
+            "the cases are http, usage, forward, autoscaler, kinds, create, delete, restore"
+                .to_owned(),
         ),
     }
 }

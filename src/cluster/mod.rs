@@ -11,10 +11,12 @@ pub mod error;
 pub mod forward;
 pub mod objects;
 pub mod pods;
+pub mod quantity;
 pub mod routing;
 pub mod secrets;
 pub mod services;
 pub mod template;
+pub mod usage;
 pub mod wake;
 pub mod workloads;
 

@@ -12,7 +12,7 @@ use k8s_openapi::{
         apps::v1::ReplicaSet,
         core::v1::{Pod, Service},
     },
-    apimachinery::pkg::util::intstr::IntOrString,
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 use kube::{api::ListParams, core::NamespaceResourceScope, core::Request, core::Resource};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -94,11 +94,25 @@ pub struct PodSpec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
+    /// Name.
+    pub name: String,
     /// Ports.
     #[serde(deserialize_with = "or_default")]
     pub ports: Vec<ContainerPort>,
     /// `Always` makes a sidecar of an init container.
     pub restart_policy: Option<String>,
+    /// What it may use.
+    #[serde(deserialize_with = "or_default")]
+    pub resources: Resources,
+}
+
+/// What a container may use.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// Its limits: quantities, by names such as `cpu` and `memory`.
+    #[serde(deserialize_with = "or_default")]
+    pub limits: BTreeMap<String, Quantity>,
 }
 
 /// A port of a container.
@@ -200,7 +214,7 @@ struct PageMeta {
 }
 
 /// Servers may send `null` for what is empty.
-fn or_default<'de, T, D>(from: D) -> Result<T, D::Error>
+pub(super) fn or_default<'de, T, D>(from: D) -> Result<T, D::Error>
 where
     T: Default + Deserialize<'de>,
     D: Deserializer<'de>,
@@ -254,12 +268,16 @@ impl LivePod {
         &self.metadata.name
     }
 
-    /// Returns the number of a named container port.
-    pub fn named_port(&self, name: &str) -> Option<u16> {
+    /// Returns the containers that run all the time: those of the app and the sidecars.
+    pub fn running(&self) -> impl Iterator<Item = &Container> {
         let sidecars = self.spec.init_containers.iter();
         let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
-        let all = self.spec.containers.iter().chain(sidecars);
-        let mut ports = all.flat_map(|c| &c.ports);
+        self.spec.containers.iter().chain(sidecars)
+    }
+
+    /// Returns the number of a named container port.
+    pub fn named_port(&self, name: &str) -> Option<u16> {
+        let mut ports = self.running().flat_map(|c| &c.ports);
         let port = ports.find(|p| p.name.as_deref() == Some(name))?;
         Some(port.container_port)
     }
@@ -359,7 +377,7 @@ impl Cluster {
     }
 }
 
-fn parse<T: DeserializeOwned>(what: &str, sent: &str) -> Result<T, ClusterError> {
+pub(super) fn parse<T: DeserializeOwned>(what: &str, sent: &str) -> Result<T, ClusterError> {
     serde_json::from_str(sent).map_err(|e| ClusterError::garbled("read", what, e.to_string()))
 }
 

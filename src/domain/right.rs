@@ -38,6 +38,8 @@ pub enum Need {
     /// When the name of a Service has no address where this tool runs, so that it is reached through the
     /// API server.
     Forwarded,
+    /// When a check reads what pods use from `metrics.k8s.io`.
+    Measuring,
     /// When an autoscaler scales either Deployment.
     Autoscaler,
     /// When the weights are in objects of this kind; the router knows several.

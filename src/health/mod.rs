@@ -17,6 +17,7 @@ pub mod presets;
 pub mod prometheus;
 pub mod requests;
 pub mod rights;
+pub mod saturation;
 pub mod scrape;
 pub mod source;
 pub mod value;
@@ -48,6 +49,7 @@ pub const PROBES: &[&dyn ProbeKind] = &[
     &requests::Latency,
     &requests::Traffic,
     &value::Value,
+    &saturation::Saturation,
     &json::Json,
     &webhook::Webhook,
     &command::Command,

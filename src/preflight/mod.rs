@@ -9,7 +9,6 @@ mod checks;
 mod ground;
 mod journal;
 pub mod owners;
-mod quantity;
 mod quota;
 pub mod rights;
 mod routes;

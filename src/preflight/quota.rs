@@ -9,9 +9,9 @@ use k8s_openapi::{api::core::v1::ResourceQuota, apimachinery::pkg::api::resource
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::{fine, found, ground::Ground, quantity};
+use super::{fine, found, ground::Ground};
 use crate::{
-    cluster::workloads::Live,
+    cluster::{quantity, workloads::Live},
     domain::{
         plan::{Plan, Strategy},
         view::{Finding, Severity},

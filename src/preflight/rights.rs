@@ -20,7 +20,7 @@ use crate::{
         right::{LOOKERS, Need, READERS, Right, Verb, WRITERS},
         view::{Finding, Severity},
     },
-    health,
+    health::{self, ProbeKind},
     journal::config_map,
     traffic,
 };
@@ -73,6 +73,7 @@ const RIGHTS: &[Right] = &[
     right(("watch", "", "pods", ""), Need::Better, "react at once instead of at the next look", WRITERS),
     right(("get", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
     right(("create", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
+    right(("list", "metrics.k8s.io", "pods", ""), Need::Measuring, "read what pods use of CPU and memory", LOOKERS),
     right(("patch", "apps", "deployments", "scale"), Need::Always, "change numbers of pods", WRITERS),
     right(("create", "", "configmaps", ""), Need::Always, "begin a journal", BEGINNERS),
     right(("update", "", "configmaps", ""), Need::Always, "keep the journal", WRITERS),
@@ -110,7 +111,8 @@ pub fn of_verb(verb: Verb, router: &RouterSpec) -> Vec<Right> {
 
 /// What of the rights a release of the subject needs.
 struct Circumstances {
-    asking: bool,
+    /// What the checks and the load need.
+    looking: Vec<Need>,
     autoscalers: Vec<String>,
     create: bool,
     delete: bool,
@@ -124,7 +126,7 @@ impl Circumstances {
             .filter_map(|name| survey.autoscaler(name))
             .map(ResourceExt::name_any);
         Self {
-            asking: plan.load.is_some() || asks_pods(&plan.checks, plan.metrics.as_ref()),
+            looking: looking(subject.plan),
             autoscalers: autoscalers.collect(),
             create: subject.create && survey.deployment(&names.canary).is_none(),
             delete: plan.promote.canary == Cleanup::Delete,
@@ -136,7 +138,7 @@ impl Circumstances {
             Need::Always | Need::Better | Need::Restore => true,
             // Asked for when it is read: which kind it is, and which way leads there, shows then.
             Need::Routed | Need::Forwarded => false,
-            Need::Asking => self.asking,
+            Need::Asking | Need::Measuring => self.looking.contains(&need),
             Need::Autoscaler => !self.autoscalers.is_empty(),
             Need::Create => self.create,
             Need::Delete => self.delete,
@@ -147,6 +149,16 @@ impl Circumstances {
 /// Returns whether checks or a source of metrics ask pods over HTTP.
 pub fn asks_pods(checks: &[CheckSpec], metrics: Option<&MetricsSpec>) -> bool {
     metrics.is_some_and(|m| m.name == "scrape") || checks.iter().any(|c| c.probe == "http")
+}
+
+/// Returns what the checks and the load of a plan need.
+fn looking(plan: &Plan) -> Vec<Need> {
+    let measured = health::saturation::Saturation.name();
+    let asks = plan.load.is_some() || asks_pods(&plan.checks, plan.metrics.as_ref());
+    let measures = plan.checks.iter().any(|c| c.probe == measured);
+    let asks = asks.then_some(Need::Asking);
+    let measures = measures.then_some(Need::Measuring);
+    asks.into_iter().chain(measures).collect()
 }
 
 pub(super) async fn findings(

@@ -127,6 +127,7 @@ fn when(need: Need) -> Option<&'static str> {
     match need {
         Need::Always => None,
         Need::Asking => Some("only with HTTP checks, `scrape` or a load"),
+        Need::Measuring => Some("only with checks of CPU or memory"),
         Need::Forwarded => Some("only where the Service's name has no address beside canaryctl"),
         Need::Autoscaler => Some("only where an autoscaler scales either Deployment"),
         Need::Routed => Some("only where routes of this kind hold the weights"),

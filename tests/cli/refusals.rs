@@ -383,7 +383,7 @@ async fn configurations_that_are_wrong() {
     error: DIR/check.yaml:3:5: unknown key 'htpp' in checks[0]; did you mean 'http'?
       3 |   - htpp: { path: /health }
               ^
-    hint: known: pods, http, errorRate, latency, traffic, value, json, webhook, command, alerts
+    hint: known: pods, http, errorRate, latency, traffic, value, saturation, json, webhook, command, alerts
     $ canaryctl auto -f DIR/missing.yaml -n canary-release
     exit 2
     --- stderr

@@ -13,7 +13,7 @@ const CONFIG: &str = concat!(
 );
 
 /// Cases of releases that the verbs below are not tried in.
-const NOT_TRIED: &str = "--without autoscaler,create,delete,restore";
+const NOT_TRIED: &str = "--without usage,autoscaler,create,delete,restore";
 
 /// Has a console's user do what the Role for a verb allows.
 fn bind(console: &Console, role: &Value) {
@@ -167,6 +167,10 @@ async fn a_role_says_what_each_rule_is_for() {
       - apiGroups: [""]
         resources: [pods/portforward]
         verbs: [create, get]
+      # only with checks of CPU or memory: read what pods use of CPU and memory
+      - apiGroups: [metrics.k8s.io]
+        resources: [pods]
+        verbs: [list]
       # only where an autoscaler scales either Deployment: pin autoscalers and restore them
       - apiGroups: [autoscaling]
         resources: [horizontalpodautoscalers]
@@ -237,6 +241,10 @@ async fn a_role_says_what_each_rule_is_for() {
       - apiGroups: [""]
         resources: [pods/portforward]
         verbs: [create, get]
+      # only with checks of CPU or memory: read what pods use of CPU and memory
+      - apiGroups: [metrics.k8s.io]
+        resources: [pods]
+        verbs: [list]
     "#);
     assert_snapshot!(console.refuses("generate rbac --verb launch").await, @r#"
     $ canaryctl generate rbac --verb launch

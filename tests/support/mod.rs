@@ -16,7 +16,9 @@ use canaryctl::{
         event::{Event, EventKind},
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy},
         release::{Outcome, Phase, Release, RouterSpec},
+        verdict::CheckResult,
         weight::Percent,
+        workload::Track,
     },
     engine::{
         Drive, End, Engine, EngineError,
@@ -404,6 +406,20 @@ impl Bench {
     pub(crate) fn kinds(&self) -> Vec<(Timestamp, EventKind)> {
         let events = self.events.lock().unwrap();
         events.iter().map(|e| (e.at, e.kind.clone())).collect()
+    }
+
+    /// All results of a check on the canary so far, in order.
+    pub(crate) fn results(&self, name: &str) -> Vec<CheckResult> {
+        let of_canary = |kind: EventKind| match kind {
+            EventKind::Checked {
+                track: Track::Canary,
+                results,
+            } => results,
+            _ => Vec::new(),
+        };
+        let all = self.kinds().into_iter();
+        let all = all.flat_map(|(_, kind)| of_canary(kind));
+        all.filter(|result| result.name == name).collect()
     }
 
     /// Sentences of all events so far.

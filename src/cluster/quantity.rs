@@ -24,7 +24,7 @@ const SUFFIXES: [(&str, f64); 15] = [
 ];
 
 /// Returns an amount such as `200m` or `256Mi` as a number; `None` when it is not one.
-pub(super) fn amount(text: &str) -> Option<f64> {
+pub fn amount(text: &str) -> Option<f64> {
     let text = text.trim();
     // A plain number may end in an exponent, as in `1E3`, which is not the suffix E.
     let plain = text.parse::<f64>().ok();
@@ -38,12 +38,12 @@ pub(super) fn amount(text: &str) -> Option<f64> {
 }
 
 /// Returns the amount of a quantity.
-pub(super) fn of(quantity: &Quantity) -> Option<f64> {
+pub fn of(quantity: &Quantity) -> Option<f64> {
     amount(&quantity.0)
 }
 
 /// Returns an amount of `resource` for people.
-pub(super) fn shown(resource: &str, amount: f64) -> String {
+pub fn shown(resource: &str, amount: f64) -> String {
     if resource.ends_with("memory") {
         return format!("{} Mi", (amount / 1_048_576.0).ceil());
     }
