@@ -14,6 +14,7 @@ mod crash;
 mod decide;
 mod documents;
 mod examples;
+mod fail_open;
 mod generated;
 mod incidents;
 mod layering;
