@@ -277,6 +277,11 @@ impl Gathered {
         })
     }
 
+    /// Returns the requests that were taken in.
+    pub fn requests_so_far(&self) -> f64 {
+        self.all.unwrap_or(0.0)
+    }
+
     /// Returns whether any request was counted, or could have been.
     pub fn is_empty(&self) -> bool {
         self.all.is_none() && self.buckets.is_empty() && !self.odd

@@ -15,7 +15,7 @@ use crate::{
     cluster::{Cluster, ClusterError, Reason, objects::Survey},
     domain::{
         check::CheckSpec,
-        plan::{Cleanup, MetricsSpec},
+        plan::{Cleanup, MetricsSpec, Plan},
         release::RouterSpec,
         right::{LOOKERS, Need, READERS, Right, Verb, WRITERS},
         view::{Finding, Severity},

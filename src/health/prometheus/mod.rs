@@ -34,7 +34,7 @@ use crate::{
     domain::{
         check::{CheckSpec, Reading, Rule, Sample},
         verdict::Unknown,
-        workload::Track,
+        workload::{Pod, Track},
     },
 };
 use answer::{AnswerError, Reply, Series};
@@ -44,6 +44,9 @@ const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Most characters of a query that a message shows.
 const SHOWN: usize = 300;
+
+/// Requests of each pod that has series from which a pod without any is missed.
+const TELLING: f64 = 50.0;
 
 /// Path of the query API.
 const QUERY: &str = "/api/v1/query";
@@ -293,7 +296,10 @@ impl Source for Server {
             };
             Reading { subject, sample }
         };
-        gathered.into_iter().map(reading).collect()
+        let silent = silent(&gathered, look);
+        let mut readings: Vec<Reading> = gathered.into_iter().map(reading).collect();
+        readings.extend(silent);
+        readings
     }
 
     async fn value(&self, query: &str, look: &Look<'_>) -> Sample {
@@ -328,6 +334,29 @@ impl Source for Server {
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
+}
+
+/// Returns the canary's ready pods that have no series while the others have so many requests that chance
+/// does not explain it: nobody knows how those pods fare.
+fn silent(gathered: &BTreeMap<String, Gathered>, look: &Look<'_>) -> Vec<Reading> {
+    let ready = look.workload.pods.iter().filter(|pod| pod.ready);
+    let (told, silent): (Vec<_>, Vec<_>) = ready.partition(|pod| gathered.contains_key(&pod.name));
+    let requests: f64 = told
+        .iter()
+        .map(|pod| gathered[&pod.name].requests_so_far())
+        .sum();
+    let pods = u32::try_from(told.len()).unwrap_or(u32::MAX);
+    if look.facts.track != Track::Canary || requests < TELLING * f64::from(pods.max(1)) {
+        return Vec::new();
+    }
+    let reading = |pod: &Pod| Reading {
+        subject: pod.name.clone(),
+        sample: Sample::Missing(
+            Unknown::NoData,
+            "ready, and without a series while other pods have them".to_owned(),
+        ),
+    };
+    silent.into_iter().map(reading).collect()
 }
 
 fn missing(why: Unknown, text: String) -> Vec<Reading> {
