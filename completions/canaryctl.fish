@@ -424,7 +424,7 @@ smi\t''
 alb\t''
 traefik\t''
 pointer\t''"
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l without -d 'Leave out what only some releases need: http, forward, autoscaler, kinds, create, delete, restore' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l without -d 'Leave out what only some releases need: http, usage, forward, autoscaler, kinds, create, delete, restore' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l context -d 'Context of the kubeconfig' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l kubeconfig -d 'Path of the kubeconfig' -r -F

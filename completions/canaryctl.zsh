@@ -524,7 +524,7 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '*--verb=[What the Role is for]:VERB:_default' \
 '--router=[How traffic is moved]:ROUTER:(replicas istio gateway nginx smi alb traefik pointer)' \
-'*--without=[Leave out what only some releases need\: http, forward, autoscaler, kinds, create, delete, restore]:CASE:_default' \
+'*--without=[Leave out what only some releases need\: http, usage, forward, autoscaler, kinds, create, delete, restore]:CASE:_default' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
