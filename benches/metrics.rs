@@ -7,6 +7,8 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -26,6 +28,7 @@ use canaryctl::{
 };
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
 
 /// Looks whose mean is printed.
 const LOOKS: u32 = 2000;
@@ -38,12 +41,16 @@ const ROUNDS: usize = 5;
 
 fn main() {
     evaluation();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(scrape());
+    let (send, receive) = mpsc::channel();
+    // The cluster has a thread of its own, as a real one has machines of its own.
+    drop(thread::spawn(move || runtime().block_on(serve(&send))));
+    let address = receive.recv().expect("an address");
+    runtime().block_on(scrape(address));
+}
+
+fn runtime() -> Runtime {
+    let builder = Builder::new_current_thread().enable_all().build();
+    builder.expect("a runtime")
 }
 
 // === eight checks ===
@@ -163,7 +170,8 @@ fn evaluation() {
 
 // === a thousand pods ===
 
-async fn serve() -> (SimCluster, Cluster) {
+/// Serves a cluster for ever; its address goes to `told`.
+async fn serve(told: &mpsc::Sender<SocketAddr>) {
     let mut scenario = Scenario::builtin("metrics").expect("a scenario");
     scenario.traffic.rate = 500.0;
     let mut objects = scenario.objects().expect("its objects");
@@ -177,13 +185,16 @@ async fn serve() -> (SimCluster, Cluster) {
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
     let listener = listener.await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let server = sim.server().clone();
-    drop(tokio::spawn(async move { server.serve(listener).await }));
+    told.send(address).expect("somebody who waits for it");
+    drop(sim.server().serve(listener).await);
+}
+
+fn connect(address: SocketAddr) -> Cluster {
     let url = format!("http://{address}").parse().expect("a URL");
     let mut config = kube::Config::new(url);
-    config.default_namespace = "canary-release".to_owned();
+    "canary-release".clone_into(&mut config.default_namespace);
     let client = kube::Client::try_from(config).expect("a client");
-    (sim, Cluster::new(client, "canary-release", Clock::System))
+    Cluster::new(client, "canary-release", Clock::System)
 }
 
 async fn sides(cluster: &Cluster) -> Sides {
@@ -197,12 +208,12 @@ async fn sides(cluster: &Cluster) -> Sides {
         if workload.is_some_and(|stable| stable.ready >= PODS) {
             return sides;
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        cluster.clock().sleep(Duration::from_millis(500)).await;
     }
 }
 
-async fn scrape() {
-    let (_sim, cluster) = serve().await;
+async fn scrape(address: SocketAddr) {
+    let cluster = connect(address);
     let sides = sides(&cluster).await;
     let workload = sides.workload(Track::Stable, &Tracks::default());
     let workload = workload.expect("stable");

@@ -45,12 +45,12 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
             return vec![found(Severity::Error, place, error.to_string(), why, mend)];
         }
     };
-    let noted = |note| {
+    let tell = |note| {
         let place = "metrics".to_owned();
         found(Severity::Note, place, note, "", "")
     };
     let notes = source.iter().flat_map(|source| source.notes());
-    all.extend(notes.map(noted));
+    all.extend(notes.map(tell));
     let asked = plan
         .checks
         .iter()

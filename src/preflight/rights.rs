@@ -153,9 +153,9 @@ pub fn asks_pods(checks: &[CheckSpec], metrics: Option<&MetricsSpec>) -> bool {
 
 /// Returns what the checks and the load of a plan need.
 fn looking(plan: &Plan) -> Vec<Need> {
-    let measured = health::saturation::Saturation.name();
+    let usage = health::saturation::Saturation.name();
     let asks = plan.load.is_some() || asks_pods(&plan.checks, plan.metrics.as_ref());
-    let measures = plan.checks.iter().any(|c| c.probe == measured);
+    let measures = plan.checks.iter().any(|c| c.probe == usage);
     let asks = asks.then_some(Need::Asking);
     let measures = measures.then_some(Need::Measuring);
     asks.into_iter().chain(measures).collect()

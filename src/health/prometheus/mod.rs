@@ -221,7 +221,8 @@ fn usable(options: &Options) -> Result<Usable, String> {
     facts::check(&selector).map_err(|error| format!("selector: {error}"))?;
     // Names of recorded values name the side; matchers are needed where there are several apps.
     let side_is_named = recorded.is_some();
-    if !selector.contains('=') && !(side_is_named && selector.is_empty()) {
+    let nothing_to_select = side_is_named && selector.is_empty();
+    if !nothing_to_select && !selector.contains('=') {
         let words: Vec<&str> = SELECTORS.iter().map(|(name, _)| *name).collect();
         return Err(format!(
             "selector: '{selector}' is neither one of {} nor matchers such as job=\"{{{{deployment}}}}\"",

@@ -363,15 +363,12 @@ async fn every_preset_counts_what_a_count_by_hand_does() {
     let time = Arc::new(AtomicUsize::new(0));
     let now = time.clone();
     let address = serve(move |uri, _| {
-        let answer = match uri.strip_prefix("/pages/") {
-            Some(path) => {
-                let page = at(path, now.load(Ordering::SeqCst));
-                answered(200, "text/plain; version=0.0.4", page)
-            }
-            None => {
-                let host = uri.trim_start_matches("/targets?");
-                answered(200, "application/json", targets(host).to_string())
-            }
+        let answer = if let Some(path) = uri.strip_prefix("/pages/") {
+            let page = at(path, now.load(Ordering::SeqCst));
+            answered(200, "text/plain; version=0.0.4", page)
+        } else {
+            let host = uri.trim_start_matches("/targets?");
+            answered(200, "application/json", targets(host).to_string())
         };
         async { answer }.boxed()
     })

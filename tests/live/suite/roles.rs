@@ -451,10 +451,10 @@ async fn a_source_of_another_namespace_needs_its_role_there() {
             (1, "pods/portforward", lacks_forward),
         ] {
             let mut less = roles.clone();
-            let rules = less[of]["rules"].as_array_mut().unwrap();
-            let before = rules.len();
-            rules.retain(|rule| rule["resources"] != json!([resource]));
-            assert_eq!(rules.len(), before - 1, "{resource}: {roles:#?}");
+            let kept = less[of]["rules"].as_array_mut().unwrap();
+            let before = kept.len();
+            kept.retain(|rule| rule["resources"] != json!([resource]));
+            assert_eq!(kept.len(), before - 1, "{resource}: {roles:#?}");
             let text = check(&less).await;
             assert!(
                 text.contains(&said),
