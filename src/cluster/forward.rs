@@ -181,6 +181,19 @@ pub struct PodStream {
 #[error("{0}")]
 pub struct Said(String);
 
+/// Returns what a kubelet says of a port without its sandboxes and namespaces; as it is where it is put
+/// otherwise.
+fn short(said: &str) -> String {
+    let after = |text: &'static str| said.split_once(text).map(|(_, rest)| rest);
+    let place = after("failed to connect to ").and_then(|rest| rest.split([' ', ',']).next());
+    let why = after("dial tcp4 ").and_then(|rest| rest.split_once(": "));
+    let why = why.and_then(|(_, rest)| rest.split(" IPv6").next());
+    match place.zip(why) {
+        Some((place, why)) => format!("{place} in the pod: {}", why.trim()),
+        None => said.to_owned(),
+    }
+}
+
 impl Drop for PodStream {
     fn drop(&mut self) {
         self.forwarder.abort();
@@ -213,7 +226,7 @@ impl PodStream {
         };
         let said = std::task::ready!(wait.as_mut().poll(cx));
         self.ended = None;
-        Poll::Ready(said.map_or(Ok(()), |said| Err(io::Error::other(Said(said)))))
+        Poll::Ready(said.map_or(Ok(()), |said| Err(io::Error::other(Said(short(&said))))))
     }
 }
 
@@ -241,7 +254,7 @@ impl AsyncRead for PodStream {
                 };
                 self.reason = None;
                 match said {
-                    Some(said) => Poll::Ready(Err(io::Error::other(Said(said)))),
+                    Some(said) => Poll::Ready(Err(io::Error::other(Said(short(&said))))),
                     None => Poll::Pending,
                 }
             }
@@ -347,5 +360,23 @@ fn refused(pod: &str, error: &kube::Error) -> ForwardError {
     ForwardError::Refused {
         pod: pod.to_owned(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kubelet_says_is_told_in_short() {
+        let said = "error forwarding port 9090 to pod 1b2c, uid : failed to execute portforward in \
+                    network namespace \"/var/run/netns/cni-7\": failed to connect to localhost:9090 \
+                    inside namespace \"1b2c\", IPv4: dial tcp4 127.0.0.1:9090: connect: connection \
+                    refused IPv6 dial tcp6 [::1]:9090: connect: connection refused";
+        assert_eq!(
+            short(said),
+            "localhost:9090 in the pod: connect: connection refused"
+        );
+        assert_eq!(short("lost connection to pod"), "lost connection to pod");
     }
 }

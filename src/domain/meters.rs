@@ -133,17 +133,12 @@ impl Meters {
 }
 
 fn totals(readings: &[Reading]) -> impl Iterator<Item = &Totals> {
-    readings.iter().filter_map(|reading| match &reading.sample {
-        Sample::Totals { totals, .. } => Some(totals),
-        Sample::Holds(..)
-        | Sample::Number(_)
-        | Sample::Numbers { .. }
-        | Sample::Counters { .. }
-        | Sample::Pod { .. }
-        | Sample::Fatal(_)
-        | Sample::Troubled(_)
-        | Sample::Pending(_)
-        | Sample::Missing(..) => None,
+    readings.iter().filter_map(|reading| {
+        if let Sample::Totals { totals, .. } = &reading.sample {
+            Some(totals)
+        } else {
+            None
+        }
     })
 }
 

@@ -185,18 +185,12 @@ pub fn bind_all(plan: &Plan, cluster: &Cluster) -> Result<Probes, HealthError> {
 
 /// Returns the canary's numbers beside the mean of stable's.
 pub fn beside(canary: Vec<Reading>, stable: &[Reading]) -> Vec<Reading> {
-    let number = |reading: &Reading| match reading.sample {
-        Sample::Number(number) if number.is_finite() => Some(number),
-        Sample::Number(_)
-        | Sample::Numbers { .. }
-        | Sample::Holds(..)
-        | Sample::Totals { .. }
-        | Sample::Counters { .. }
-        | Sample::Pod { .. }
-        | Sample::Fatal(_)
-        | Sample::Troubled(_)
-        | Sample::Pending(_)
-        | Sample::Missing(..) => None,
+    let number = |reading: &Reading| {
+        if let Sample::Number(number) = reading.sample {
+            Some(number).filter(|number| number.is_finite())
+        } else {
+            None
+        }
     };
     let all: Vec<f64> = stable.iter().filter_map(number).collect();
     #[expect(clippy::cast_precision_loss, reason = "pods are few")]

@@ -216,7 +216,7 @@ impl Round<'_> {
         if texts.is_empty() {
             return "the first look at the checks".to_owned();
         }
-        format!("not enough evidence: {}", texts.join("; "))
+        format!("not enough evidence: {}", joined(&texts))
     }
 
     pub(super) fn ending_text(&self, outcome: Outcome) -> String {
@@ -239,5 +239,45 @@ impl Round<'_> {
             ),
             Outcome::AtWeight | Outcome::Paused | Outcome::Conflict => reason,
         }
+    }
+}
+
+/// Shortest reason that is not told twice.
+const LONG: usize = 60;
+
+/// Returns the sentences of checks in one; a long reason that several of them give is told once.
+fn joined(texts: &[&str]) -> String {
+    let mut told: Vec<&str> = Vec::new();
+    let shortened = texts.iter().map(|text| match text.split_once("; ") {
+        Some((head, reason)) if reason.len() >= LONG && told.contains(&reason) => {
+            format!("{head}; the same")
+        }
+        Some((_, reason)) => {
+            told.push(reason);
+            (*text).to_owned()
+        }
+        None => (*text).to_owned(),
+    });
+    let shortened: Vec<String> = shortened.collect();
+    shortened.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn a_long_reason_is_told_once() {
+        let reason = "POST http://prometheus.monitoring:9090/api/v1/query: no answer within 10s";
+        let (first, second) = (
+            format!("error rate: no requests yet; {reason}"),
+            format!("p95 latency: no requests yet; {reason}"),
+        );
+        assert_eq!(
+            joined(&[&first, &second, "queue: 5; short", "size: 6; short"]),
+            format!(
+                "{first}; p95 latency: no requests yet; the same; queue: 5; short; size: 6; short"
+            )
+        );
     }
 }

@@ -464,7 +464,8 @@ fn rebase(requests: &mut Requests, bounds: &[f64]) {
     }
 }
 
-fn add(sum: &mut Vec<f64>, more: &[f64]) {
+/// Adds what came in to a cumulative histogram over the same bounds.
+pub(super) fn add(sum: &mut Vec<f64>, more: &[f64]) {
     sum.resize(more.len(), 0.0);
     for (sum, more) in sum.iter_mut().zip(more) {
         *sum += more;

@@ -5,14 +5,14 @@
 
 use super::{
     Circumstances, Finding, Half, Open, Pool,
-    requests::Brought,
+    requests::{Brought, add},
     state::{beside, breach},
     words::{self, percent, span},
 };
 use crate::{
     analysis::{
         counts::Counts,
-        histogram::{self, Histogram},
+        histogram::Histogram,
         rollout::{LATENCY_SHARE, Weighed},
         threshold::{Measured, Outcome, Threshold},
         value::{Limit, TOLERATED},
@@ -314,14 +314,6 @@ fn counted(
     (finding.value, finding.stable) = values;
     finding.value = finding.value.filter(|value| value.is_finite());
     Half::Done(finding)
-}
-
-fn add(sum: &mut Vec<f64>, more: &[f64]) {
-    sum.resize(more.len(), 0.0);
-    for (sum, more) in sum.iter_mut().zip(more) {
-        *sum += more;
-    }
-    histogram::tidy(sum);
 }
 
 /// Returns what the measurements so far say.
