@@ -137,6 +137,11 @@ impl Tally {
         self.failed
     }
 
+    /// Returns how many measurements in a row brought no data.
+    pub fn unknown_in_a_row(&self) -> u32 {
+        self.unknown_in_a_row
+    }
+
     /// Returns how many measurements in a row failed.
     pub fn failed_in_a_row(&self) -> u32 {
         self.failed_in_a_row

@@ -564,6 +564,13 @@ impl Case {
             || matches!(self.subject, Subject::Latency { limits, .. } if limits.max_ratio.is_some())
     }
 
+    /// Returns why nothing is asked of the canary at all: the comparison with stable is the only limit, and
+    /// stable, which has a share of the traffic, is not counted.
+    fn nothing_compared(&self) -> Option<&str> {
+        let asked = self.rules.limit.is_some() || self.circumstances.weight >= 1.0;
+        self.stable_missing.as_deref().filter(|_| !asked)
+    }
+
     /// Returns the verdict, why it is unknown, and what follows the numbers in the sentence.
     fn verdict(&self, requests: &Requests, pool: Pool) -> (Verdict, Option<Unknown>, String) {
         let share = &requests.share;
@@ -584,6 +591,12 @@ impl Case {
             let text = "; stable has requests and the canary none: no traffic reaches it, or its \
                         metrics are missing";
             return unknown(Unknown::NoTraffic, text.to_owned());
+        }
+        if let Some(why) = self.nothing_compared() {
+            return unknown(
+                Unknown::NoData,
+                format!("; not compared with stable: {why}"),
+            );
         }
         if share.stable_fails() {
             let text = "; stable itself is beyond the limit: the version is not to blame";

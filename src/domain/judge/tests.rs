@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::*;
 
 use crate::{
-    analysis::{counts::Counts, meter::Increment, share::Dependence, silence::Quiet},
+    analysis::{
+        counts::Counts, meter::Increment, share::Dependence, silence::Quiet, threshold::Threshold,
+    },
     domain::check::{Limits, Mode, Sample},
 };
 
@@ -432,4 +434,46 @@ fn a_check_that_only_warns_condemns_nobody_else() {
     }
     assert_eq!(results[0].verdict, Verdict::Unhealthy);
     assert_eq!(results[1].verdict, Verdict::Healthy, "{}", results[1].text);
+}
+
+#[test]
+fn a_comparison_without_stable_is_unknown() {
+    let mut stand = Stand::errors(None, Some(2.0));
+    let result = stand.after(10, (1000.0, 1.0), None);
+    assert_eq!(result.unknown, Some(Unknown::NoData), "{}", result.text);
+    assert!(
+        result.text.contains("not compared with stable: no series"),
+        "{}",
+        result.text
+    );
+}
+
+/// A check of errors that counts failed windows of 10 s.
+fn counting(max: Option<f64>, max_ratio: Option<f64>) -> Stand {
+    Stand::new(vec![spec(Rule::Errors(Limits {
+        max,
+        max_ratio,
+        floor: 0.001,
+        min_requests: 20,
+        mode: Mode::Threshold(Threshold::flagger(10, 3)),
+        dependence: Dependence::Look,
+    }))])
+}
+
+#[test]
+fn windows_without_stable_are_unknown_where_only_stable_is_a_limit() {
+    let result = counting(None, Some(2.0)).after(4, (1000.0, 1.0), None);
+    assert_eq!(result.verdict, Verdict::Unknown, "{}", result.text);
+    let result = counting(Some(0.05), Some(2.0)).after(4, (1000.0, 1.0), None);
+    assert_eq!(result.verdict, Verdict::Healthy, "{}", result.text);
+}
+
+#[test]
+fn windows_after_the_last_request_are_no_good_windows() {
+    let mut stand = counting(Some(0.05), None);
+    let busy = (1000.0, 1.0);
+    assert_eq!(stand.after(4, busy, Some(busy)).verdict, Verdict::Healthy);
+    let quiet = stand.after(1, (0.0, 0.0), Some(busy));
+    assert_eq!(quiet.unknown, Some(Unknown::TooFew), "{}", quiet.text);
+    assert_eq!(stand.after(1, busy, Some(busy)).verdict, Verdict::Healthy);
 }

@@ -229,6 +229,7 @@ pub(super) fn errors(
     let measure = |windows: &Windows| {
         let canary = enough(windows.canary, limits.min_requests).and_then(share)?;
         let stable = share(windows.stable);
+        comparable(limits, stable, circumstances)?;
         let worse = limits
             .max_ratio
             .zip(stable)
@@ -260,6 +261,7 @@ pub(super) fn latency(
         enough(windows.canary, limits.min_requests)?;
         let canary = at(&windows.canary_buckets)?;
         let stable = at(&windows.stable_buckets);
+        comparable(limits, stable, circumstances)?;
         let worse = limits
             .max_ratio
             .zip(stable)
@@ -270,6 +272,13 @@ pub(super) fn latency(
         Some((failed, canary, stable, text))
     };
     counted(memory, brought, (rule, &measure), circumstances)
+}
+
+/// Returns nothing where the comparison with stable is all that is asked, and stable has no value although
+/// it has a share of the traffic.
+fn comparable(limits: Limits, stable: Option<f64>, circumstances: Circumstances) -> Option<()> {
+    let alone = circumstances.weight >= 1.0;
+    (limits.max.is_some() || stable.is_some() || alone).then_some(())
 }
 
 fn enough(counts: Counts, least: u64) -> Option<Counts> {
@@ -339,6 +348,10 @@ fn tallied(windows: &Windows, rule: Threshold, missing: Option<(Unknown, String)
         }
         Outcome::Measuring => match missing {
             Some((why, what)) => unknown(why, format!("{text}; {what}")),
+            // What was measured before says nothing of a window without data.
+            None if tally.unknown_in_a_row() > 0 => {
+                unknown(Unknown::TooFew, format!("{text}; too few requests since"))
+            }
             None if rule.count.is_none() && measured > 0 && tally.failed_in_a_row() == 0 => {
                 Finding::new(Verdict::Healthy, samples, text)
             }
