@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use canaryctl::{
     domain::{
         check::Severity,
-        decide::{Action, Decision, Goal, Observation, REASSERTIONS, Request, decide},
+        decide::{Action, Decision, Goal, Observation, REASSERTIONS, Request, decide, elapsed},
         meters::Meters,
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy as Way},
         release::{Cause, FORMAT, Origin, Outcome, Phase, Release, RouterSpec},
@@ -108,6 +108,7 @@ fn result(verdict: Verdict) -> CheckResult {
         evidence: None,
         confidence: None,
         hopeless: false,
+        proven: None,
         limit: String::new(),
         samples: 1,
         severity: Severity::Rollback,
@@ -145,6 +146,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 let step = |(weight, approve): (u32, bool)| Step {
                     weight: Percent::whole(weight),
                     hold: Duration::from_secs(hold),
+                    early: (hold % 2 == 0).then(|| Duration::from_secs(hold / 2)),
                     approve,
                     deadline: Duration::from_secs(hold + slack),
                 };
@@ -175,7 +177,7 @@ fn plans() -> impl Strategy<Value = Plan> {
 #[derive(Debug, Clone)]
 struct Glance {
     seconds: u64,
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<(Verdict, Option<bool>)>,
     stable: Option<(bool, u32, u32)>,
     canary: Option<(bool, u32, u32)>,
     matches: bool,
@@ -188,6 +190,7 @@ struct Glance {
 
 fn glances() -> impl Strategy<Value = Glance> {
     let verdicts = select(vec![Verdict::Healthy, Verdict::Unhealthy, Verdict::Unknown]);
+    let proofs = select(vec![None, Some(true), Some(false)]);
     let request = prop_oneof![
         20 => Just(None),
         1 => Just(Some(Request::Rollback)),
@@ -208,7 +211,7 @@ fn glances() -> impl Strategy<Value = Glance> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (
         0u64..120,
-        prop::collection::vec(verdicts, 0..3),
+        prop::collection::vec((verdicts, proofs), 0..3),
         side(),
         side(),
         flags,
@@ -248,7 +251,14 @@ impl Glance {
             .stable
             .map(|s| side(&release.stable, if given { NEW } else { OLD }, s));
         let canary = self.canary.map(|c| side(&release.canary, NEW, c));
-        let results: Vec<CheckResult> = self.verdicts.iter().map(|v| result(*v)).collect();
+        let results: Vec<CheckResult> = self
+            .verdicts
+            .iter()
+            .map(|(verdict, proven)| CheckResult {
+                proven: *proven,
+                ..result(*verdict)
+            })
+            .collect();
         Observation {
             now,
             split: Split {
@@ -297,6 +307,16 @@ fn keeps_the_rules(
             "a step without a healthy look: {seen:?}"
         );
         prop_assert_eq!(after.step, before.step + 1, "a step was skipped");
+        let step = &before.plan.steps[before.step];
+        let spent = elapsed(before.since, seen.now);
+        let proofs: Vec<bool> = seen.canary_checks.iter().filter_map(|r| r.proven).collect();
+        let proven = !proofs.is_empty() && !proofs.contains(&false);
+        let early = step.early.is_some_and(|early| spent >= early) && proven;
+        let approved = before.phase == Phase::Approving;
+        prop_assert!(
+            asked || approved || spent >= step.hold || early,
+            "a step was left after {spent:?}: {step:?}"
+        );
     }
     prop_assert!(after.step >= before.step, "a step was taken back");
     let promotes = before.phase < Phase::PromoteShift
@@ -414,7 +434,7 @@ proptest! {
         let mut release = release(plan);
         let mut now = start();
         for mut glance in glances {
-            glance.verdicts = if none { Vec::new() } else { vec![Verdict::Healthy, Verdict::Unknown] };
+            glance.verdicts = if none { Vec::new() } else { vec![(Verdict::Healthy, None), (Verdict::Unknown, None)] };
             let forced = Some(Request::Promote { force: true });
             if glance.request == forced {
                 glance.request = None;
@@ -499,7 +519,7 @@ proptest! {
         let mut release = release(plan);
         let mut now = start();
         let mut glance = Glance {
-            seconds: 0, verdicts: vec![Verdict::Healthy], stable: Some((true, 9, 9)), canary: Some((true, 1, 1)),
+            seconds: 0, verdicts: vec![(Verdict::Healthy, None)], stable: Some((true, 9, 9)), canary: Some((true, 1, 1)),
             matches: true, settled: true, set: 10, pinned: false, fine: true, request: None,
         };
         let mut shifts = 0;

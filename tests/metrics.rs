@@ -1,5 +1,7 @@
 //! Whole releases judged by metrics, on the simulated cluster: errors, latency and traffic of both sides.
 
+use std::time::Duration;
+
 use canaryctl::{
     domain::{
         check::Severity,
@@ -57,6 +59,37 @@ async fn a_healthy_release_is_promoted_by_its_metrics() {
             .any(|r| r.text.contains("take 500 ms at most")),
         "{latency:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_may_end_early_once_its_requests_prove_it() {
+    let held = |early: Option<u64>| async move {
+        let mut plan = scraped(&[10, 50], 1800);
+        for step in &mut plan.steps {
+            step.early = early.map(Duration::from_secs);
+        }
+        let (bench, end) = drive("healthy", plan).await;
+        assert_eq!(end.outcome, Outcome::Promoted, "{}", bench.told());
+        let early = |r: &CheckResult| r.proven == Some(true);
+        assert!(bench.results("error rate").iter().any(early));
+        let ended = end.release.ended.unwrap();
+        ended.duration_since(end.release.started).as_secs()
+    };
+    let (whole, early) = (held(None).await, held(Some(60)).await);
+    assert!(whole >= 3600, "{whole} s");
+    assert!((120..1200).contains(&early), "{early} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_without_proof_does_not_end_early() {
+    let mut plan = plan(&[10, 50], 600);
+    for step in &mut plan.steps {
+        step.early = Some(Duration::from_secs(30));
+    }
+    let (bench, end) = drive("healthy", plan).await;
+    assert_eq!(end.outcome, Outcome::Promoted, "{}", bench.told());
+    let ended = end.release.ended.unwrap();
+    assert!(ended.duration_since(end.release.started).as_secs() >= 1200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,10 @@ pub const PATIENCE: f64 = 120.0;
 /// Seconds without any sample after which the release is inconclusive.
 pub const SOURCE_PATIENCE: f64 = 300.0;
 
+/// Seconds without a request at either side, beyond twice what the source lags behind, that are no pause
+/// between two requests where [`EXPECTED`] of them were due.
+pub const STILL: f64 = 60.0;
+
 /// What is known of the silence; part of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -23,6 +27,12 @@ pub struct Silence {
     silent: f64,
     /// Seconds without samples.
     without_samples: f64,
+    /// Requests of both sides in the run.
+    came: f64,
+    /// Seconds in which they came.
+    lasted: f64,
+    /// Seconds with samples that showed no request at either side.
+    still: f64,
 }
 
 /// What the silence means.
@@ -32,6 +42,9 @@ pub enum Quiet {
     No,
     /// No traffic reaches the canary, or its metrics are missing: hold.
     NoTraffic,
+    /// No request at either side, though many were due: the traffic has stopped, or the metrics stand
+    /// still. Hold; it says nothing of the version.
+    Still,
     /// The source of metrics brings no samples: hold.
     NoSamples,
     /// Either of both has lasted too long: inconclusive.
@@ -43,6 +56,7 @@ impl Silence {
     /// (`total`), the canary's `weight` in [0, 1], and its requests.
     pub fn observe(&mut self, seconds: f64, total: f64, weight: f64, canary: f64) -> Quiet {
         self.without_samples = 0.0;
+        self.hear(seconds, total * seconds);
         if canary > 0.0 {
             (self.expected, self.silent) = (0.0, 0.0);
             return Quiet::No;
@@ -55,6 +69,24 @@ impl Silence {
             self.silent += seconds;
         }
         self.state()
+    }
+
+    fn hear(&mut self, seconds: f64, requests: f64) {
+        if seconds > 0.0 && requests.is_finite() {
+            self.lasted += seconds;
+            self.came += requests;
+            self.still += seconds;
+        }
+        if requests > 0.0 {
+            self.still = 0.0;
+        }
+    }
+
+    /// Returns whether requests were due and neither side had one, for longer than chance and a source
+    /// that is `lag` seconds behind explain.
+    pub fn is_still(&self, lag: f64) -> bool {
+        let due = self.came / self.lasted * self.still;
+        self.still > STILL + 2.0 * lag && due >= EXPECTED
     }
 
     /// Takes in `seconds` without any sample.
@@ -102,6 +134,31 @@ mod tests {
         let mut silence = Silence::default();
         for _ in 0..10_000 {
             assert_eq!(silence.observe(5.0, 0.0, 0.1, 0.0), Quiet::No);
+        }
+    }
+
+    #[test]
+    fn both_sides_are_still_only_after_requests_were_due() {
+        let mut silence = Silence::default();
+        for _ in 0..12 {
+            silence.observe(10.0, 10.0, 0.1, 10.0);
+        }
+        for at in 1..=20 {
+            assert_eq!(silence.observe(10.0, 0.0, 0.1, 0.0), Quiet::No);
+            assert_eq!(silence.is_still(0.0), at > 6, "{at}");
+            assert_eq!(silence.is_still(15.0), at > 9, "{at}");
+        }
+        silence.observe(10.0, 0.1, 0.1, 0.0);
+        assert!(!silence.is_still(0.0), "one request came");
+    }
+
+    #[test]
+    fn where_little_came_stillness_is_chance() {
+        let mut silence = Silence::default();
+        silence.observe(600.0, 0.01, 0.5, 1.0);
+        for _ in 0..60 {
+            silence.observe(10.0, 0.0, 0.5, 0.0);
+            assert!(!silence.is_still(0.0));
         }
     }
 

@@ -37,6 +37,8 @@ pub struct File<R, C, M> {
     pub checks: Vec<C>,
     /// Where requests are counted; `None`: nowhere, or to be discovered.
     pub metrics: Option<M>,
+    /// Time after which steps may end early that say none of their own.
+    pub early: Option<Duration>,
     /// Deadline of steps that have none of their own.
     pub deadline: Option<Duration>,
     /// Time that pods may take to become ready.
@@ -78,6 +80,9 @@ pub(super) struct Keys {
     steps: Option<Vec<StepSpec>>,
     /// Time at each step that has no hold of its own; default: 5m
     hold: Option<Span>,
+    /// Time after which a step may end before its hold is over, once what its requests must show is
+    /// proven; default: never
+    early: Option<Span>,
     /// Time until missing evidence ends a step; default: three times its hold, at least 10m more
     deadline: Option<Span>,
     /// Time between two looks at the checks; default: 10s
@@ -224,7 +229,10 @@ impl Keys {
             let node = step_node(index).or(list).unwrap_or(tree);
             let place = match error {
                 PlanError::Empty => "steps".to_owned(),
-                PlanError::NotRising(..) | PlanError::Zero | PlanError::Deadline { .. } => {
+                PlanError::NotRising(..)
+                | PlanError::Zero
+                | PlanError::Deadline { .. }
+                | PlanError::Early { .. } => {
                     format!("steps[{index}]")
                 }
             };
@@ -249,6 +257,15 @@ impl Keys {
                     deadline,
                 };
                 return Err((node, error.to_string()));
+            }
+            if let Some(early) = step.early.filter(|early| *early > hold) {
+                let node = step_node(index).and_then(|node| node.get("early"));
+                let error = PlanError::Early {
+                    weight: step.weight,
+                    early,
+                    hold,
+                };
+                return Err((node.unwrap_or(tree), error.to_string()));
             }
         }
         Ok(())
@@ -279,6 +296,7 @@ impl Keys {
             router,
             checks,
             metrics,
+            early: self.early.map(|span| span.0),
             deadline: self.deadline.map(|span| span.0),
             ready_timeout: self.ready_timeout.map(|pause| pause.0),
             promote_timeout: self.promote_timeout.map(|pause| pause.0),

@@ -90,8 +90,11 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
         }
         let wanted = stronger;
         check_names(&wanted)?;
-        let deadline = file.as_ref().and_then(|file| file.deadline);
-        let hold = wanted.hold.unwrap_or(DEFAULT_HOLD);
+        let times = Times {
+            hold: wanted.hold.unwrap_or(DEFAULT_HOLD),
+            early: file.as_ref().and_then(|file| file.early),
+            deadline: file.as_ref().and_then(|file| file.deadline),
+        };
         let steps = wanted.steps.unwrap_or_else(default_steps);
         let from_file = |get: fn(&File<R, C, M>) -> Option<Duration>| file.as_ref().and_then(get);
         Ok(Self {
@@ -100,10 +103,7 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
             stable: wanted.stable,
             canary: wanted.canary,
             service: wanted.service,
-            steps: steps
-                .iter()
-                .map(|step| complete(step, hold, deadline))
-                .collect(),
+            steps: steps.iter().map(|step| times.complete(step)).collect(),
             interval: wanted.interval.unwrap_or(DEFAULT_INTERVAL),
             on_unknown: wanted.on_unknown.unwrap_or(OnTrouble::Hold),
             on_failure: wanted.on_failure.unwrap_or(OnTrouble::Rollback),
@@ -209,16 +209,25 @@ pub(super) fn default_deadline(hold: Duration) -> Duration {
     hold.saturating_mul(3).max(hold.saturating_add(GRACE))
 }
 
-fn complete(step: &StepSpec, hold: Duration, deadline: Option<Duration>) -> Step {
-    let hold = step.hold.unwrap_or(hold);
-    Step {
-        weight: step.weight,
-        hold,
-        approve: step.approve,
-        deadline: step
-            .deadline
-            .or(deadline)
-            .unwrap_or_else(|| default_deadline(hold)),
+/// What steps take over that do not say it themselves.
+struct Times {
+    hold: Duration,
+    early: Option<Duration>,
+    deadline: Option<Duration>,
+}
+
+impl Times {
+    fn complete(&self, step: &StepSpec) -> Step {
+        let hold = step.hold.unwrap_or(self.hold);
+        let deadline = step.deadline.or(self.deadline);
+        Step {
+            weight: step.weight,
+            hold,
+            // A step that is shorter anyway ends when its hold does.
+            early: step.early.or(self.early).map(|early| early.min(hold)),
+            approve: step.approve,
+            deadline: deadline.unwrap_or_else(|| default_deadline(hold)),
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct StepSpec {
     pub hold: Option<Duration>,
     /// Whether a person must approve before the next step.
     pub approve: bool,
+    /// Time after which the step may end before its hold is over, up to 30 days.
+    pub early: Option<Duration>,
     /// Time until missing evidence ends the step, up to 30 days.
     pub deadline: Option<Duration>,
 }
@@ -36,6 +38,7 @@ impl StepSpec {
             weight,
             hold: None,
             approve: false,
+            early: None,
             deadline: None,
         }
     }
@@ -108,7 +111,7 @@ fn parse_step(text: &str) -> Result<StepSpec, String> {
 
 // === impl Display, Deserialize, JsonSchema for StepSpec ===
 
-/// The text form, such as `10%:5m:approve`; it has no place for the deadline.
+/// The text form, such as `10%:5m:approve`; it has no place for early and deadline.
 impl fmt::Display for StepSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.weight)?;
@@ -130,6 +133,9 @@ struct StepMap {
     weight: Percent,
     /// Time at this weight; default: `hold` of the file
     hold: Option<Span>,
+    /// Time after which this step may end before its hold is over, once what its requests must show is
+    /// proven; default: `early` of the file
+    early: Option<Span>,
     /// Whether a person must approve before the next step; default: false
     #[serde(default)]
     approve: bool,
@@ -174,6 +180,7 @@ impl<'de> Visitor<'de> for StepVisitor {
             weight: map.weight,
             hold: map.hold.map(|span| span.0),
             approve: map.approve,
+            early: map.early.map(|span| span.0),
             deadline: map.deadline.map(|span| span.0),
         })
     }

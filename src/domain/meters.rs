@@ -72,6 +72,8 @@ pub struct Moment {
     pub started: Timestamp,
     /// The canary's share of the traffic, between 0 and 1.
     pub weight: f64,
+    /// Seconds that the source may lag behind.
+    pub lag: f64,
 }
 
 impl Meters {
@@ -86,6 +88,7 @@ impl Meters {
             now,
             started,
             weight,
+            lag,
         } = moment;
         self.adopt(common_bounds(
             totals(&seen.canary).chain(totals(&seen.stable)),
@@ -103,7 +106,12 @@ impl Meters {
         } else {
             let total = if lasted > 0.0 { requests / lasted } else { 0.0 };
             let seen = canary.counts.all();
-            self.silence.observe(lasted, total, weight, seen)
+            let quiet = self.silence.observe(lasted, total, weight, seen);
+            if quiet == Quiet::No && self.silence.is_still(lag) {
+                Quiet::Still
+            } else {
+                quiet
+            }
         };
         if requests > 0.0 || self.at.is_none() {
             self.at = Some(now);
@@ -218,6 +226,7 @@ mod tests {
             now: second(at),
             started: second(0),
             weight: 0.5,
+            lag: 0.0,
         };
         let seen = Counting {
             canary,
@@ -275,6 +284,23 @@ mod tests {
         look(&mut meters, 10, vec![pod("c", 5.0, 0.0)], vec![]);
         let counted = look(&mut meters, 36_000, down(), vec![]);
         assert_eq!(counted.quiet, Quiet::NoSamples);
+    }
+
+    #[test]
+    fn numbers_that_stand_still_are_missed_on_both_sides() {
+        let mut meters = Meters::default();
+        let at = |meters: &mut Meters, second: u32, shown: u32| {
+            let shown = f64::from(shown);
+            let (canary, stable) = (vec![pod("c", shown, 0.0)], vec![pod("s", shown, 0.0)]);
+            look(meters, i64::from(second), canary, stable).quiet
+        };
+        for second in (0..=100).step_by(10) {
+            assert_eq!(at(&mut meters, second, second), Quiet::No);
+        }
+        assert_eq!(at(&mut meters, 130, 100), Quiet::No);
+        assert_eq!(at(&mut meters, 170, 100), Quiet::Still);
+        assert_eq!(at(&mut meters, 900, 100), Quiet::Still, "it says nothing");
+        assert_eq!(at(&mut meters, 910, 101), Quiet::No);
     }
 
     #[test]

@@ -63,6 +63,14 @@ pub struct Step {
     /// Seconds at the weight before the next step.
     #[serde(with = "seconds")]
     pub hold: Duration,
+    /// Seconds after which the step may end before its hold is over, once what its requests must show is
+    /// proven; `None`: never.
+    #[serde(
+        default,
+        with = "maybe_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub early: Option<Duration>,
     /// Whether a person must approve before the next step.
     pub approve: bool,
     /// Seconds from the start of the step until missing evidence ends it; time at an approval does not count.
@@ -163,10 +171,21 @@ pub enum PlanError {
         /// Its deadline.
         deadline: Duration,
     },
+    /// An early end comes after the hold.
+    #[error("the step at {weight} may end early after {early} but holds for {hold}", early = humantime::format_duration(*early), hold = humantime::format_duration(*hold))]
+    Early {
+        /// Weight of the step.
+        weight: Percent,
+        /// After which time it may end early.
+        early: Duration,
+        /// Its hold.
+        hold: Duration,
+    },
 }
 
 impl Plan {
-    /// Returns an error unless the steps rise from above 0 % and each hold fits its deadline.
+    /// Returns an error unless the steps rise from above 0 %, each hold fits its deadline and each early end
+    /// its hold.
     pub fn validate(&self) -> Result<(), PlanError> {
         let mut last = Percent::ZERO;
         if self.steps.is_empty() {
@@ -184,6 +203,13 @@ impl Plan {
                     weight: step.weight,
                     hold: step.hold,
                     deadline: step.deadline,
+                });
+            }
+            if let Some(early) = step.early.filter(|early| *early > step.hold) {
+                return Err(PlanError::Early {
+                    weight: step.weight,
+                    early,
+                    hold: step.hold,
                 });
             }
             last = step.weight;
@@ -206,5 +232,27 @@ pub mod seconds {
     /// Reads seconds; negative and infinite numbers are errors.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+/// The same, where there may be none.
+pub mod maybe_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes a duration, if there is one, as seconds.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => to.serialize_some(&duration.as_secs_f64()),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads seconds, if there are any; negative and infinite numbers are errors.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(from)?;
+        let duration = |seconds| Duration::try_from_secs_f64(seconds).map_err(D::Error::custom);
+        seconds.map(duration).transpose()
     }
 }

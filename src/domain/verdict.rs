@@ -94,6 +94,10 @@ pub struct CheckResult {
     /// Whether waiting longer will not bring what is missing: no traffic or no metrics for minutes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hopeless: bool,
+    /// Whether the requests of the step exclude what the next one puts at risk; `None` for checks that
+    /// prove nothing by requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<bool>,
     /// Whether the check may roll back, hold, or only warn.
     pub severity: super::check::Severity,
     /// One sentence for people: value, limit, counts, and what would make it decide.

@@ -411,6 +411,7 @@ impl Engine {
             now,
             started: release.started,
             weight: circumstances.weight,
+            lag: circumstances.lag,
         };
         let counted = seen.counting.as_ref();
         let counted = counted.map(|counting| release.meters.count(counting, moment));

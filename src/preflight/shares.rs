@@ -163,6 +163,7 @@ mod tests {
         let step = |weight: &u32| Step {
             weight: Percent::whole(*weight),
             hold: Duration::ZERO,
+            early: None,
             approve: false,
             deadline: Duration::ZERO,
         };

@@ -81,6 +81,7 @@ fn look(meters: &mut Meters, at: i64, canary: Vec<Reading>) -> Counted {
         now: second(at),
         started: second(0),
         weight: 0.1,
+        lag: 0.0,
     };
     meters.count(&seen, moment)
 }

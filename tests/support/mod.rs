@@ -492,6 +492,7 @@ pub(crate) fn steps(weights: &[u32], hold: u64) -> Vec<Step> {
     let step = |weight: &u32| Step {
         weight: Percent::whole(*weight),
         hold: Duration::from_secs(hold),
+        early: None,
         approve: false,
         deadline: Duration::from_secs(hold * 3 + 600),
     };

@@ -162,6 +162,10 @@ fn steps_that_cannot_be_are_refused_where_they_stand() {
             "canary.yaml:3:11: the step at 10% holds for 1h but has a deadline of 30m",
         ),
         (
+            "app: a\nsteps:\n- { weight: 50, hold: 1m, early: 2m }\n",
+            "canary.yaml:3:34: the step at 50% may end early after 2m but holds for 1m",
+        ),
+        (
             "app: a\nsteps:\n- 10\n- { weight: 50, hold: 1h, deadline: 30m }\n",
             "canary.yaml:4:37: the step at 50% holds for 1h but has a deadline of 30m",
         ),

@@ -224,10 +224,12 @@ steps:
   - 25
   - weight: 50
     hold: 10m
+    early: 3m
     approve: true
     deadline: 1h
   - 100
 hold: 2m
+early: 5m
 deadline: 20m
 interval: 15s
 readyTimeout: 4m

@@ -4,7 +4,7 @@ use super::{Check, FULL, Metrics, Router, TestFile, check, parse, variables::env
 use crate::{
     config::{Overrides, Settings},
     domain::{
-        plan::{Cleanup, OnTrouble, Promotion, Strategy},
+        plan::{Cleanup, OnTrouble, Promotion, Step, Strategy},
         weight::Percent,
     },
 };
@@ -148,11 +148,17 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn a_hold_from_a_stronger_source_replaces_the_holds_of_steps() {
+    let settings = resolve(none(), none(), Some(parse(FULL).unwrap())).unwrap();
+    let early: Vec<_> = settings.steps.iter().map(|step| step.early).collect();
+    let two = Some(minutes(2));
+    assert_eq!(early, [two, two, Some(minutes(3)), two]);
     let flags = Overrides {
         hold: Some(minutes(1)),
         ..none()
     };
     let settings = resolve(flags.clone(), none(), Some(parse(FULL).unwrap())).unwrap();
+    let in_time = |step: &Step| step.early == Some(minutes(1));
+    assert!(settings.steps.iter().all(in_time));
     assert!(settings.steps.iter().all(|step| step.hold == minutes(1)));
     assert!(settings.steps[2].approve);
     let steps = env(&[("CANARYCTL_STEPS", "10:7m,20"), ("CANARYCTL_HOLD", "3m")]).unwrap();

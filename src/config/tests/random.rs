@@ -53,15 +53,17 @@ proptest! {
         let mut expected = Vec::new();
         for (weight, (hold, approve, more)) in steps {
             let deadline = hold.map(|hold| hold + more);
+            let early = hold.map(|hold| hold / 2);
             expected.push(StepSpec {
                 hold: hold.map(Duration::from_secs),
+                early: early.map(Duration::from_secs),
                 approve,
                 deadline: deadline.map(Duration::from_secs),
                 ..StepSpec::at(Percent::whole(weight))
             });
             text.push_str("- { weight: ");
             text.push_str(&weight.to_string());
-            for (key, value) in [("hold", hold), ("deadline", deadline)] {
+            for (key, value) in [("hold", hold), ("early", early), ("deadline", deadline)] {
                 if let Some(seconds) = value {
                     text.extend([", ", key, ": ", &seconds.to_string(), "s"]);
                 }

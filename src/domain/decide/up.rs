@@ -77,7 +77,8 @@ impl Round<'_> {
         };
         let verdict = overall(self.canary_checks());
         let looked = !self.canary_checks().is_empty();
-        let held = self.since() >= step.hold || self.wants_promotion();
+        let early = step.early.is_some_and(|early| self.since() >= early) && self.is_proven();
+        let held = self.since() >= step.hold || early || self.wants_promotion();
         let present = self.release.step + 1;
         let goal_step = matches!(self.seen.goal, Goal::Step(wanted) if wanted <= present);
         let healthy = looked && verdict == Verdict::Healthy;
@@ -110,11 +111,13 @@ impl Round<'_> {
         let what = if healthy {
             let left = step.hold.saturating_sub(self.since());
             let left = Duration::from_secs(left.as_secs().max(1));
-            format!(
-                "{} more at {}",
-                humantime::format_duration(left),
-                step.weight
-            )
+            let left = humantime::format_duration(left);
+            let sooner = if step.early.is_some() {
+                ", or less once it is proven"
+            } else {
+                ""
+            };
+            format!("{left} more at {}{sooner}", step.weight)
         } else {
             self.unsure_text()
         };
@@ -151,6 +154,14 @@ impl Round<'_> {
                 Some(self.pause(&format!("waits for {what}")))
             }
         }
+    }
+
+    /// Returns whether requests prove the step: every check that can prove something has, and there is one.
+    fn is_proven(&self) -> bool {
+        let counts = |result: &&CheckResult| result.severity != Severity::Warn;
+        let results = self.canary_checks().iter().filter(counts);
+        let mut proofs = results.filter_map(|result| result.proven).peekable();
+        proofs.peek().is_some() && proofs.all(|proven| proven)
     }
 
     /// Returns whether waiting will not bring what is missing.

@@ -44,6 +44,7 @@ struct Finding {
     confidence: Option<String>,
     samples: u64,
     hopeless: bool,
+    proven: Option<bool>,
     text: String,
 }
 
@@ -59,6 +60,7 @@ impl Finding {
             confidence: None,
             samples: samples as u64,
             hopeless: false,
+            proven: None,
             text: text.into(),
         }
     }
@@ -299,6 +301,7 @@ fn dress(spec: &CheckSpec, finding: Finding) -> CheckResult {
         limit: limit(spec.rule),
         samples: finding.samples,
         hopeless: finding.hopeless,
+        proven: finding.proven,
         severity: spec.severity,
         text: format!("{}: {}", spec.name, finding.text),
     }

@@ -248,6 +248,10 @@ pub(super) fn traffic(
         let text = format!("{said}; {text}");
         return finding(Verdict::Unknown, Some(Unknown::NoData), text);
     }
+    if counted.quiet == Quiet::Still {
+        let text = format!("{said}; {STILL}");
+        return finding(Verdict::Unknown, Some(Unknown::NoTraffic), text);
+    }
     if !requests.begun {
         let text = "the split is moving".to_owned();
         return finding(Verdict::Unknown, Some(Unknown::Pending), text);
@@ -275,6 +279,10 @@ pub(super) fn traffic(
         }
     }
 }
+
+/// What a check says while requests are due and nothing is counted.
+const STILL: &str = "neither side has counted a request for a while, though many were due: the traffic \
+                     has stopped, or the metrics stand still";
 
 /// What a check says that needs metrics, where there is no source of them.
 pub(super) const NO_SOURCE: &str = "no source of metrics: give the plan `metrics`";
@@ -553,6 +561,11 @@ impl Open for Case {
             confidence: Some(words::confidence(pool.log_value)),
             samples: words::rounded(requests.share.canary().all()),
             hopeless: verdict == Verdict::Unknown && self.quiet == Quiet::TooLong,
+            // Where nothing has to be excluded, nothing is proven either.
+            proven: self.rules.limit.map(|_| {
+                let share = &requests.share;
+                verdict == Verdict::Healthy && share.to_exclude() < 1.0 && share.is_proven(BETA)
+            }),
             ..Finding::new(verdict, 0, format!("{text}{more}"))
         }
     }
@@ -591,6 +604,9 @@ impl Case {
             let text = "; stable has requests and the canary none: no traffic reaches it, or its \
                         metrics are missing";
             return unknown(Unknown::NoTraffic, text.to_owned());
+        }
+        if self.quiet == Quiet::Still {
+            return unknown(Unknown::NoTraffic, format!("; {STILL}"));
         }
         if let Some(why) = self.nothing_compared() {
             return unknown(

@@ -107,6 +107,7 @@ fn by_hand(plan: &Plan) -> Plan {
     let step = Step {
         weight: Percent::FULL,
         hold: Duration::ZERO,
+        early: None,
         approve: false,
         deadline: plan.ready_timeout,
     };
