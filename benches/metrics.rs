@@ -17,6 +17,7 @@ use canaryctl::{
     clock::Clock,
     cluster::{Cluster, forward::AppRequest, workloads::Sides},
     domain::{
+        braking::{Braking, Stage},
         check::{CheckSpec, Memory, Reading, Sample},
         judge::{Circumstances, judge_all},
         meters::{Counting, Meters, Moment},
@@ -127,6 +128,7 @@ fn evaluation() {
         })
         .collect();
     let (mut meters, mut memories) = (Meters::default(), BTreeMap::<String, Memory>::new());
+    let mut braking = Braking::default();
     let started = Clock::System.now();
     let mut spent = Duration::ZERO;
     for look in 1..=LOOKS {
@@ -144,6 +146,9 @@ fn evaluation() {
             now,
             started,
             step: 2,
+            later: true,
+            // As it costs most: the evidence of the brake is kept, too.
+            brake: Some(Stage::Ordinary),
             weight: 0.5,
             next: Some(0.75),
             elapsed: seconds,
@@ -154,11 +159,18 @@ fn evaluation() {
             now,
             started,
             weight: 0.5,
+            lag: 0.0,
         };
         let start = Instant::now();
         let counted = meters.count(&seen, moment);
         let name = |check: &CheckSpec| check.name.clone();
-        let results = judge_all(&looked, Some(&counted), &mut memories, &name, circumstances);
+        let results = judge_all(
+            &looked,
+            Some(&counted),
+            (&mut memories, &mut braking),
+            &name,
+            circumstances,
+        );
         spent += start.elapsed();
         assert_eq!(results.len(), 8);
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use canaryctl::{
     domain::{
+        braking::{Braking, Signals, Stage},
         check::Severity,
         decide::{Action, Decision, Goal, Observation, REASSERTIONS, Request, decide, elapsed},
         meters::Meters,
@@ -67,6 +68,7 @@ fn release(plan: Plan) -> Release {
         approved: false,
         checks: BTreeMap::new(),
         meters: Meters::default(),
+        braking: Braking::default(),
         cause: None,
         reason: None,
         ending: None,
@@ -156,6 +158,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                     metrics: None,
                     load: None,
                     interval: Duration::from_secs(interval),
+                    brake: true,
                     on_unknown: unknown,
                     on_failure: failure,
                     on_interrupt: interrupt,
@@ -186,6 +189,8 @@ struct Glance {
     pinned: bool,
     fine: bool,
     request: Option<Request>,
+    /// Evidence by request, as odds, and whether a probe is settled.
+    evidence: Option<(f64, bool)>,
 }
 
 fn glances() -> impl Strategy<Value = Glance> {
@@ -217,9 +222,16 @@ fn glances() -> impl Strategy<Value = Glance> {
         flags,
         0u32..=100,
         request,
+        select(vec![
+            None,
+            None,
+            None,
+            Some((1e3, false)),
+            Some((1.0, true)),
+        ]),
     )
         .prop_map(
-            |(seconds, verdicts, stable, canary, flags, set, request)| Glance {
+            |(seconds, verdicts, stable, canary, flags, set, request, evidence)| Glance {
                 seconds,
                 verdicts,
                 stable,
@@ -230,11 +242,28 @@ fn glances() -> impl Strategy<Value = Glance> {
                 pinned: flags.2,
                 fine: flags.3,
                 request,
+                evidence,
             },
         )
 }
 
 impl Glance {
+    /// Takes in the evidence as a judgement at a step does.
+    fn brake(&self, release: &mut Release, now: Timestamp) {
+        let watched = matches!(release.phase, Phase::Holding | Phase::Approving);
+        if !watched || release.braking.stage() == Stage::Resting {
+            return;
+        }
+        if let Some((quick, settled)) = self.evidence {
+            let signals = Signals {
+                quick: quick.ln(),
+                settled,
+                ..Signals::default()
+            };
+            release.braking.observe(now, &signals);
+        }
+    }
+
     fn observe(&self, release: &Release, now: Timestamp) -> Observation {
         let side = |name: &str, pinned: &str, (known, replicas, ready): (bool, u32, u32)| {
             let revision = match (known, name) {
@@ -256,7 +285,13 @@ impl Glance {
             .iter()
             .map(|(verdict, proven)| CheckResult {
                 proven: *proven,
-                ..result(*verdict)
+                // Who rests, or is looked at again, is not known to be healthy.
+                ..result(match verdict {
+                    Verdict::Healthy if release.braking.stage() != Stage::Ordinary => {
+                        Verdict::Unknown
+                    }
+                    verdict => *verdict,
+                })
             })
             .collect();
         Observation {
@@ -289,6 +324,29 @@ fn later(at: Timestamp, seconds: u64) -> Timestamp {
     at.checked_add(Duration::from_secs(seconds)).unwrap()
 }
 
+/// Traffic moves to the weight that the phase is about, and to no other.
+fn shifts_as_meant(before: &Release, decision: &Decision) -> Result<(), TestCaseError> {
+    let after = &decision.release;
+    if let Action::Shift(weight) = decision.action {
+        prop_assert_eq!(weight, after.target);
+        let present = after.present_step().map(|s| s.weight);
+        let up = match after.phase {
+            Phase::Shifting => match (after.braking.stage(), after.braking.from()) {
+                (Stage::Resting, Some(_)) => weight == Percent::ZERO,
+                (Stage::Probing, Some(from)) => weight <= from && weight > Percent::ZERO,
+                (Stage::Ordinary, Some(_)) => false,
+                (_, None) => present == Some(weight),
+            },
+            Phase::PromoteShift | Phase::UndoShift => weight == Percent::FULL,
+            Phase::RollingBack if after.gradual => weight <= before.target,
+            Phase::PromoteReturn | Phase::RollingBack => weight == Percent::ZERO,
+            _ => false,
+        };
+        prop_assert!(up, "shift to {} in {:?}", weight, after.phase);
+    }
+    Ok(())
+}
+
 /// The rules that hold for every single decision.
 fn keeps_the_rules(
     before: &Release,
@@ -319,6 +377,16 @@ fn keeps_the_rules(
         );
     }
     prop_assert!(after.step >= before.step, "a step was taken back");
+    if before.braking.from().is_some() {
+        prop_assert!(
+            after.step == before.step,
+            "a braked canary got more traffic"
+        );
+    }
+    let retreats = after.phase.is_retreat() || after.phase >= Phase::Draining;
+    if retreats {
+        prop_assert!(after.braking.from().is_none() && after.braking.stage() == Stage::Ordinary);
+    }
     let promotes = before.phase < Phase::PromoteShift
         && (after.phase == Phase::PromoteShift || after.ending == Some(Outcome::Promoted));
     if promotes {
@@ -326,18 +394,7 @@ fn keeps_the_rules(
         let last = before.step + 1 == before.plan.steps.len();
         prop_assert!(asked || last, "promoted before the last step");
     }
-    if let Action::Shift(weight) = decision.action {
-        prop_assert_eq!(weight, after.target);
-        let present = after.present_step().map(|s| s.weight);
-        let up = match after.phase {
-            Phase::Shifting => present == Some(weight),
-            Phase::PromoteShift | Phase::UndoShift => weight == Percent::FULL,
-            Phase::RollingBack if after.gradual => weight <= before.target,
-            Phase::PromoteReturn | Phase::RollingBack => weight == Percent::ZERO,
-            _ => false,
-        };
-        prop_assert!(up, "shift to {} in {:?}", weight, after.phase);
-    }
+    shifts_as_meant(before, decision)?;
     let foreign = |side: &Option<Workload>| side.as_ref().is_some_and(|s| s.revision == "foreign");
     if decision.action == Action::UpdateStable {
         prop_assert!(!foreign(&seen.canary), "an unchecked version is promoted");
@@ -416,6 +473,7 @@ proptest! {
         let mut now = start();
         for glance in glances {
             now = later(now, glance.seconds);
+            glance.brake(&mut release, now);
             let seen = glance.observe(&release, now);
             let decision = decide(&release, &seen);
             prop_assert_eq!(&decision, &decide(&release, &seen));
@@ -440,6 +498,7 @@ proptest! {
                 glance.request = None;
             }
             now = later(now, glance.seconds);
+            glance.brake(&mut release, now);
             let seen = glance.observe(&release, now);
             release = decide(&release, &seen).release;
             prop_assert_eq!(release.step, 0);
@@ -519,7 +578,7 @@ proptest! {
         let mut release = release(plan);
         let mut now = start();
         let mut glance = Glance {
-            seconds: 0, verdicts: vec![(Verdict::Healthy, None)], stable: Some((true, 9, 9)), canary: Some((true, 1, 1)),
+            evidence: None, seconds: 0, verdicts: vec![(Verdict::Healthy, None)], stable: Some((true, 9, 9)), canary: Some((true, 1, 1)),
             matches: true, settled: true, set: 10, pinned: false, fine: true, request: None,
         };
         let mut shifts = 0;
@@ -809,6 +868,7 @@ fn behind_a_router_by_weight_stable_returns_to_its_recorded_size() {
         metrics: None,
         load: None,
         interval: Duration::from_secs(10),
+        brake: true,
         on_unknown: OnTrouble::Hold,
         on_failure: OnTrouble::Rollback,
         on_interrupt: OnTrouble::Rollback,

@@ -496,6 +496,8 @@ async fn restarts_from_before_the_run_do_not_count() {
         now: bench.clock.now(),
         started: bench.clock.now(),
         step: 0,
+        later: false,
+        brake: None,
         weight: 0.1,
         next: None,
         elapsed: 0.0,

@@ -25,11 +25,14 @@ struct Rule {
     brake: Option<Settings>,
     /// Looks that are one observation.
     block: u32,
+    /// Whether what was forgiven counts again at the step that was returned to.
+    again: bool,
 }
 
 const ORDINARY: Rule = Rule {
     brake: None,
     block: 1,
+    again: true,
 };
 
 /// A release under a rule.
@@ -43,6 +46,10 @@ struct Release<'a> {
     calm: Share,
     /// Evidence since the last rest.
     fresh: Share,
+    /// Evidence at the step that was left, without what is forgiven and without the probe.
+    whole: Option<Share>,
+    /// Whether what was forgiven counts again where it returned to.
+    again: bool,
     probed: f64,
     seen: Counts,
     rps: f64,
@@ -76,6 +83,7 @@ impl Release<'_> {
             quick: self.course.pooled(&self.quick),
             total: self.course.pooled(&self.slow),
             fresh: self.course.pooled(&self.fresh),
+            whole: self.whole.as_ref().map(|whole| self.course.pooled(whole)),
             settled: settled.decide(&self.fresh, pace) == Decision::Advance,
         }
     }
@@ -123,6 +131,7 @@ impl Release<'_> {
             self.course.weights[step],
             self.course.to_exclude(step, self.rps),
         );
+        self.whole = None;
         self.begin(weight, to_exclude, step > 0);
         let mut elapsed = 0.0;
         loop {
@@ -133,14 +142,26 @@ impl Release<'_> {
             elapsed += look.seconds;
             self.seen = self.seen.plus(look.canary);
             self.observe(&look);
+            if let Some(whole) = &mut self.whole {
+                whole.observe(&self.course.rules, &look, self.course.weights.len());
+            }
             let order = self
                 .brake
                 .observe(&self.settings, &self.signal(look.seconds));
+            if order == Order::Rollback {
+                return Some(End::RolledBack);
+            }
             if matches!(order, Order::Rest | Order::Probe) {
+                if self.again {
+                    self.whole.get_or_insert_with(|| self.slow.clone());
+                }
                 if let Some(end) = self.stop(traffic, step) {
                     return Some(end);
                 }
                 self.begin(weight, to_exclude, true);
+                if let Some(whole) = &mut self.whole {
+                    whole.begin_step(weight, to_exclude, true);
+                }
                 elapsed = 0.0;
                 continue;
             }
@@ -174,6 +195,8 @@ fn run(course: &Course, rule: Rule, traffic: &mut Traffic<'_>, rps: f64) -> (Run
         quick: Share::default(),
         calm: Share::default(),
         fresh: Share::default(),
+        whole: None,
+        again: rule.again,
         probed: 0.0,
         seen: Counts::NONE,
         rps,
@@ -211,6 +234,13 @@ fn rules() -> Vec<(&'static str, Rule)> {
             },
         ),
         ("brake", brake(default)),
+        (
+            "forgiven for good",
+            Rule {
+                again: false,
+                ..brake(default)
+            },
+        ),
         (
             "no rest",
             brake(Settings {
@@ -327,6 +357,35 @@ pub fn print(rollouts: u64) {
                 &world,
                 rollouts,
             );
+        }
+    }
+}
+
+/// Prints what the brake costs where a canary fails only from a share of the traffic on: a probe brings less.
+pub fn print_loads(rollouts: u64) {
+    let wanted = ["ordinary", "brake", "forgiven for good"];
+    heading(
+        "16. A canary that is bad from 20 % of the traffic on (steps 1/5/10/25/50 %)",
+        &COLUMNS,
+    );
+    for (canary, rps) in [
+        (0.02, 100.0),
+        (0.1, 10.0),
+        (0.1, 1000.0),
+        (0.5, 10.0),
+        (0.5, 100.0),
+        (0.5, 1000.0),
+    ] {
+        let world = World {
+            above: 0.2,
+            ..World::new(rps, 0.001, canary)
+        };
+        let what = format!("-> {} %", canary * 100.0);
+        for (name, rule) in rules() {
+            if wanted.contains(&name) {
+                let course = Course::with_limit(0.01);
+                line(name, &what, &course, rule, &world, rollouts);
+            }
         }
     }
 }

@@ -51,6 +51,7 @@ fn main() {
     print("9", &tables::knobs, 500);
     print("10", &tables::values, 500);
     print("13", &brake::print, 400);
+    print("16", &brake::print_loads, 500);
     print("15", &tables::fault, 1000);
     print("14", &brake::print_held_out, 1000);
     print("12", &tables::held_out, 1000);

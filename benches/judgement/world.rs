@@ -84,6 +84,8 @@ pub struct World {
     pub canary: f64,
     /// Seconds until the canary turns bad.
     pub onset: f64,
+    /// The canary's weight from which it is bad.
+    pub above: f64,
     pub shape: Shape,
 }
 
@@ -95,6 +97,7 @@ impl World {
             stable,
             canary,
             onset: 0.0,
+            above: 0.0,
             shape: IID,
         }
     }
@@ -150,6 +153,11 @@ impl<'a> Traffic<'a> {
         ];
         let outage = self.outage(seconds);
         let turned = (self.now + seconds - self.world.onset).clamp(0.0, seconds) / seconds;
+        let turned = if weight >= self.world.above {
+            turned
+        } else {
+            0.0
+        };
         let base = [
             self.world.stable + turned * (self.world.canary - self.world.stable),
             self.world.stable,

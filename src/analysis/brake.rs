@@ -7,8 +7,10 @@
 //! takes the traffic off (*rest*), long enough for a burst that no version causes to end; then the
 //! canary is looked at again at a low weight (*probe*). A canary that is still bad is rolled back, on
 //! all the evidence of the run and some that is fresh. One that is proven good goes on where it was,
-//! and what was won since it was last calm is forgiven. Evidence that built up for longer than a burst
-//! lasts is left to the ordinary rule, and so is everything after the second time.
+//! and what was won since it was last calm is forgiven. If it is as bad again at the step that it returned
+//! to, it was no burst: some versions fail only under more traffic than a probe brings. Then what was
+//! seen at that step counts on from where it was. Evidence that built up for longer than a burst lasts is left to
+//! the ordinary rule, and so is everything after the second time.
 
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +85,9 @@ pub struct Signal {
     pub total: f64,
     /// Evidence by look since the last rest.
     pub fresh: f64,
+    /// Evidence by look at a step that was returned to: as it was when it was left, and what came since.
+    /// Nothing of it is forgiven, and what the probe brought is no part of it. `None` elsewhere.
+    pub whole: Option<f64>,
     /// Whether the checks that began with the probe are proven and nothing is suspected.
     pub settled: bool,
 }
@@ -126,6 +131,26 @@ impl Brake {
         self.state == State::Off && self.excited <= 0.0
     }
 
+    /// Ends a rest whose length somebody else measures.
+    pub fn begin_probe(&mut self) {
+        self.state = State::Probing(0.0);
+    }
+
+    /// Lets go: what happens next is not the brake's.
+    pub fn let_go(&mut self) {
+        self.state = State::Off;
+    }
+
+    /// Returns whether the canary is to have no traffic.
+    pub fn is_resting(&self) -> bool {
+        matches!(self.state, State::Resting(_))
+    }
+
+    /// Returns whether the canary is looked at again.
+    pub fn is_probing(&self) -> bool {
+        matches!(self.state, State::Probing(_))
+    }
+
     /// Returns how often the brake was used in this run.
     pub fn used(&self) -> u32 {
         self.used
@@ -138,8 +163,12 @@ impl Brake {
             return (State::Off, Order::Ordinary);
         }
         self.excited += signal.seconds;
+        let is_bad = signal.quick >= settings.quick.ln() || is_enough(signal);
+        if is_bad && signal.whole.is_some_and(condemns) {
+            return (State::Off, Order::Rollback);
+        }
         let is_burst = self.excited <= settings.window && self.used < settings.times;
-        if !(is_burst && (signal.quick >= settings.quick.ln() || is_enough(signal))) {
+        if !(is_burst && is_bad) {
             return (State::Off, Order::Ordinary);
         }
         self.used += 1;
@@ -166,7 +195,11 @@ impl Brake {
 
 /// Returns whether the ordinary rule would roll back.
 fn is_enough(signal: &Signal) -> bool {
-    signal.total >= (1.0 / ALPHA).ln()
+    condemns(signal.total)
+}
+
+fn condemns(log_value: f64) -> bool {
+    log_value >= (1.0 / ALPHA).ln()
 }
 
 /// Returns the weight of a probe: the lowest of `weights` (those of the steps up to the one that was
@@ -187,6 +220,7 @@ mod tests {
         quick: 0.0,
         total: 0.0,
         fresh: 0.0,
+        whole: None,
         settled: false,
     };
 
@@ -238,6 +272,36 @@ mod tests {
         };
         assert_eq!(brake.observe(&settings, &settled), Order::Resume);
         assert!(brake.is_calm());
+    }
+
+    #[test]
+    fn what_is_as_bad_where_it_returned_to_is_no_burst() {
+        let settings = Settings::default();
+        let back = |whole: f64| Signal {
+            whole: Some(whole.ln()),
+            ..signal(200.0, 4.0)
+        };
+        let observe = |signal| Brake::default().observe(&settings, &signal);
+        assert_eq!(observe(back(101.0)), Order::Rollback);
+        assert_eq!(observe(back(99.0)), Order::Rest, "not sure yet");
+        let calm = Signal {
+            whole: Some(1e6_f64.ln()),
+            ..CALM
+        };
+        assert_eq!(observe(calm), Order::Ordinary, "the past alone is nothing");
+    }
+
+    #[test]
+    fn who_measures_the_rest_ends_it() {
+        let (mut brake, settings) = (Brake::default(), Settings::default());
+        brake.observe(&settings, &signal(200.0, 4.0));
+        assert!(brake.is_resting() && !brake.is_probing());
+        brake.begin_probe();
+        assert!(brake.is_probing() && !brake.is_resting());
+        let order = brake.observe(&settings, &signal(1.0, 1.0));
+        assert_eq!(order, Order::Probe);
+        brake.let_go();
+        assert_eq!((brake.is_probing(), brake.used()), (false, 1));
     }
 
     #[test]

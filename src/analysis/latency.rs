@@ -156,6 +156,14 @@ impl Slowdown {
         self.bounds = bounds.to_vec();
     }
 
+    /// Takes back the evidence that was won since `earlier`, a state of the same comparison in this run;
+    /// see [`Evidence::forgive`].
+    pub fn forgive(&mut self, earlier: &Self) {
+        for (now, then) in self.evidence.iter_mut().zip(&earlier.evidence) {
+            now.forgive(then);
+        }
+    }
+
     /// Returns the logarithm of the evidence that the canary is slower than tolerated.
     pub fn log_value(&self) -> f64 {
         let weighted = self.evidence.iter().zip(WEIGHT);

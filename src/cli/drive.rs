@@ -307,6 +307,7 @@ impl<'t> Screen<'t> {
             | EventKind::Entered { .. }
             | EventKind::Reached { .. }
             | EventKind::Drift { .. }
+            | EventKind::Braked { .. }
             | EventKind::RollingBack { .. }
             | EventKind::Warning { .. } => false,
         };

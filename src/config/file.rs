@@ -41,6 +41,8 @@ pub struct File<R, C, M> {
     pub early: Option<Duration>,
     /// Deadline of steps that have none of their own.
     pub deadline: Option<Duration>,
+    /// Whether early evidence takes the traffic off for a moment.
+    pub brake: Option<bool>,
     /// Time that pods may take to become ready.
     pub ready_timeout: Option<Duration>,
     /// Time that stable may take to roll out the promoted version.
@@ -99,6 +101,9 @@ pub(super) struct Keys {
     /// Where requests of both sides are counted; default: nowhere
     #[schemars(with = "Option<serde_json::Value>")]
     metrics: Option<IgnoredAny>,
+    /// Whether early evidence against the canary takes the traffic off for a minute, before it is sure, to see
+    /// whether it is a burst; default: true, where a router divides traffic by weights
+    brake: Option<bool>,
     /// What happens when a step ends without enough evidence; default: hold
     on_unknown: Option<OnTrouble>,
     /// What happens when a check is unhealthy; default: rollback
@@ -298,6 +303,7 @@ impl Keys {
             metrics,
             early: self.early.map(|span| span.0),
             deadline: self.deadline.map(|span| span.0),
+            brake: self.brake,
             ready_timeout: self.ready_timeout.map(|pause| pause.0),
             promote_timeout: self.promote_timeout.map(|pause| pause.0),
             drain: self.drain.map(|span| span.0),

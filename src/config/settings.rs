@@ -55,6 +55,8 @@ pub struct Settings<R, C, M> {
     pub metrics: Option<M>,
     /// Time between two looks at the checks.
     pub interval: Duration,
+    /// Whether early evidence takes the traffic off for a moment.
+    pub brake: bool,
     /// What happens when a step ends without enough evidence.
     pub on_unknown: OnTrouble,
     /// What happens when a check is unhealthy.
@@ -105,6 +107,7 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
             service: wanted.service,
             steps: steps.iter().map(|step| times.complete(step)).collect(),
             interval: wanted.interval.unwrap_or(DEFAULT_INTERVAL),
+            brake: file.as_ref().and_then(|file| file.brake).unwrap_or(true),
             on_unknown: wanted.on_unknown.unwrap_or(OnTrouble::Hold),
             on_failure: wanted.on_failure.unwrap_or(OnTrouble::Rollback),
             on_interrupt: wanted.on_interrupt.unwrap_or(OnTrouble::Rollback),
@@ -173,6 +176,7 @@ impl<R, C, M> Settings<R, C, M> {
             metrics,
             load: self.load.as_ref().map(planned),
             interval: self.interval,
+            brake: self.brake,
             on_unknown: self.on_unknown,
             on_failure: self.on_failure,
             on_interrupt: self.on_interrupt,

@@ -157,6 +157,29 @@ impl Rule {
         }
     }
 
+    /// Returns whether requests are evidence in it, one look after the other.
+    pub fn is_sequential(self) -> bool {
+        match self {
+            Self::Share { .. } => true,
+            Self::Errors(limits) | Self::Latency { limits, .. } => limits.mode == Mode::Sequential,
+            Self::Condition { .. } | Self::Number(_) | Self::Traffic { .. } | Self::Pods { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Returns whether it takes one value in each window.
+    pub fn measures_windows(self) -> bool {
+        match self {
+            Self::Errors(limits) | Self::Latency { limits, .. } => limits.mode != Mode::Sequential,
+            Self::Number(number) => number.mode.is_some(),
+            Self::Share { .. }
+            | Self::Condition { .. }
+            | Self::Traffic { .. }
+            | Self::Pods { .. } => false,
+        }
+    }
+
     /// Returns what the value of the check counts.
     pub fn unit(self) -> Unit {
         match self {
@@ -283,6 +306,79 @@ pub struct Requests {
     pub at: Option<Timestamp>,
     /// Whether what is counted now came at the present step.
     pub begun: bool,
+    /// What the brake goes by, where it is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early: Option<Box<Early>>,
+}
+
+/// What the brake goes by in one check.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Early {
+    /// Evidence by request, and without a limit to its speed.
+    pub quick: Share,
+    /// The evidence by look when the canary was calm last.
+    pub calm: Share,
+    /// The same about its latency against stable's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calm_slowdown: Option<Slowdown>,
+    /// Evidence by look since the last rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<Apart>,
+    /// Evidence by look at a step that was left, without what is forgiven and without the probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Apart>,
+    /// The index of that step.
+    pub whole_step: usize,
+}
+
+/// Evidence that is kept apart from that which decides.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Apart {
+    /// Evidence about the share of bad requests.
+    pub share: Share,
+    /// Evidence about the canary's latency against stable's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowdown: Option<Slowdown>,
+}
+
+impl Requests {
+    /// Notes that the canary is calm: what is won from here on may be forgiven.
+    pub fn calm(&mut self) {
+        if let Some(early) = &mut self.early {
+            early.calm = self.share.clone();
+            early.calm_slowdown.clone_from(&self.slowdown);
+        }
+    }
+
+    /// Keeps the evidence apart when the step with the index `step` is left, for when it is returned to.
+    pub fn keep_apart(&mut self, step: usize) {
+        let Some(early) = &mut self.early else {
+            return;
+        };
+        if early.whole_step != step {
+            early.whole = None;
+        }
+        early.whole_step = step;
+        early.whole.get_or_insert_with(|| Apart {
+            share: self.share.clone(),
+            slowdown: self.slowdown.clone(),
+        });
+    }
+
+    /// Takes back what was won since the canary was calm.
+    pub fn forgive(&mut self) {
+        let Some(early) = &mut self.early else {
+            return;
+        };
+        self.share.forgive(&early.calm);
+        if let (Some(slowdown), Some(calm)) = (&mut self.slowdown, &early.calm_slowdown) {
+            slowdown.forgive(calm);
+        }
+        early.quick = self.share.clone();
+        early.fresh = None;
+    }
 }
 
 /// Requests per second of both sides together.
@@ -297,6 +393,22 @@ pub struct Rate {
     pub seconds: f64,
     /// Requests per second of the step before, or of this one where it is the first.
     pub known: Option<f64>,
+}
+
+impl Rate {
+    /// Returns requests per second of both sides; where stable is not counted, from the canary's
+    /// `weight`. `None` without requests.
+    pub fn average(&self, weight: f64) -> Option<f64> {
+        let all = if self.requests > self.canary {
+            self.requests
+        } else if weight > 0.0 {
+            self.canary / weight
+        } else {
+            0.0
+        };
+        let rate = all / self.seconds;
+        (rate.is_finite() && rate > 0.0).then_some(rate)
+    }
 }
 
 /// What a check that takes one value in each window remembers.

@@ -96,6 +96,13 @@ pub enum EventKind {
         /// Whether it is put right.
         reasserted: bool,
     },
+    /// The traffic is taken off the canary for a moment: what was seen may be a burst.
+    Braked {
+        /// The weight that is left.
+        from: Percent,
+        /// What was seen.
+        text: String,
+    },
     /// The release is being ended before its plan.
     RollingBack {
         /// Why.
@@ -129,6 +136,7 @@ impl EventKind {
             Self::Checked { .. } => "Checked",
             Self::Waiting { .. } => "Waiting",
             Self::Drift { .. } => "Drift",
+            Self::Braked { .. } => "Braked",
             Self::RollingBack { .. } => "RollingBack",
             Self::Warning { .. } => "Warning",
             Self::Ended { outcome, .. } => match outcome {
@@ -151,6 +159,7 @@ impl EventKind {
             | Self::Entered { .. }
             | Self::Reached { .. }
             | Self::Drift { .. }
+            | Self::Braked { .. }
             | Self::RollingBack { .. }
             | Self::Ended { .. } => true,
             Self::Acting { .. }
@@ -163,7 +172,10 @@ impl EventKind {
     /// Returns whether the event should alarm: a Kubernetes Event of type Warning.
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Drift { .. } | Self::RollingBack { .. } | Self::Warning { .. } => true,
+            Self::Drift { .. }
+            | Self::Braked { .. }
+            | Self::RollingBack { .. }
+            | Self::Warning { .. } => true,
             Self::Ended { outcome, .. } => match outcome {
                 Outcome::Promoted | Outcome::AtWeight => false,
                 Outcome::RolledBack | Outcome::Paused | Outcome::Conflict | Outcome::Incomplete => {
@@ -202,6 +214,7 @@ impl EventKind {
             } => match phase {
                 Phase::Shifting => format!("step {step} of {steps}: moving to {weight}"),
                 Phase::Holding => format!("step {step} of {steps}: watching at {weight}"),
+                Phase::Resting => format!("step {step} of {steps}: without traffic for a moment"),
                 Phase::Approving => format!("step {step} of {steps}: waiting for approval"),
                 Phase::Preparing
                 | Phase::PromoteShift
@@ -228,6 +241,9 @@ impl EventKind {
             Self::Drift { text, reasserted } if *reasserted => format!("{text}: put right"),
             Self::Drift { text, .. } | Self::Warning { text } | Self::Ended { text, .. } => {
                 text.clone()
+            }
+            Self::Braked { from, text } => {
+                format!("braked at {from}: {text}")
             }
             Self::RollingBack { reason, .. } => format!("rolling back: {reason}"),
         }

@@ -3,6 +3,7 @@
 //! Owns: the words of the product as types, and `decide`. Must not: do I/O, read a clock, print,
 //! or panic; it is total, so that it can be tested exhaustively and run again at any moment.
 
+pub mod braking;
 pub mod change;
 pub mod check;
 pub mod decide;

@@ -26,6 +26,10 @@ pub struct Plan {
     /// Seconds between two looks at the checks.
     #[serde(with = "seconds")]
     pub interval: Duration,
+    /// Whether early evidence takes the traffic off for a moment, before it is sure; where the checks and
+    /// the router allow it ([`Plan::can_brake`]).
+    #[serde(default)]
+    pub brake: bool,
     /// What happens when a step ends without enough evidence.
     pub on_unknown: OnTrouble,
     /// What happens when a check is unhealthy.
@@ -184,6 +188,16 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// Returns whether its checks let the traffic be taken off for a moment: there is one that counts
+    /// requests, and none that measures windows, which a rest would leave empty.
+    pub fn can_brake(&self) -> bool {
+        let mut counts = self.checks.iter();
+        let mut windows = self.checks.iter();
+        self.brake
+            && counts.any(|check| check.rule.is_sequential())
+            && !windows.any(|check| check.rule.measures_windows())
+    }
+
     /// Returns an error unless the steps rise from above 0 %, each hold fits its deadline and each early end
     /// its hold.
     pub fn validate(&self) -> Result<(), PlanError> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    braking::Braking,
     check::Memory,
     meters::Meters,
     plan::{Plan, Step, seconds},
@@ -80,6 +81,9 @@ pub struct Release {
     /// What the source of metrics counted last, of both sides.
     #[serde(default, skip_serializing_if = "Meters::is_empty")]
     pub meters: Meters,
+    /// The brake.
+    #[serde(default, skip_serializing_if = "Braking::is_unused")]
+    pub braking: Braking,
     /// Why the release is being ended, if it is.
     pub cause: Option<Cause>,
     /// The same in a sentence.
@@ -141,6 +145,8 @@ pub enum Phase {
     Shifting,
     /// The canary proves itself at the weight.
     Holding,
+    /// The canary has no traffic for a moment: what was seen may be a burst.
+    Resting,
     /// A person must approve.
     Approving,
     /// Promotion: all traffic goes to the canary.
@@ -174,6 +180,7 @@ impl Phase {
             Self::Preparing => "preparing the canary",
             Self::Shifting => "moving traffic",
             Self::Holding => "watching",
+            Self::Resting => "braked: no traffic for a moment",
             Self::Approving => "waiting for approval",
             Self::PromoteShift => "promoting: moving all traffic to the canary",
             Self::PromoteTemplate => "promoting: updating stable",

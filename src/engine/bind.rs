@@ -118,6 +118,7 @@ impl Engine {
 
     pub(super) fn go(&mut self, phase: Phase, target: Percent, now: Timestamp) {
         let release = &mut self.saved.release;
+        release.braking.let_go();
         release.phase = phase;
         release.target = target;
         release.since = now;

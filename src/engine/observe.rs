@@ -11,12 +11,14 @@ use super::{Engine, EngineError, Results, due, shares};
 use crate::{
     cluster::{pods::LivePod, workloads::Sides},
     domain::{
+        braking::Stage,
         check::{CheckSpec, Reading, Rule},
         decide::{Goal, Looks, Observation, Request, elapsed, looks},
         event::{Event, EventKind},
         judge::{Circumstances, judge_all},
         meters::{Counting, Moment},
         release::{Phase, Release},
+        split::Grain,
         verdict::CheckResult,
         weight::Percent,
         workload::{Track, Tracks, Workload},
@@ -113,7 +115,12 @@ fn circumstances(
 ) -> Circumstances {
     let steps = &release.plan.steps;
     let steady = matches!(release.phase, Phase::Holding | Phase::Approving);
-    let next = steps.get(release.step + 1).filter(|_| steady);
+    // A canary that is looked at again has to prove as much as before it got what was taken from it.
+    let next = match release.braking.from() {
+        Some(left) => Some(left),
+        None => steps.get(release.step + 1).map(|step| step.weight),
+    };
+    let next = next.filter(|_| steady);
     let patience = release.present_step().map_or(0.0, |step| {
         // Short of the deadline, so that the step can still be left upwards.
         let held = step.hold.as_secs_f64() * HOLD;
@@ -126,8 +133,10 @@ fn circumstances(
         now,
         started: release.started,
         step: release.step,
+        later: release.step > 0 || release.braking.was_used(),
+        brake: None,
         weight: weight.fraction(),
-        next: next.map(|step| step.weight.fraction()),
+        next: next.map(Percent::fraction),
         elapsed: elapsed(release.since, now).as_secs_f64(),
         lag: lag.as_secs_f64(),
         patience,
@@ -405,7 +414,11 @@ impl Engine {
             .source
             .as_ref()
             .map_or(Duration::ZERO, |s| s.lag());
-        let circumstances = circumstances(&self.saved.release, track, (now, weight, lag));
+        let brake = self.brake_for(track);
+        let circumstances = Circumstances {
+            brake,
+            ..circumstances(&self.saved.release, track, (now, weight, lag))
+        };
         let release = &mut self.saved.release;
         let moment = Moment {
             now,
@@ -419,7 +432,7 @@ impl Engine {
             Track::Canary => check.name.clone(),
             Track::Stable => format!("{STABLE}{}", check.name),
         };
-        let memories = &mut release.checks;
+        let memories = (&mut release.checks, &mut release.braking);
         judge_all(
             &seen.readings,
             counted.as_ref(),
@@ -429,6 +442,19 @@ impl Engine {
         )
     }
 
+    /// Returns where the run is with the brake; `None` where it is off: it needs a router that divides
+    /// traffic without pods, and a step that may be left for a moment.
+    fn brake_for(&self, track: Track) -> Option<Stage> {
+        let release = &self.saved.release;
+        let on_the_way = matches!(
+            release.phase,
+            Phase::Holding | Phase::Resting | Phase::Approving
+        );
+        let by_weight = matches!(self.router.grain(), Grain::Weight(_));
+        let can = on_the_way && by_weight && track == Track::Canary && release.plan.can_brake();
+        can.then(|| release.braking.stage())
+    }
+
     /// Starts, aims or ends the load of the plan.
     pub(super) fn steer_load(&mut self, sides: &Sides, seen: &Observation) {
         let phase = self.saved.release.phase;
@@ -436,6 +462,7 @@ impl Engine {
             phase,
             Phase::Shifting
                 | Phase::Holding
+                | Phase::Resting
                 | Phase::Approving
                 | Phase::PromoteShift
                 | Phase::PromoteTemplate

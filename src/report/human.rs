@@ -122,6 +122,10 @@ impl Narrator {
                 self.said(at, Tone::Unknown, "drift", &format!("{text}: {done}"))
             }
             EventKind::Warning { text } => self.said(at, Tone::Unknown, "warning", text),
+            EventKind::Braked { from, text } => {
+                let text = format!("from {from}: {text}");
+                self.said(at, Tone::Unknown, "BRAKED", &text)
+            }
             EventKind::RollingBack { cause, reason } => {
                 self.cause = Some(*cause);
                 self.rolling_back(at, reason)
@@ -170,6 +174,7 @@ impl Narrator {
                 self.said(at, Tone::Bold, &label, &text)
             }
             Phase::Holding => self.said(at, Tone::Bold, &label, &format!("watching at {weight}")),
+            Phase::Resting => self.said(at, Tone::Bold, &label, "no traffic for a moment"),
             Phase::Approving => {
                 let text = format!("waiting for approval at {weight}");
                 self.said(at, Tone::Bold, &label, &text)

@@ -46,6 +46,8 @@ pub struct Progress {
     phase: Option<Phase>,
     step: usize,
     held_since: Option<Timestamp>,
+    /// The weight that the brake left, until it is returned to.
+    braked: Option<Percent>,
     split: Option<Split>,
     checks: Vec<CheckResult>,
     waits: Option<String>,
@@ -70,6 +72,7 @@ impl Progress {
             phase: None,
             step: 0,
             held_since: None,
+            braked: None,
             split: None,
             checks: Vec::new(),
             waits: None,
@@ -92,7 +95,15 @@ impl Progress {
                 self.run = Some(id.clone());
                 self.phase = Some(*phase);
             }
-            EventKind::Entered { phase, step, .. } => {
+            EventKind::Entered {
+                phase,
+                step,
+                weight,
+                ..
+            } => {
+                if self.braked == Some(*weight) {
+                    self.braked = None;
+                }
                 if *step != self.step {
                     self.note = None;
                 }
@@ -115,6 +126,10 @@ impl Progress {
                 }
             }
             EventKind::Drift { text, .. } | EventKind::Warning { text } => {
+                self.note = Some(format!("{} {text}", clock(event.at)));
+            }
+            EventKind::Braked { from, text } => {
+                self.braked = Some(*from);
                 self.note = Some(format!("{} {text}", clock(event.at)));
             }
             EventKind::RollingBack { reason, .. } => self.reason = Some(reason.clone()),
@@ -233,6 +248,9 @@ impl Progress {
             return label(style, "now").add(tone, word);
         }
         let hold = self.holds.get(self.step.saturating_sub(1));
+        if self.braked.is_some() && self.phase == Some(Phase::Holding) {
+            return label(style, "now").add(Tone::Unknown, "braked: looking again");
+        }
         match (self.phase, self.held_since, hold) {
             (Some(Phase::Holding), Some(since), Some(hold)) => {
                 hold_line(between(since, now), *hold, style)

@@ -1,6 +1,7 @@
 //! The contract that every router of the table keeps, on a simulated cluster with pods of both
 //! sides.
 
+mod braking;
 mod fixtures;
 mod making;
 mod moving;

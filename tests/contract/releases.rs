@@ -41,9 +41,9 @@ const STABLE_PODS: u32 = 9;
 const CANARY_PODS: u32 = 1;
 
 /// A router by weights in front of the payment API.
-struct ByWeights {
+pub(super) struct ByWeights {
     name: &'static str,
-    objects: &'static str,
+    pub(super) objects: &'static str,
     group: &'static str,
     resource: &'static str,
     /// The object that holds the weight, and where.
@@ -53,7 +53,7 @@ struct ByWeights {
     rest: Option<&'static str>,
 }
 
-const ISTIO: ByWeights = ByWeights {
+pub(super) const ISTIO: ByWeights = ByWeights {
     name: "istio",
     objects: "
 apiVersion: networking.istio.io/v1
@@ -108,7 +108,7 @@ spec: {rules: [{host: pay.example, http: {paths: [{path: /, pathType: Prefix, ba
 const BOTH: [&ByWeights; 2] = [&ISTIO, &NGINX];
 
 impl ByWeights {
-    fn bench(&self, scenario: &str) -> Bench {
+    pub(super) fn bench(&self, scenario: &str) -> Bench {
         let mut scenario = Scenario::builtin(scenario).unwrap();
         scenario
             .objects
@@ -128,7 +128,7 @@ impl ByWeights {
         weight.as_u64().or(text).unwrap()
     }
 
-    fn weight(&self, bench: &Bench) -> u64 {
+    pub(super) fn weight(&self, bench: &Bench) -> u64 {
         self.of(&bench.sim.world().store().get(&self.key()).unwrap())
     }
 
@@ -159,7 +159,7 @@ impl ByWeights {
 
     /// Returns every weight the canary ever had, in order, and asserts at each moment that it had
     /// ready pods for it: whoever gets traffic can serve it.
-    fn story(&self, bench: &Bench) -> Vec<u64> {
+    pub(super) fn story(&self, bench: &Bench) -> Vec<u64> {
         let mut weights = Vec::new();
         let mut pods = std::collections::BTreeMap::new();
         let store = bench.sim.world().store();
@@ -259,10 +259,24 @@ async fn errors_at_a_quarter_of_the_traffic_are_taken_back() {
         assert_eq!(end.cause, Some(Cause::Unhealthy), "{}", end.text);
         assert_eq!(end.release.step, 1);
         assert!(end.text.contains("success rate"), "{}", end.text);
-        assert_eq!(by.story(&bench), [0, 10, 25, 0], "{}", bench.told());
+        // Braked at 25 %, calm at 10 %, as bad as before at 25 %: it fails under load.
+        let braked = [0, 10, 25, 0, 10, 25, 0, 10, 25, 0];
+        assert_eq!(by.story(&bench), braked, "{}", bench.told());
         bench.wait(5).await;
         by.is_back(&bench);
         assert_eq!(bench.users().refused, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_brake_errors_are_taken_back_straight_away() {
+    for by in BOTH {
+        let bench = by.bench("errors-at-25");
+        let mut plan = checked(&[10, 25, 50, 100], 180);
+        plan.brake = false;
+        let end = bench.ends(auto(), plan, Outcome::RolledBack).await;
+        assert_eq!(end.release.step, 1);
+        assert_eq!(by.story(&bench), [0, 10, 25, 0], "{}", bench.told());
     }
 }
 
@@ -345,7 +359,7 @@ fn a_kill_changes_no_promotion() {
 #[test]
 fn a_kill_changes_no_rollback() {
     for by in BOTH {
-        a_kill_changes_no_ending(by, "errors-at-25", Outcome::RolledBack, &[0, 25, 0]);
+        a_kill_changes_no_ending(by, "errors-at-25", Outcome::RolledBack, &[0, 25, 0, 25, 0]);
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) fn watching(at: i64) -> Circumstances {
         now: second(at),
         started: second(0),
         step: 0,
+        later: false,
+        brake: None,
         weight: 0.1,
         next: Some(0.5),
         #[expect(clippy::cast_precision_loss, reason = "seconds of a test")]

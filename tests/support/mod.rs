@@ -506,6 +506,7 @@ pub(crate) fn plan(weights: &[u32], hold: u64) -> Plan {
         metrics: None,
         load: None,
         interval: Duration::from_secs(10),
+        brake: true,
         on_unknown: OnTrouble::Hold,
         on_failure: OnTrouble::Rollback,
         on_interrupt: OnTrouble::Rollback,

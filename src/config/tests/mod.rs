@@ -232,6 +232,7 @@ hold: 2m
 early: 5m
 deadline: 20m
 interval: 15s
+brake: false
 readyTimeout: 4m
 promoteTimeout: 9m
 drain: 45s

@@ -28,6 +28,7 @@ impl Round<'_> {
     }
 
     pub(super) fn leave(&mut self, cause: Cause, reason: String) {
+        self.release.braking.let_go();
         self.emit(EventKind::RollingBack {
             cause,
             reason: reason.clone(),

@@ -5,6 +5,7 @@
 //! after a crash, after somebody else's change, twice in a row.
 
 mod back;
+mod brake;
 mod guards;
 mod promote;
 mod requests;
@@ -155,9 +156,11 @@ pub fn looks(release: &Release) -> Looks {
             Looks::Canary
         }
         Phase::Preparing | Phase::Shifting | Phase::UndoShift => Looks::CanaryPods,
-        Phase::Holding | Phase::Approving | Phase::PromoteShift | Phase::PromoteTemplate => {
-            Looks::Canary
-        }
+        Phase::Holding
+        | Phase::Resting
+        | Phase::Approving
+        | Phase::PromoteShift
+        | Phase::PromoteTemplate => Looks::Canary,
         Phase::PromoteScale | Phase::PromoteCheck => Looks::Both,
         Phase::PromoteReturn => Looks::Stable,
         Phase::UndoTemplate
@@ -231,6 +234,7 @@ impl Round<'_> {
             Phase::Preparing => self.prepare(),
             Phase::Shifting => self.shift(),
             Phase::Holding => self.hold(),
+            Phase::Resting => self.rest(),
             Phase::Approving => self.approval(),
             Phase::PromoteShift => self.promote_shift(),
             Phase::PromoteTemplate => self.promote_template(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Action, FIRST_LOOK, Goal, Round, Turn, elapsed};
 use crate::domain::{
+    braking::Stage,
     check::Severity,
     plan::OnTrouble,
     release::{Cause, Outcome, Phase},
@@ -56,8 +57,19 @@ impl Round<'_> {
                 let text = self.reached_text();
                 return Some(Action::Stop(Outcome::AtWeight, text));
             }
-            self.enter(Phase::Holding);
+            let braking = &self.release.braking;
+            let resting = braking.stage() == Stage::Resting && braking.from().is_some();
+            self.enter(if resting {
+                Phase::Resting
+            } else {
+                Phase::Holding
+            });
             return None;
+        }
+        if self.release.target == Percent::ZERO
+            && let Some(action) = self.scale_for(Track::Stable, Percent::FULL)
+        {
+            return Some(action);
         }
         self.shift_or_fail(self.release.target)
     }
@@ -71,6 +83,9 @@ impl Round<'_> {
         }
         if self.moved {
             return Some(Action::Look);
+        }
+        if let Some(turn) = self.brakes() {
+            return turn;
         }
         let Some(step) = self.release.present_step().cloned() else {
             return Some(self.pause("the plan has no steps"));
@@ -99,14 +114,7 @@ impl Round<'_> {
         let patient = looked || self.since() >= self.release.plan.interval * FIRST_LOOK;
         let late = patient && spent >= step.deadline.saturating_add(self.release.gate_spent);
         if !healthy && (late || self.is_hopeless()) {
-            let text = self.unsure_text();
-            return match self.on_unknown() {
-                OnTrouble::Hold => Some(self.pause(&text)),
-                OnTrouble::Rollback => {
-                    self.retreat(Cause::Unknown, text);
-                    None
-                }
-            };
+            return self.give_up();
         }
         let what = if healthy {
             let left = step.hold.saturating_sub(self.since());
@@ -130,6 +138,9 @@ impl Round<'_> {
         }
         if let Some(action) = self.drift() {
             return action;
+        }
+        if let Some(turn) = self.brakes() {
+            return turn;
         }
         if self.release.approved || self.wants_promotion() {
             let checks = self.canary_checks();
@@ -156,6 +167,18 @@ impl Round<'_> {
         }
     }
 
+    /// Ends a step that has not enough evidence.
+    pub(super) fn give_up(&mut self) -> Turn {
+        let text = self.unsure_text();
+        match self.on_unknown() {
+            OnTrouble::Hold => Some(self.pause(&text)),
+            OnTrouble::Rollback => {
+                self.retreat(Cause::Unknown, text);
+                None
+            }
+        }
+    }
+
     /// Returns whether requests prove the step: every check that can prove something has, and there is one.
     fn is_proven(&self) -> bool {
         let counts = |result: &&CheckResult| result.severity != Severity::Warn;
@@ -165,7 +188,7 @@ impl Round<'_> {
     }
 
     /// Returns whether waiting will not bring what is missing.
-    fn is_hopeless(&self) -> bool {
+    pub(super) fn is_hopeless(&self) -> bool {
         let mut unknown = self.unknown_checks();
         unknown.any(|result| result.hopeless)
     }

@@ -6,11 +6,14 @@
 //! Checks that count requests share one probability of error: what each has against the canary is
 //! pooled first ([`rollout::pooled`]), then each says its verdict.
 
+mod case;
+mod early;
 mod pods;
 mod requests;
 mod state;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod windows;
 mod words;
 
@@ -19,14 +22,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    check::{CheckSpec, Memory, Number, Reading, Rule, Severity},
+    braking::{Braking, Signals, Stage},
+    check::{CheckSpec, Memory, Number, Reading, Requests, Rule, Severity},
     meters::Counted,
     verdict::{CheckResult, Unknown, Verdict},
 };
 use crate::analysis::{
+    brake::Order,
     evidence::{ALPHA, SUSPICION},
     rollout::{self, Weighed},
 };
+use early::Signs;
 pub use words::{limit, percent, span};
 
 /// Checks are blamed whose part of the evidence is at least this share of the greatest part.
@@ -89,6 +95,10 @@ pub struct Circumstances {
     pub started: Timestamp,
     /// Index of the step.
     pub step: usize,
+    /// Whether it is not the first time that a step begins.
+    pub later: bool,
+    /// Where the run is with the brake; `None` where the ordinary rule alone decides.
+    pub brake: Option<Stage>,
     /// The canary's share of the traffic, between 0 and 1.
     pub weight: f64,
     /// The share it gets at the next step; `None` where full promotion comes next.
@@ -114,6 +124,11 @@ trait Open {
     /// Returns what the check has against the canary: shares of the stake and logarithms of evidence.
     fn parts(&self) -> &[Weighed];
 
+    /// Returns what the brake goes by, where it is on.
+    fn signs(&self) -> Option<&Signs> {
+        None
+    }
+
     /// Returns the finding.
     fn close(&self, memory: &Memory, pool: Pool) -> Finding;
 }
@@ -125,12 +140,17 @@ struct Pool {
     log_value: f64,
     /// Whether this check has a great part in it.
     blamed: bool,
+    /// What the brake says.
+    order: Order,
+    /// What it goes by, where it is on.
+    early: Option<Signals>,
 }
 
 impl Pool {
     /// Returns whether the canary is condemned, and for this check.
     fn condemns(self) -> bool {
-        self.blamed && self.log_value >= (1.0 / ALPHA).ln()
+        let decides = matches!(self.order, Order::Ordinary | Order::Rollback);
+        decides && self.blamed && self.log_value >= (1.0 / ALPHA).ln()
     }
 
     /// Returns whether evidence builds up, and in this check.
@@ -140,11 +160,12 @@ impl Pool {
 }
 
 /// Judges one look at all checks and remembers, under the name that `name` gives each, what the next
-/// look needs. `counted` is what the source of metrics counted, where it was asked.
+/// look needs. `counted` is what the source of metrics counted, where it was asked. Where the circumstances
+/// say that the brake is on, it takes in the look as well.
 pub fn judge_all(
     looked: &[(CheckSpec, Vec<Reading>)],
     counted: Option<&Counted>,
-    memories: &mut BTreeMap<String, Memory>,
+    (memories, braking): (&mut BTreeMap<String, Memory>, &mut Braking),
     name: &dyn Fn(&CheckSpec) -> String,
     circumstances: Circumstances,
 ) -> Vec<CheckResult> {
@@ -158,7 +179,19 @@ pub fn judge_all(
             )
         })
         .collect();
-    let pools = pools(&halves);
+    let signals = signals(&halves);
+    let order = order(braking, signals, circumstances);
+    let pools = pools(&halves, (order, signals));
+    let requests = memories.values_mut();
+    let requests = requests.filter_map(|memory| memory.requests.as_deref_mut());
+    let at_a_step = circumstances.brake == Some(Stage::Ordinary);
+    if order == Order::Resume {
+        requests.for_each(Requests::forgive);
+    } else if order == Order::Rest && at_a_step {
+        requests.for_each(|requests| requests.keep_apart(circumstances.step));
+    } else if signals.is_some() && braking.is_calm() {
+        requests.for_each(Requests::calm);
+    }
     let finish = |((spec, half), pool): (&(&CheckSpec, Half), Pool)| {
         let finding = match half {
             Half::Done(finding) => finding.clone(),
@@ -181,7 +214,7 @@ pub fn judge(
 ) -> CheckResult {
     let half = take_in(spec, readings, None, memory, circumstances);
     let halves = [(spec, half)];
-    let pool = pools(&halves).remove(0);
+    let pool = pools(&halves, (Order::Ordinary, None)).remove(0);
     let [(_, half)] = halves;
     let finding = match half {
         Half::Done(finding) => finding,
@@ -222,7 +255,7 @@ fn take_in(
         Rule::Traffic {
             tolerance,
             min_requests,
-        } => Half::Done(requests::traffic(
+        } => Half::Done(traffic::traffic(
             memory,
             counted,
             (tolerance, min_requests),
@@ -237,33 +270,81 @@ fn take_in(
     }
 }
 
-/// Returns the pool as each check sees it. Checks that only warn have one for themselves.
-fn pools(halves: &[(&CheckSpec, Half)]) -> Vec<Pool> {
-    let parts = |half: &Half| -> Vec<Weighed> {
-        match half {
-            Half::Done(_) => Vec::new(),
-            Half::Open(open) => open.parts().to_vec(),
-        }
-    };
-    let counts = |spec: &CheckSpec| spec.severity != Severity::Warn;
-    let common: Vec<Weighed> = halves
-        .iter()
-        .filter(|(spec, _)| counts(spec))
-        .flat_map(|(_, half)| parts(half))
+/// Returns whether a check may do more than warn.
+fn counts(spec: &CheckSpec) -> bool {
+    spec.severity != Severity::Warn
+}
+
+fn parts(half: &Half) -> Vec<Weighed> {
+    match half {
+        Half::Done(_) => Vec::new(),
+        Half::Open(open) => open.parts().to_vec(),
+    }
+}
+
+/// Returns the evidence of all checks that may do more than warn.
+fn common(halves: &[(&CheckSpec, Half)]) -> Vec<Weighed> {
+    let counting = halves.iter().filter(|(spec, _)| counts(spec));
+    counting.flat_map(|(_, half)| parts(half)).collect()
+}
+
+/// Returns what the brake goes by; `None` where no check has anything for it.
+fn signals(halves: &[(&CheckSpec, Half)]) -> Option<Signals> {
+    let counting = halves.iter().filter(|(spec, _)| counts(spec));
+    let signs: Vec<&Signs> = counting
+        .filter_map(|(_, half)| match half {
+            Half::Done(_) => None,
+            Half::Open(open) => open.signs(),
+        })
         .collect();
+    let pooled = |parts: fn(&Signs) -> &[Weighed]| {
+        let all: Vec<Weighed> = signs.iter().flat_map(|s| parts(s).to_vec()).collect();
+        (!all.is_empty()).then(|| rollout::pooled(&scaled(all)))
+    };
+    let fresh = pooled(|signs| &signs.fresh).unwrap_or(0.0);
+    (!signs.is_empty()).then(|| Signals {
+        quick: pooled(|signs| &signs.quick).unwrap_or(0.0),
+        total: rollout::pooled(&scaled(common(halves))),
+        fresh,
+        whole: pooled(|signs| signs.whole.as_deref().unwrap_or_default()),
+        settled: signs.iter().all(|signs| signs.settled) && fresh < SUSPICION.ln(),
+    })
+}
+
+/// Returns what the brake says after a look.
+fn order(braking: &mut Braking, signals: Option<Signals>, circumstances: Circumstances) -> Order {
+    match (circumstances.brake, signals) {
+        (Some(Stage::Resting), _) => Order::Rest,
+        (Some(Stage::Ordinary | Stage::Probing), Some(signals)) => {
+            braking.observe(circumstances.now, &signals)
+        }
+        (Some(Stage::Ordinary | Stage::Probing), None) | (None, _) => Order::Ordinary,
+    }
+}
+
+/// Returns the pool as each check sees it. Checks that only warn have one for themselves.
+fn pools(halves: &[(&CheckSpec, Half)], (order, early): (Order, Option<Signals>)) -> Vec<Pool> {
+    let common = common(halves);
     let greatest = most(&common);
-    let log_value = rollout::pooled(&scaled(common));
+    let forgiven = early.filter(|_| order == Order::Rollback);
+    let forgiven = forgiven.and_then(|signals| signals.whole);
+    // Who is taken back although forgiven is condemned by all that was ever seen.
+    let log_value = rollout::pooled(&scaled(common)).max(forgiven.unwrap_or(f64::NEG_INFINITY));
     let pool = |(spec, half): &(&CheckSpec, Half)| {
         let own = parts(half);
         if counts(spec) {
             Pool {
                 log_value,
                 blamed: !own.is_empty() && most(&own) >= greatest + BLAME.ln(),
+                order,
+                early,
             }
         } else {
             Pool {
                 log_value: rollout::pooled(&scaled(own.clone())),
                 blamed: !own.is_empty(),
+                order: Order::Ordinary,
+                early: None,
             }
         }
     };

@@ -4,28 +4,26 @@
 //! the counts came from, or how the verdict is said.
 
 use super::{
-    Circumstances, Finding, Half, Open, Pool, windows,
-    words::{self, Subject},
+    Circumstances, Finding, Half,
+    case::{Case, parts},
+    early, windows,
+    words::Subject,
 };
 use crate::{
     analysis::{
         counts::{Counts, Look},
-        evidence::ALPHA,
-        forecast,
         histogram::{self, Histogram},
-        interval,
         latency::{Slowdown, slow_requests},
         meter::places,
-        proof::{AT_RISK, BETA, REACTION, rate_to_exclude},
-        rollout::{ERRORS_RATIO_SHARE, ERRORS_SHARE, LATENCY_SHARE, SLOWDOWN_SHARE, Weighed},
+        proof::{AT_RISK, REACTION, rate_to_exclude},
         share::Rules,
         silence::Quiet,
-        split::{Agreement, agreement},
     },
     domain::{
+        braking::Stage,
         check::{Limits, Memory, Mode, Rate, Reading, Requests, Sample, SubjectMemory},
         meters::{Counted, seconds},
-        verdict::{Unknown, Verdict},
+        verdict::Unknown,
     },
 };
 
@@ -41,18 +39,6 @@ pub(super) struct Brought {
     pub(super) stable_missing: Option<String>,
     /// What silence means.
     pub(super) quiet: Quiet,
-}
-
-/// A check of requests whose look was taken in.
-struct Case {
-    subject: Subject,
-    rules: Rules,
-    min_requests: u64,
-    parts: Vec<Weighed>,
-    missing: Option<(Unknown, String)>,
-    stable_missing: Option<String>,
-    quiet: Quiet,
-    circumstances: Circumstances,
 }
 
 /// Takes in a look at the errors of both sides.
@@ -208,82 +194,6 @@ pub(super) fn share(
     )
 }
 
-/// Judges the canary's share of the requests.
-pub(super) fn traffic(
-    memory: &mut Memory,
-    counted: Option<&Counted>,
-    (tolerance, min_requests): (f64, u64),
-    circumstances: Circumstances,
-) -> Finding {
-    let Some(counted) = counted else {
-        return Finding::unknown(Unknown::Query, 0, NO_SOURCE);
-    };
-    let requests = memory.requests.get_or_insert_default();
-    let (canary, stable) = (counted.canary.counts, counted.stable.counts);
-    if !requests.begun || !circumstances.steady {
-        // While the split moves there is nothing to compare with.
-        requests.begun = circumstances.elapsed >= circumstances.lag && circumstances.steady;
-        (requests.canary_run, requests.stable_run) = (Counts::NONE, Counts::NONE);
-    } else {
-        requests.canary_run = requests.canary_run.plus(canary);
-        requests.stable_run = requests.stable_run.plus(stable);
-    }
-    let (ours, theirs) = (requests.canary_run.all(), requests.stable_run.all());
-    let both = Counts::new(ours + theirs, ours).unwrap_or(Counts::NONE);
-    let asked = circumstances.weight;
-    let samples = words::rounded(both.all());
-    let said = words::traffic(both, asked);
-    let finding = |verdict, unknown, text: String| Finding {
-        verdict,
-        unknown,
-        value: both.share(),
-        interval: interval_of(both),
-        samples,
-        ..Finding::new(verdict, 0, text)
-    };
-    if let Some((why, text)) = &counted.missing {
-        return finding(Verdict::Unknown, Some(*why), format!("{said}; {text}"));
-    }
-    if let Some(text) = &counted.stable_missing {
-        let text = format!("{said}; {text}");
-        return finding(Verdict::Unknown, Some(Unknown::NoData), text);
-    }
-    if counted.quiet == Quiet::Still {
-        let text = format!("{said}; {STILL}");
-        return finding(Verdict::Unknown, Some(Unknown::NoTraffic), text);
-    }
-    if !requests.begun {
-        let text = "the split is moving".to_owned();
-        return finding(Verdict::Unknown, Some(Unknown::Pending), text);
-    }
-    if both.all() <= 0.0 {
-        return finding(Verdict::Unknown, Some(Unknown::NoTraffic), said);
-    }
-    match agreement(ours, theirs, asked, tolerance) {
-        Agreement::Differs => {
-            let text = format!("{said}: surely more than {} off", words::points(tolerance));
-            finding(Verdict::Unhealthy, None, text)
-        }
-        Agreement::Agrees if samples >= min_requests => finding(Verdict::Healthy, None, said),
-        Agreement::Agrees | Agreement::TooFew => {
-            // Nothing speaks against it once there are enough requests to see a gross error.
-            let close = both
-                .share()
-                .is_some_and(|seen| (seen - asked).abs() <= tolerance);
-            if close && samples >= min_requests {
-                finding(Verdict::Healthy, None, said)
-            } else {
-                let text = format!("{said}; {min_requests} requests wanted");
-                finding(Verdict::Unknown, Some(Unknown::TooFew), text)
-            }
-        }
-    }
-}
-
-/// What a check says while requests are due and nothing is counted.
-const STILL: &str = "neither side has counted a request for a while, though many were due: the traffic \
-                     has stopped, or the metrics stand still";
-
 /// What a check says that needs metrics, where there is no source of them.
 pub(super) const NO_SOURCE: &str = "no source of metrics: give the plan `metrics`";
 
@@ -347,13 +257,16 @@ fn take_in(
     circumstances: Circumstances,
 ) -> Half {
     let requests = memory.requests.get_or_insert_default();
+    early::prepare(requests, circumstances);
     let look = &brought.look;
-    let news = look.canary.all() + look.stable.all() > 0.0;
+    // What comes in while the canary is to have no traffic says nothing of a split.
+    let resting = circumstances.brake == Some(Stage::Resting);
+    let news = look.canary.all() + look.stable.all() > 0.0 && !resting;
     if news {
         observe(requests, &brought, (&subject, &rules), circumstances);
     }
     if !requests.begun {
-        if circumstances.elapsed >= circumstances.lag {
+        if circumstances.elapsed >= circumstances.lag && !resting {
             begin_step(requests, (&subject, &rules), circumstances);
         }
     } else if news
@@ -363,12 +276,15 @@ fn take_in(
         requests.rate.known = Some(rate);
         let demanded = to_exclude(&rules, Some(rate), circumstances);
         requests.share.demand(demanded);
+        early::demand(requests, demanded);
     }
     if news || requests.at.is_none() {
         requests.at = Some(circumstances.now);
     }
-    Half::Open(Box::new(Case {
-        parts: parts(requests, &subject, &rules),
+    let sides = (&requests.share, requests.slowdown.as_ref());
+    let mut case = Case {
+        parts: parts(sides, &subject, &rules),
+        signs: early::signs(requests, &subject, &rules),
         subject,
         rules,
         min_requests,
@@ -376,7 +292,12 @@ fn take_in(
         stable_missing: brought.stable_missing,
         quiet: brought.quiet,
         circumstances,
-    }))
+    };
+    let settled = early::is_settled(&case, requests);
+    if let Some(signs) = &mut case.signs {
+        signs.settled = settled;
+    }
+    Half::Open(Box::new(case))
 }
 
 fn observe(
@@ -397,6 +318,7 @@ fn observe(
         }
     };
     requests.share.observe(&rules, look, circumstances.steps);
+    early::observe(requests, &rules, look, circumstances);
     requests.canary_run = requests.canary_run.plus(look.canary);
     requests.stable_run = requests.stable_run.plus(look.stable);
     if requests.at.is_some() {
@@ -425,6 +347,13 @@ fn observe(
             dispersion,
             circumstances.steps,
         );
+        early::compare(
+            requests,
+            (bounds, canary, stable),
+            (factor, limits.dependence),
+            look.seconds,
+            circumstances,
+        );
     }
 }
 
@@ -433,14 +362,15 @@ fn begin_step(
     (subject, rules): (&Subject, &Rules),
     circumstances: Circumstances,
 ) {
-    let Circumstances { weight, step, .. } = circumstances;
+    let Circumstances { weight, later, .. } = circumstances;
     let measured = requests.rate.average(weight);
     requests.rate = Rate {
         known: measured.or(requests.rate.known),
         ..Rate::default()
     };
     let demanded = to_exclude(rules, requests.rate.known, circumstances);
-    requests.share.begin_step(weight, demanded, step > 0);
+    requests.share.begin_step(weight, demanded, later);
+    early::begin_step(requests, demanded, circumstances);
     if let (Subject::Latency { limits, .. }, Some(bounds)) = (
         subject,
         (!requests.bounds.is_empty()).then_some(&requests.bounds),
@@ -449,7 +379,7 @@ fn begin_step(
         requests
             .slowdown
             .get_or_insert_with(|| Slowdown::new(bounds, factor, limits.dependence))
-            .begin_step(weight, step > 0);
+            .begin_step(weight, later);
     }
     requests.canary.clear();
     requests.stable.clear();
@@ -491,178 +421,4 @@ fn to_exclude(rules: &Rules, known: Option<f64>, circumstances: Circumstances) -
     let next = circumstances.next.zip(known);
     let next = next.map(|(weight, rate)| rate * weight);
     rate_to_exclude(limit, next, AT_RISK, REACTION)
-}
-
-impl Rate {
-    /// Returns requests per second of both sides; where stable is not counted, from the canary's
-    /// `weight`. `None` without requests.
-    fn average(&self, weight: f64) -> Option<f64> {
-        let all = if self.requests > self.canary {
-            self.requests
-        } else if weight > 0.0 {
-            self.canary / weight
-        } else {
-            0.0
-        };
-        let rate = all / self.seconds;
-        (rate.is_finite() && rate > 0.0).then_some(rate)
-    }
-}
-
-fn parts(requests: &Requests, subject: &Subject, rules: &Rules) -> Vec<Weighed> {
-    let share = &requests.share;
-    let (of_limit, of_ratio) = match subject {
-        Subject::Errors(_) | Subject::Good(_) => (ERRORS_SHARE, ERRORS_RATIO_SHARE),
-        Subject::Latency { .. } => (LATENCY_SHARE, SLOWDOWN_SHARE),
-    };
-    let weighed = |share, log_value| Weighed { share, log_value };
-    let limit = rules
-        .limit
-        .map(|_| weighed(of_limit, share.absolute_value()));
-    let ratio = match subject {
-        Subject::Errors(_) | Subject::Good(_) => rules
-            .ratio
-            .map(|_| weighed(of_ratio, share.relative_value())),
-        Subject::Latency { limits, .. } => limits.max_ratio.map(|_| {
-            let slowdown = requests.slowdown.as_ref();
-            weighed(of_ratio, slowdown.map_or(0.0, Slowdown::log_value))
-        }),
-    };
-    limit.into_iter().chain(ratio).collect()
-}
-
-fn interval_of(counts: Counts) -> Option<(f64, f64)> {
-    let interval = interval::rate(counts, interval::DOUBT);
-    (counts.all() > 0.0).then_some((interval.low, interval.high))
-}
-
-impl Open for Case {
-    fn parts(&self) -> &[Weighed] {
-        &self.parts
-    }
-
-    fn close(&self, memory: &Memory, pool: Pool) -> Finding {
-        let nothing = Requests::default();
-        let requests = memory.requests.as_deref().unwrap_or(&nothing);
-        let said = words::sides(&self.subject, requests, pool.condemns());
-        let (verdict, unknown, more) = self.verdict(requests, pool);
-        let text = match &self.stable_missing {
-            Some(why) if verdict == Verdict::Healthy && self.compares() => {
-                format!("{}; not compared with stable: {why}", said.text)
-            }
-            Some(_) | None => said.text,
-        };
-        Finding {
-            unknown,
-            value: said.value,
-            stable: said.stable,
-            interval: said.interval,
-            evidence: Some(pool.log_value.exp().min(1e9)),
-            confidence: Some(words::confidence(pool.log_value)),
-            samples: words::rounded(requests.share.canary().all()),
-            hopeless: verdict == Verdict::Unknown && self.quiet == Quiet::TooLong,
-            // Where nothing has to be excluded, nothing is proven either.
-            proven: self.rules.limit.map(|_| {
-                let share = &requests.share;
-                verdict == Verdict::Healthy && share.to_exclude() < 1.0 && share.is_proven(BETA)
-            }),
-            ..Finding::new(verdict, 0, format!("{text}{more}"))
-        }
-    }
-}
-
-impl Case {
-    fn compares(&self) -> bool {
-        self.rules.ratio.is_some()
-            || matches!(self.subject, Subject::Latency { limits, .. } if limits.max_ratio.is_some())
-    }
-
-    /// Returns why nothing is asked of the canary at all: the comparison with stable is the only limit, and
-    /// stable, which has a share of the traffic, is not counted.
-    fn nothing_compared(&self) -> Option<&str> {
-        let asked = self.rules.limit.is_some() || self.circumstances.weight >= 1.0;
-        self.stable_missing.as_deref().filter(|_| !asked)
-    }
-
-    /// Returns the verdict, why it is unknown, and what follows the numbers in the sentence.
-    fn verdict(&self, requests: &Requests, pool: Pool) -> (Verdict, Option<Unknown>, String) {
-        let share = &requests.share;
-        let all = share.canary().all();
-        let unknown = |why, text| (Verdict::Unknown, Some(why), text);
-        if pool.condemns() {
-            let text = words::worse(&self.subject, &self.parts, pool.log_value);
-            return (Verdict::Unhealthy, None, text);
-        }
-        if let Some((why, text)) = &self.missing {
-            return unknown(*why, format!("; {text}"));
-        }
-        if !requests.begun {
-            let text = "; what the metrics show now was counted before this step";
-            return unknown(Unknown::Pending, text.to_owned());
-        }
-        if self.quiet == Quiet::NoTraffic || (self.quiet == Quiet::TooLong && all <= 0.0) {
-            let text = "; stable has requests and the canary none: no traffic reaches it, or its \
-                        metrics are missing";
-            return unknown(Unknown::NoTraffic, text.to_owned());
-        }
-        if self.quiet == Quiet::Still {
-            return unknown(Unknown::NoTraffic, format!("; {STILL}"));
-        }
-        if let Some(why) = self.nothing_compared() {
-            return unknown(
-                Unknown::NoData,
-                format!("; not compared with stable: {why}"),
-            );
-        }
-        if share.stable_fails() {
-            let text = "; stable itself is beyond the limit: the version is not to blame";
-            return unknown(Unknown::Pending, text.to_owned());
-        }
-        if all <= 0.0 {
-            let text = format!("; {} wanted", words::requests(self.min_requests));
-            return unknown(Unknown::NoTraffic, text);
-        }
-        if pool.suspects() {
-            return unknown(Unknown::Pending, words::evidence(pool.log_value));
-        }
-        let patient = self.circumstances.elapsed < self.circumstances.patience;
-        let last = self.circumstances.next.is_none();
-        if share.breaks(&self.rules) && (last || patient) {
-            let text = words::breaks(&self.subject, &self.rules, share, pool.log_value);
-            return unknown(Unknown::Pending, text);
-        }
-        if words::rounded(all) < self.min_requests {
-            let text = format!("; {} wanted", words::requests(self.min_requests));
-            return unknown(Unknown::TooFew, text);
-        }
-        if !share.is_proven(BETA) {
-            return unknown(Unknown::TooFew, self.unproven(requests));
-        }
-        (
-            Verdict::Healthy,
-            None,
-            words::proven(&self.subject, share.to_exclude()),
-        )
-    }
-
-    /// Returns what is not proven yet, and how long it will take.
-    fn unproven(&self, requests: &Requests) -> String {
-        let share = &requests.share;
-        let (canary, wanted) = (share.canary(), share.to_exclude());
-        let likely = (canary.bad() + 0.5) / (canary.all() + 1.0);
-        let done = share.proof().log_value() / (1.0 / BETA).ln();
-        let more = forecast::requests_to_prove(likely, wanted)
-            .map(|needed| (needed * (1.0 - done)).max(1.0));
-        let weight = self.circumstances.weight;
-        let rate = requests.rate.average(weight).or(requests.rate.known);
-        let time = more
-            .zip(rate)
-            .and_then(|(more, rate)| forecast::seconds(more, rate, weight));
-        words::unproven(&self.subject, canary, wanted, more.zip(time))
-    }
-}
-
-/// Returns the evidence from which the canary is condemned, as odds to 1.
-pub(super) fn needed() -> f64 {
-    1.0 / ALPHA
 }

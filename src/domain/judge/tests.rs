@@ -20,6 +20,8 @@ const WATCHING: Circumstances = Circumstances {
     now: Timestamp::UNIX_EPOCH,
     started: Timestamp::UNIX_EPOCH,
     step: 0,
+    later: false,
+    brake: None,
     weight: 0.1,
     next: Some(0.25),
     elapsed: 0.0,
@@ -252,6 +254,8 @@ fn a_share_below_the_limit_is_held_until_it_is_proven() {
 struct Stand {
     checks: Vec<(CheckSpec, Vec<Reading>)>,
     memories: BTreeMap<String, Memory>,
+    braking: Braking,
+    brakes: bool,
     looks: i64,
 }
 
@@ -263,6 +267,8 @@ impl Stand {
                 .map(|check| (check, Vec::new()))
                 .collect(),
             memories: BTreeMap::new(),
+            braking: Braking::default(),
+            brakes: false,
             looks: 0,
         }
     }
@@ -302,13 +308,14 @@ impl Stand {
             weight: 0.5,
             next: None,
             elapsed: 1.0,
+            brake: self.brakes.then(|| self.braking.stage()),
             ..WATCHING
         };
         let name = |check: &CheckSpec| check.name.clone();
         judge_all(
             &self.checks,
             Some(&counted),
-            &mut self.memories,
+            (&mut self.memories, &mut self.braking),
             &name,
             circumstances,
         )
@@ -476,4 +483,118 @@ fn windows_after_the_last_request_are_no_good_windows() {
     let quiet = stand.after(1, (0.0, 0.0), Some(busy));
     assert_eq!(quiet.unknown, Some(Unknown::TooFew), "{}", quiet.text);
     assert_eq!(stand.after(1, busy, Some(busy)).verdict, Verdict::Healthy);
+}
+
+// === the brake ===
+
+const STABLE: Option<(f64, f64)> = Some((1000.0, 1.0));
+const CALM: (f64, f64) = (100.0, 0.0);
+const BAD: (f64, f64) = (100.0, 60.0);
+
+/// A canary that was calm for a minute, with the brake on; then it was bad at one look.
+fn braked() -> (Stand, CheckResult) {
+    let mut stand = Stand::errors(Some(0.05), Some(2.0));
+    stand.brakes = true;
+    let calm = stand.after(6, CALM, STABLE);
+    assert_eq!(calm.verdict, Verdict::Healthy, "{}", calm.text);
+    let result = stand.after(1, BAD, STABLE);
+    (stand, result)
+}
+
+impl Stand {
+    /// Begins to look again, as after a rest; or goes on at the step.
+    fn goes_on(&mut self, probing: bool) {
+        if probing {
+            let now = Timestamp::from_second(10 * self.looks).unwrap();
+            self.braking.begin_probe(now);
+        }
+        self.memories.values_mut().for_each(Memory::begin_step);
+    }
+}
+
+#[test]
+fn one_bad_look_takes_the_traffic_off_and_condemns_nobody() {
+    let (mut stand, result) = braked();
+    assert_eq!(stand.braking.stage(), Stage::Resting);
+    assert_eq!(result.unknown, Some(Unknown::Pending));
+    assert!(
+        result.text.contains("no traffic for a moment"),
+        "{}",
+        result.text
+    );
+    let during = stand.after(3, (0.0, 0.0), STABLE);
+    assert_eq!(during.unknown, Some(Unknown::Pending), "{}", during.text);
+    let mut without = Stand::errors(Some(0.05), Some(2.0));
+    without.after(6, CALM, STABLE);
+    assert_eq!(
+        without.after(1, BAD, STABLE).unknown,
+        Some(Unknown::Pending)
+    );
+    assert_eq!(without.braking, Braking::default());
+}
+
+#[test]
+fn who_is_calm_after_a_rest_goes_on_and_is_forgiven() {
+    let (mut stand, _) = braked();
+    stand.goes_on(true);
+    let mut verdicts = Vec::new();
+    for _ in 0..12 {
+        let result = stand.after(1, CALM, STABLE);
+        verdicts.push(result.verdict);
+        if result.verdict == Verdict::Healthy {
+            assert!(result.text.contains("it was a burst"), "{}", result.text);
+            break;
+        }
+        assert!(result.text.contains("looked at again"), "{}", result.text);
+    }
+    assert_eq!(verdicts.last(), Some(&Verdict::Healthy), "{verdicts:?}");
+    assert!(verdicts.len() >= 3, "half a minute at least");
+    assert_eq!(stand.braking.stage(), Stage::Ordinary);
+    stand.goes_on(false);
+    let after = stand.after(4, CALM, STABLE);
+    assert_eq!(after.verdict, Verdict::Healthy, "{}", after.text);
+    assert!(after.evidence.unwrap() < 5.0, "{:?}", after.evidence);
+}
+
+#[test]
+fn who_is_bad_after_a_rest_is_taken_back() {
+    let (mut stand, _) = braked();
+    stand.goes_on(true);
+    let bad = |result: &CheckResult| result.verdict == Verdict::Unhealthy;
+    let result = (0..12)
+        .map(|_| stand.after(1, (10.0, 6.0), STABLE))
+        .find(bad)
+        .unwrap();
+    assert!(result.text.contains("surely"), "{}", result.text);
+    assert!(result.evidence.unwrap() >= 100.0);
+}
+
+/// A version may fail only under more traffic than a probe brings: what was seen at the step adds up.
+#[test]
+fn who_is_bad_again_at_the_step_is_taken_back_in_the_end() {
+    let (mut stand, _) = braked();
+    let (mut bad_looks, mut rests) = (1, 1);
+    loop {
+        stand.goes_on(true);
+        while stand.braking.stage() == Stage::Probing {
+            let result = stand.after(1, CALM, STABLE);
+            assert_ne!(result.verdict, Verdict::Unhealthy, "{}", result.text);
+        }
+        stand.goes_on(false);
+        let mut result = stand.after(1, BAD, STABLE);
+        bad_looks += 1;
+        while stand.braking.stage() == Stage::Ordinary && result.verdict != Verdict::Unhealthy {
+            result = stand.after(1, BAD, STABLE);
+            bad_looks += 1;
+        }
+        if result.verdict == Verdict::Unhealthy {
+            assert!(result.text.contains("surely"), "{}", result.text);
+            break;
+        }
+        rests += 1;
+    }
+    assert!(
+        rests <= 2 && bad_looks <= 4,
+        "{bad_looks} looks, {rests} rests"
+    );
 }

@@ -31,7 +31,7 @@ fn present(memory: &mut Memory, length: u32, circumstances: Circumstances) -> (&
     let now = circumstances.now;
     if first {
         windows.tally.begin_step();
-        if circumstances.step > 0 {
+        if circumstances.later {
             windows.values.begin_step();
             windows.compared.begin_step();
         }

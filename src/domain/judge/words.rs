@@ -5,6 +5,7 @@
 use crate::{
     analysis::{
         counts::Counts,
+        evidence::ALPHA,
         histogram::{Histogram, bracket},
         interval::{self, Interval},
         rollout::Weighed,
@@ -14,7 +15,7 @@ use crate::{
     domain::check::{Limits, Requests, Rule},
 };
 
-use super::{BLAME, requests::needed};
+use super::{BLAME, Signals};
 
 /// What a check of requests is about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -298,10 +299,29 @@ fn beyond(subject: &Subject) -> String {
 
 /// Returns the evidence that holds a release.
 pub(super) fn evidence(log_value: f64) -> String {
-    let needed = words::count(needed());
+    let needed = words::count(1.0 / ALPHA);
     format!(
         ": evidence {}, {needed}:1 rolls back",
         words::odds(log_value)
+    )
+}
+
+/// Returns why the traffic is taken off, where this check is `blamed` for it.
+pub(super) fn rests(blamed: bool, signals: Signals) -> String {
+    if blamed && signals.most() > 0.0 {
+        let odds = words::odds(signals.most());
+        format!("; no traffic for a moment, to see whether it is a burst (evidence {odds})")
+    } else {
+        "; no traffic for a moment".to_owned()
+    }
+}
+
+/// Returns what is known of a canary that is looked at again.
+pub(super) fn probes(signals: Signals) -> String {
+    format!(
+        "; looked at again after a moment without traffic (evidence {} since, {} in the run)",
+        words::odds(signals.fresh),
+        words::odds(signals.total)
     )
 }
 

@@ -14,6 +14,7 @@ use crate::{
         workloads::{Live, Sides},
     },
     domain::{
+        braking::Braking,
         meters::Meters,
         plan::{OnTrouble, Plan, Step},
         release::{FORMAT, Origin, Phase, Release},
@@ -78,6 +79,7 @@ pub(super) fn draft(
         approved: false,
         checks: BTreeMap::new(),
         meters: Meters::default(),
+        braking: Braking::default(),
         cause: None,
         reason: None,
         ending: None,

@@ -84,7 +84,7 @@ fn skip_dead_time(release: &mut Release, before: Option<&Holder>, now: Timestamp
     };
     let passive = matches!(
         release.phase,
-        Phase::Holding | Phase::Approving | Phase::Draining
+        Phase::Holding | Phase::Resting | Phase::Approving | Phase::Draining
     );
     match (before, release.left.take()) {
         (Some(before), _) => {
@@ -138,6 +138,7 @@ fn is_by_hand(release: &Release) -> bool {
 /// Makes a whole release of a weight set by hand: it goes on from the weight it is at.
 fn adopt(release: &mut Release, plan: &Plan, now: Timestamp) {
     release.plan = plan.clone();
+    release.braking.let_go();
     let reached = |step: &Step| step.weight <= release.target;
     let at = plan.steps.iter().rposition(reached);
     release.step = at.unwrap_or(0);

@@ -1,0 +1,101 @@
+//! What the brake makes of the way up: a rest without traffic, another look at a low weight, and the
+//! return to the step.
+//!
+//! Owns: the moves. Must not: do I/O, read a clock, or judge: the checks say when.
+
+use std::time::Duration;
+
+use super::{Round, Turn, say::UNSURE};
+use crate::{
+    analysis::brake::probe_weight,
+    domain::{
+        braking::{Braking, Stage},
+        event::EventKind,
+        release::Phase,
+        weight::Percent,
+    },
+};
+
+impl Round<'_> {
+    /// Returns what the brake asks for at a step; `None` when it asks for nothing.
+    pub(super) fn brakes(&mut self) -> Option<Turn> {
+        let now = self.seen.now;
+        match (self.release.braking.stage(), self.release.braking.from()) {
+            (Stage::Resting, None) => {
+                let from = self.release.target;
+                let text = self.unsure_text();
+                let text = text.strip_prefix(UNSURE).unwrap_or(&text).to_owned();
+                self.emit(EventKind::Braked { from, text });
+                self.release.braking.leave(from);
+                if self.release.phase == Phase::Approving {
+                    self.release.gate_spent += self.since();
+                }
+                self.release.target = Percent::ZERO;
+                self.enter(Phase::Shifting);
+                Some(None)
+            }
+            (Stage::Ordinary, Some(from)) => {
+                self.release.braking.let_go();
+                self.release.target = from;
+                self.release.step_since = now;
+                self.release.gate_spent = Duration::ZERO;
+                self.enter(Phase::Shifting);
+                Some(None)
+            }
+            (Stage::Probing, Some(_)) if self.is_hopeless() => Some(self.give_up()),
+            (Stage::Probing, Some(_)) => {
+                let what = self.unsure_text();
+                Some(Some(self.wait(&what)))
+            }
+            (Stage::Resting, Some(_)) => {
+                // Somebody drove the run on that knows no rest: the traffic is taken off again.
+                self.release.target = Percent::ZERO;
+                self.enter(Phase::Shifting);
+                Some(None)
+            }
+            (Stage::Ordinary | Stage::Probing, None) => None,
+        }
+    }
+
+    /// Waits without traffic, then looks again at the lowest weight that brings some requests.
+    pub(super) fn rest(&mut self) -> Turn {
+        if let Some(action) = self.guards(false) {
+            return action;
+        }
+        if let Some(action) = self.drift() {
+            return action;
+        }
+        let left = Braking::rest().saturating_sub(self.since());
+        if left > Duration::ZERO {
+            let left = Duration::from_secs(left.as_secs().max(1));
+            let left = humantime::format_duration(left);
+            return Some(self.wait(&format!(
+                "{left} more without traffic, in case it is a burst"
+            )));
+        }
+        self.release.braking.begin_probe(self.seen.now);
+        self.release.target = self.probe_weight();
+        self.enter(Phase::Shifting);
+        None
+    }
+
+    fn probe_weight(&self) -> Percent {
+        let left = self.release.braking.from().unwrap_or(self.release.target);
+        let steps = self.release.plan.steps.iter().map(|step| step.weight);
+        let weights: Vec<Percent> = steps.filter(|w| *w < left).chain([left]).collect();
+        let fractions: Vec<f64> = weights.iter().map(|w| w.fraction()).collect();
+        let requests = self
+            .release
+            .checks
+            .values()
+            .filter_map(|m| m.requests.as_ref());
+        let rates = requests.filter_map(|r| r.rate.average(left.fraction()).or(r.rate.known));
+        let rate = rates.fold(0.0, f64::max);
+        let seconds = self.release.plan.interval.as_secs_f64();
+        let weight = probe_weight(&fractions, rate, seconds);
+        let found = fractions.iter().position(|fraction| *fraction >= weight);
+        found
+            .and_then(|at| weights.get(at).copied())
+            .unwrap_or(left)
+    }
+}
