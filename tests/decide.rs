@@ -110,6 +110,7 @@ fn result(verdict: Verdict) -> CheckResult {
         evidence: None,
         confidence: None,
         hopeless: false,
+        blamed: false,
         proven: None,
         limit: String::new(),
         samples: 1,

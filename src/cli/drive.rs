@@ -308,6 +308,7 @@ impl<'t> Screen<'t> {
             | EventKind::Reached { .. }
             | EventKind::Drift { .. }
             | EventKind::Braked { .. }
+            | EventKind::Calmed { .. }
             | EventKind::RollingBack { .. }
             | EventKind::Warning { .. } => false,
         };

@@ -103,6 +103,11 @@ pub enum EventKind {
         /// What was seen.
         text: String,
     },
+    /// The canary is calm after it was braked: it returns to the step that it left.
+    Calmed {
+        /// The weight that it returns to.
+        to: Percent,
+    },
     /// The release is being ended before its plan.
     RollingBack {
         /// Why.
@@ -137,6 +142,7 @@ impl EventKind {
             Self::Waiting { .. } => "Waiting",
             Self::Drift { .. } => "Drift",
             Self::Braked { .. } => "Braked",
+            Self::Calmed { .. } => "Calmed",
             Self::RollingBack { .. } => "RollingBack",
             Self::Warning { .. } => "Warning",
             Self::Ended { outcome, .. } => match outcome {
@@ -160,6 +166,7 @@ impl EventKind {
             | Self::Reached { .. }
             | Self::Drift { .. }
             | Self::Braked { .. }
+            | Self::Calmed { .. }
             | Self::RollingBack { .. }
             | Self::Ended { .. } => true,
             Self::Acting { .. }
@@ -188,6 +195,7 @@ impl EventKind {
             | Self::Acting { .. }
             | Self::Reached { .. }
             | Self::Checked { .. }
+            | Self::Calmed { .. }
             | Self::Waiting { .. } => false,
         }
     }
@@ -245,6 +253,9 @@ impl EventKind {
             Self::Braked { from, text } => {
                 format!("braked at {from}: {text}")
             }
+            Self::Calmed { to } => format!(
+                "calm after a moment without traffic, so it was a burst: the step at {to} begins anew"
+            ),
             Self::RollingBack { reason, .. } => format!("rolling back: {reason}"),
         }
     }

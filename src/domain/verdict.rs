@@ -94,6 +94,9 @@ pub struct CheckResult {
     /// Whether waiting longer will not bring what is missing: no traffic or no metrics for minutes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hopeless: bool,
+    /// Whether what stands against the canary is in great part this check's, where something is done about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blamed: bool,
     /// Whether the requests of the step exclude what the next one puts at risk; `None` for checks that
     /// prove nothing by requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -126,6 +126,10 @@ impl Narrator {
                 let text = format!("from {from}: {text}");
                 self.said(at, Tone::Unknown, "BRAKED", &text)
             }
+            EventKind::Calmed { .. } => {
+                let text = event.kind.sentence();
+                self.said(at, Tone::Good, "calm", &text)
+            }
             EventKind::RollingBack { cause, reason } => {
                 self.cause = Some(*cause);
                 self.rolling_back(at, reason)

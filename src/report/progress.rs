@@ -46,8 +46,8 @@ pub struct Progress {
     phase: Option<Phase>,
     step: usize,
     held_since: Option<Timestamp>,
-    /// The weight that the brake left, until it is returned to.
-    braked: Option<Percent>,
+    /// Whether the canary is looked at again, or about to be.
+    braked: bool,
     split: Option<Split>,
     checks: Vec<CheckResult>,
     waits: Option<String>,
@@ -72,7 +72,7 @@ impl Progress {
             phase: None,
             step: 0,
             held_since: None,
-            braked: None,
+            braked: false,
             split: None,
             checks: Vec::new(),
             waits: None,
@@ -95,15 +95,7 @@ impl Progress {
                 self.run = Some(id.clone());
                 self.phase = Some(*phase);
             }
-            EventKind::Entered {
-                phase,
-                step,
-                weight,
-                ..
-            } => {
-                if self.braked == Some(*weight) {
-                    self.braked = None;
-                }
+            EventKind::Entered { phase, step, .. } => {
                 if *step != self.step {
                     self.note = None;
                 }
@@ -128,10 +120,11 @@ impl Progress {
             EventKind::Drift { text, .. } | EventKind::Warning { text } => {
                 self.note = Some(format!("{} {text}", clock(event.at)));
             }
-            EventKind::Braked { from, text } => {
-                self.braked = Some(*from);
+            EventKind::Braked { text, .. } => {
+                self.braked = true;
                 self.note = Some(format!("{} {text}", clock(event.at)));
             }
+            EventKind::Calmed { .. } => (self.braked, self.note) = (false, None),
             EventKind::RollingBack { reason, .. } => self.reason = Some(reason.clone()),
             EventKind::Ended { outcome, .. } => {
                 self.outcome = Some(*outcome);
@@ -248,7 +241,7 @@ impl Progress {
             return label(style, "now").add(tone, word);
         }
         let hold = self.holds.get(self.step.saturating_sub(1));
-        if self.braked.is_some() && self.phase == Some(Phase::Holding) {
+        if self.braked && self.phase == Some(Phase::Holding) {
             return label(style, "now").add(Tone::Unknown, "braked: looking again");
         }
         match (self.phase, self.held_since, hold) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Round, Turn, say::UNSURE};
+use super::{Round, Turn};
 use crate::{
     analysis::brake::probe_weight,
     domain::{
@@ -23,8 +23,7 @@ impl Round<'_> {
         match (self.release.braking.stage(), self.release.braking.from()) {
             (Stage::Resting, None) => {
                 let from = self.release.target;
-                let text = self.unsure_text();
-                let text = text.strip_prefix(UNSURE).unwrap_or(&text).to_owned();
+                let text = self.blamed_text();
                 self.emit(EventKind::Braked { from, text });
                 self.release.braking.leave(from);
                 if self.release.phase == Phase::Approving {
@@ -36,6 +35,7 @@ impl Round<'_> {
             }
             (Stage::Ordinary, Some(from)) => {
                 self.release.braking.let_go();
+                self.emit(EventKind::Calmed { to: from });
                 self.release.target = from;
                 self.release.step_since = now;
                 self.release.gate_spent = Duration::ZERO;
@@ -55,6 +55,13 @@ impl Round<'_> {
             }
             (Stage::Ordinary | Stage::Probing, None) => None,
         }
+    }
+
+    /// Returns what the checks say that are to blame.
+    fn blamed_text(&self) -> String {
+        let blamed = self.canary_checks().iter().filter(|result| result.blamed);
+        let texts: Vec<&str> = blamed.map(|result| result.text.as_str()).collect();
+        texts.join("; ")
     }
 
     /// Waits without traffic, then looks again at the lowest weight that brings some requests.

@@ -16,9 +16,6 @@ use crate::domain::{
     workload::Track,
 };
 
-/// How a step speaks of checks that do not know.
-pub(super) const UNSURE: &str = "not enough evidence: ";
-
 impl Round<'_> {
     /// Returns the scaling a side needs before it may carry `weight`; routers by pods scale themselves.
     pub(super) fn scale_for(&self, track: Track, weight: Percent) -> Option<Action> {
@@ -219,7 +216,7 @@ impl Round<'_> {
         if texts.is_empty() {
             return "the first look at the checks".to_owned();
         }
-        format!("{UNSURE}{}", joined(&texts))
+        format!("not enough evidence: {}", joined(&texts))
     }
 
     pub(super) fn ending_text(&self, outcome: Outcome) -> String {

@@ -97,6 +97,7 @@ impl Open for Case {
             samples: words::rounded(requests.share.canary().all()),
             hopeless: verdict == Verdict::Unknown
                 && (self.quiet == Quiet::TooLong || pool.order == Order::Inconclusive),
+            blamed: pool.condemns() || (pool.order == Order::Rest && pool.blamed),
             // Where nothing has to be excluded, nothing is proven either.
             proven: self.rules.limit.map(|_| {
                 let share = &requests.share;
@@ -199,7 +200,8 @@ impl Case {
     fn probed(&self, requests: &Requests, pool: Pool) -> Option<String> {
         let fresh = requests.early.as_ref()?.fresh.as_ref()?;
         let early = pool.early.unwrap_or_default();
-        let open = if fresh.share.is_proven(BETA) {
+        let nothing = requests.share.canary().all() <= 0.0;
+        let open = if nothing || fresh.share.is_proven(BETA) {
             String::new()
         } else {
             self.unproven(requests)

@@ -50,6 +50,7 @@ struct Finding {
     confidence: Option<String>,
     samples: u64,
     hopeless: bool,
+    blamed: bool,
     proven: Option<bool>,
     text: String,
 }
@@ -66,6 +67,7 @@ impl Finding {
             confidence: None,
             samples: samples as u64,
             hopeless: false,
+            blamed: false,
             proven: None,
             text: text.into(),
         }
@@ -282,6 +284,15 @@ fn parts(half: &Half) -> Vec<Weighed> {
     }
 }
 
+/// Returns what an order was given for: evidence by request where it takes the traffic off.
+fn reasons(half: &Half, order: Order) -> Vec<Weighed> {
+    let signs = match half {
+        Half::Open(open) if order == Order::Rest => open.signs(),
+        Half::Open(_) | Half::Done(_) => None,
+    };
+    signs.map_or_else(|| parts(half), |signs| signs.quick.clone())
+}
+
 /// Returns the evidence of all checks that may do more than warn.
 fn common(halves: &[(&CheckSpec, Half)]) -> Vec<Weighed> {
     let counting = halves.iter().filter(|(spec, _)| counts(spec));
@@ -325,7 +336,9 @@ fn order(braking: &mut Braking, signals: Option<Signals>, circumstances: Circums
 /// Returns the pool as each check sees it. Checks that only warn have one for themselves.
 fn pools(halves: &[(&CheckSpec, Half)], (order, early): (Order, Option<Signals>)) -> Vec<Pool> {
     let common = common(halves);
-    let greatest = most(&common);
+    let all = halves.iter().filter(|(spec, _)| counts(spec));
+    let greatest = all.map(|(_, half)| most(&reasons(half, order)));
+    let greatest = greatest.fold(f64::NEG_INFINITY, f64::max);
     let forgiven = early.filter(|_| order == Order::Rollback);
     let forgiven = forgiven.and_then(|signals| signals.whole);
     // Who is taken back although forgiven is condemned by all that was ever seen.
@@ -333,6 +346,7 @@ fn pools(halves: &[(&CheckSpec, Half)], (order, early): (Order, Option<Signals>)
     let pool = |(spec, half): &(&CheckSpec, Half)| {
         let own = parts(half);
         if counts(spec) {
+            let own = reasons(half, order);
             Pool {
                 log_value,
                 blamed: !own.is_empty() && most(&own) >= greatest + BLAME.ln(),
@@ -382,6 +396,7 @@ fn dress(spec: &CheckSpec, finding: Finding) -> CheckResult {
         limit: limit(spec.rule),
         samples: finding.samples,
         hopeless: finding.hopeless,
+        blamed: finding.blamed,
         proven: finding.proven,
         severity: spec.severity,
         text: format!("{}: {}", spec.name, finding.text),
