@@ -5,9 +5,9 @@
 //! `increase` extrapolate, and are exact for nobody.
 
 pub mod answer;
+mod selection;
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
@@ -21,10 +21,8 @@ use serde_json::Value;
 
 use super::{
     Look,
-    facts::{self, Filling, Place},
-    presets::{
-        Gathered, PRESETS, Preset, RECORDING_RULES, preset, recorded_errors, recorded_latency,
-    },
+    facts::{Filling, Place},
+    presets::{Gathered, RECORDING_RULES, recorded_errors, recorded_latency},
     source::{Source, SourceKind},
     value,
     web::{self, Auth, HeaderText, Tls, Via, Web, target},
@@ -38,6 +36,7 @@ use crate::{
     },
 };
 use answer::{AnswerError, Reply, Series};
+use selection::Selection;
 
 /// Time between two scrapes of Prometheus, unless configured: so old may be what it shows.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
@@ -50,29 +49,6 @@ const TELLING: f64 = 50.0;
 
 /// Path of the query API.
 const QUERY: &str = "/api/v1/query";
-
-/// Words for usual selectors.
-const SELECTORS: [(&str, &str); 7] = [
-    ("job", "job=\"{{deployment}}\",namespace=\"{{namespace}}\""),
-    (
-        "service",
-        "service=\"{{deployment}}\",namespace=\"{{namespace}}\"",
-    ),
-    (
-        "version",
-        "version=\"{{track}}\",app=\"{{app}}\",namespace=\"{{namespace}}\"",
-    ),
-    (
-        "track",
-        "track=\"{{track}}\",app=\"{{app}}\",namespace=\"{{namespace}}\"",
-    ),
-    ("app+version", "app=\"{{app}}\",version=\"{{track}}\""),
-    (
-        "deployment",
-        "deployment=\"{{deployment}}\",namespace=\"{{namespace}}\"",
-    ),
-    ("pod", "pod=~\"{{pods}}\",namespace=\"{{namespace}}\""),
-];
 
 /// The source.
 pub struct Prometheus;
@@ -146,7 +122,7 @@ impl SourceKind for Prometheus {
         if options.preset != RECORDING_RULES.name {
             return Ok(check);
         }
-        let selector = usable(&options)?.selector;
+        let selector = usable(&options)?.0.matchers;
         let (query, limits) = match check.rule {
             Rule::Errors(limits) => (recorded_errors(&selector), limits),
             Rule::Latency { quantile, limits } => (recorded_latency(quantile, &selector), limits),
@@ -168,75 +144,22 @@ impl SourceKind for Prometheus {
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
         let options: Options =
             serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;
-        let usable = usable(&options)?;
+        let (selection, lag) = usable(&options)?;
         let target = target!(options);
         Ok(Arc::new(Server {
             web: target.connect(cluster)?,
             notes: target.notes(),
             namespace: cluster.namespace().to_owned(),
             place: web::place(&options.url),
-            usable,
+            selection,
+            lag,
         }))
     }
 }
 
-/// What of the options is needed to ask.
-#[derive(Debug, Clone)]
-struct Usable {
-    preset: &'static Preset,
-    selector: String,
-    lag: Duration,
-}
-
-fn usable(options: &Options) -> Result<Usable, String> {
-    let recorded = Some(&RECORDING_RULES).filter(|_| options.preset == RECORDING_RULES.name);
-    let preset = preset(&options.preset).or(recorded).ok_or_else(|| {
-        let all = PRESETS.iter().chain([&RECORDING_RULES]);
-        let known: Vec<&str> = all.map(|preset| preset.name).collect();
-        format!(
-            "preset: no '{}'; there are: {}",
-            options.preset,
-            known.join(", ")
-        )
-    })?;
-    let given = options.selector.as_deref().map(str::trim);
-    let word = |word: &str| SELECTORS.iter().find(|(name, _)| *name == word);
-    let selector = match given {
-        None => preset.selector.to_owned(),
-        Some(text) => match word(text) {
-            Some((_, matchers)) => (*matchers).to_owned(),
-            None => text
-                .trim_start_matches('{')
-                .trim_end_matches([',', ' '])
-                .to_owned(),
-        },
-    };
-    // A closing brace of matchers written with braces; those of a placeholder come in twos.
-    let selector = match selector.strip_suffix('}') {
-        Some(inner) if !inner.ends_with('}') && given.is_some_and(|g| g.starts_with('{')) => {
-            inner.to_owned()
-        }
-        _ => selector,
-    };
-    facts::check(&selector).map_err(|error| format!("selector: {error}"))?;
-    // Names of recorded values name the side; matchers are needed where there are several apps.
-    let side_is_named = recorded.is_some();
-    let nothing_to_select = side_is_named && selector.is_empty();
-    if !nothing_to_select && !selector.contains('=') {
-        let words: Vec<&str> = SELECTORS.iter().map(|(name, _)| *name).collect();
-        return Err(format!(
-            "selector: '{selector}' is neither one of {} nor matchers such as job=\"{{{{deployment}}}}\"",
-            words.join(", ")
-        ));
-    }
-    let tells = ["{{track}}", "{{deployment}}", "{{pods}}"];
-    let told = side_is_named || preset.sides.is_some();
-    if !told && !tells.iter().any(|name| selector.contains(name)) {
-        let known = tells.join(", ");
-        return Err(format!(
-            "selector: it selects both sides alike; use one of {known}"
-        ));
-    }
+/// Returns how a side is selected, and how old may be what is counted; the error names the option.
+fn usable(options: &Options) -> Result<(Selection, Duration), String> {
+    let selection = Selection::read(&options.preset, options.selector.as_deref())?;
     let lag = match &options.scrape_interval {
         None => SCRAPE_INTERVAL,
         Some(text) => humantime::parse_duration(text)
@@ -244,16 +167,13 @@ fn usable(options: &Options) -> Result<Usable, String> {
             .filter(|d| *d <= Duration::from_secs(300))
             .ok_or_else(|| format!("scrapeInterval: '{text}' is not a time up to 5m"))?,
     };
-    Ok(Usable {
-        preset,
-        selector,
-        lag,
-    })
+    Ok((selection, lag))
 }
 
 struct Server {
     web: Web,
-    usable: Usable,
+    selection: Selection,
+    lag: Duration,
     namespace: String,
     place: String,
     notes: Vec<String>,
@@ -265,7 +185,7 @@ type Trouble = (Unknown, String);
 #[async_trait]
 impl Source for Server {
     async fn count(&self, look: &Look<'_>, latency: bool) -> Vec<Reading> {
-        let (requests, buckets) = self.queries(look);
+        let (requests, buckets) = self.selection.queries(look, &self.namespace);
         let histograms = async {
             if latency {
                 self.query(&buckets).await
@@ -275,7 +195,7 @@ impl Source for Server {
         };
         let (counted, histograms) = futures::join!(self.query(&requests), histograms);
         let gathered = match counted.and_then(|counted| Ok((counted, histograms?))) {
-            Ok((counted, histograms)) => self.gather(&counted, &histograms),
+            Ok((counted, histograms)) => self.selection.gather(&counted, &histograms),
             Err((why, text)) => return missing(why, text),
         };
         if gathered.is_empty() {
@@ -291,7 +211,7 @@ impl Source for Server {
             .collect();
         let reading = |(subject, gathered): (String, Gathered)| {
             let born = born.contains(subject.as_str());
-            let sample = match gathered.totals(self.usable.preset) {
+            let sample = match gathered.totals(self.selection.preset) {
                 Ok(totals) => Sample::Totals { totals, born },
                 Err(text) => Sample::Missing(Unknown::Query, self.about(&text, &requests)),
             };
@@ -325,7 +245,7 @@ impl Source for Server {
     }
 
     fn lag(&self) -> Duration {
-        self.usable.lag
+        self.lag
     }
 
     fn place(&self) -> String {
@@ -388,29 +308,6 @@ impl Server {
         told(&format!("POST {place}{QUERY}"), text, query)
     }
 
-    /// Returns the queries of requests and of histograms for one side.
-    fn queries(&self, look: &Look<'_>) -> (String, String) {
-        let preset = self.usable.preset;
-        let selected = self.fill(&self.usable.selector, look);
-        let side = match (preset.sides, look.facts.track) {
-            (None, _) => "",
-            (Some([stable, _]), Track::Stable) => stable,
-            (Some([_, canary]), Track::Canary) => canary,
-        };
-        let all = [preset.matchers, side, &selected];
-        let all: Vec<&str> = all.into_iter().filter(|text| !text.is_empty()).collect();
-        let matchers = all.join(",");
-        let labels: Vec<&str> = preset.outcome.iter().copied().chain(preset.grpc).collect();
-        let labels = labels.join(",");
-        let Preset {
-            requests, buckets, ..
-        } = preset;
-        (
-            format!("sum by (pod,instance,{labels}) ({requests}{{{matchers}}})"),
-            format!("sum by (pod,instance,le) ({buckets}{{{matchers}}})"),
-        )
-    }
-
     fn fill(&self, text: &str, look: &Look<'_>) -> String {
         let filling = Filling::new(&look.facts, &self.namespace, look.workload);
         filling.fill(text, Place::Text)
@@ -452,30 +349,6 @@ impl Server {
             ) => Err((Unknown::SourceDown, told(&error.to_string()))),
         }
     }
-
-    /// Returns what was counted, by pod; by target where the series name no pods, and all together,
-    /// without a name, where they name neither.
-    fn gather(&self, requests: &[Series], buckets: &[Series]) -> BTreeMap<String, Gathered> {
-        let preset = self.usable.preset;
-        let subject = |series: &Series| {
-            let named = |label: &str| series.labels.get(label).filter(|text| !text.is_empty());
-            let found = named("pod").or_else(|| named("instance"));
-            found.cloned().unwrap_or_default()
-        };
-        let mut all: BTreeMap<String, Gathered> = BTreeMap::new();
-        for series in requests {
-            let label = |name: &str| series.labels.get(name).map(|v| Cow::Borrowed(v.as_str()));
-            let gathered = all.entry(subject(series)).or_default();
-            gathered.requests(preset.outcome(&label), series.value);
-        }
-        for series in buckets {
-            let bound = series.labels.get("le");
-            let bound = bound.and_then(|le| super::exposition::number(le));
-            let gathered = all.entry(subject(series)).or_default();
-            gathered.bucket(bound.unwrap_or(f64::NAN) * preset.unit, series.value);
-        }
-        all
-    }
 }
 
 #[cfg(test)]
@@ -484,33 +357,11 @@ mod tests {
 
     use super::*;
 
-    fn parsed(options: Value) -> Result<Usable, String> {
+    fn parsed(options: Value) -> Result<Selection, String> {
         let mut from = <dyn erased_serde::Deserializer<'_>>::erase(options);
         let options = Prometheus.options(&mut from).map_err(|e| e.to_string())?;
-        usable(&serde_json::from_value(options).map_err(|e| e.to_string())?)
-    }
-
-    #[test]
-    fn selectors_may_be_words_or_matchers() {
-        let selector = |text: &str| {
-            let options = json!({"url": "http://p.monitoring:9090", "selector": text});
-            parsed(options).map(|usable| usable.selector)
-        };
-        assert_eq!(
-            selector("job").unwrap(),
-            "job=\"{{deployment}}\",namespace=\"{{namespace}}\""
-        );
-        for text in [
-            "job=\"auth-service-{{track}}\"",
-            "{job=\"auth-service-{{track}}\"}",
-            " job=\"auth-service-{{track}}\", ",
-        ] {
-            assert_eq!(selector(text).unwrap(), "job=\"auth-service-{{track}}\"");
-        }
-        assert_eq!(selector("x=~\"{{pods}}\"").unwrap(), "x=~\"{{pods}}\"");
-        assert!(selector("jobs").unwrap_err().contains("neither one of job"));
-        assert!(selector("job=\"auth\"").unwrap_err().contains("both sides"));
-        assert!(selector("job=\"{{trak}}\"").unwrap_err().contains("trak"));
+        let options: Options = serde_json::from_value(options).map_err(|e| e.to_string())?;
+        usable(&options).map(|(selection, _)| selection)
     }
 
     #[test]
