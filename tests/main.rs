@@ -28,4 +28,5 @@ mod safety;
 mod saturation;
 mod simulated_metrics;
 mod sources;
+mod suggestions;
 mod support;

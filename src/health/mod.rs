@@ -20,6 +20,7 @@ pub mod rights;
 pub mod saturation;
 pub mod scrape;
 pub mod source;
+pub mod suggestion;
 pub mod value;
 pub mod web;
 pub mod webhook;

@@ -21,7 +21,8 @@ use super::{
     Look, exposition,
     http::Port,
     presets::{Gathered, PRESETS, Preset, preset},
-    source::{Source, SourceKind},
+    source::{Sides, Source, SourceKind},
+    suggestion::{Search, Seen, Suggestion, rank},
 };
 use crate::{
     cluster::{
@@ -41,6 +42,9 @@ const AT_ONCE: usize = 64;
 
 /// Longest time a page may take, unless configured.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest time for reading the pages once more in search of other presets.
+const SEARCH: Duration = Duration::from_secs(10);
 
 /// Annotations that many pods carry for Prometheus.
 const SCRAPED: &str = "prometheus.io/scrape";
@@ -147,25 +151,24 @@ struct Pages {
 #[async_trait]
 impl Source for Pages {
     async fn count(&self, look: &Look<'_>, latency: bool) -> Vec<Reading> {
-        let pods = &look.workload.pods;
-        let ready = pods.iter().filter(|pod| pod.ready);
-        let ready: HashSet<&str> = ready.map(|pod| pod.name.as_str()).collect();
-        let born: HashSet<&str> = pods
+        let born: HashSet<&str> = look
+            .workload
+            .pods
             .iter()
             .filter(|pod| pod.created >= look.started)
             .map(|pod| pod.name.as_str())
             .collect();
-        let asked: Vec<_> = look
-            .pods
-            .iter()
-            .filter(|pod| ready.contains(pod.name()))
+        let asked: Vec<_> = ready(look)
+            .into_iter()
             .map(|pod| {
                 let born = born.contains(pod.name());
                 async move {
-                    Reading {
-                        subject: pod.name().to_owned(),
-                        sample: self.sample(pod, look, (latency, born)).await,
-                    }
+                    let sample = match self.page(pod, look).await {
+                        Ok(page) => page.read(&self.presets, (latency, born)),
+                        Err(sample) => sample,
+                    };
+                    let subject = pod.name().to_owned();
+                    Reading { subject, sample }
                 }
                 .boxed()
             })
@@ -191,15 +194,115 @@ impl Source for Pages {
             None => "the metrics of every pod".to_owned(),
         }
     }
+
+    fn manner(&self) -> String {
+        match self.options.preset {
+            Some(ref name) => format!("preset {name}"),
+            None => "whichever preset is on the page".to_owned(),
+        }
+    }
+
+    async fn search(&self, sides: &Sides<'_>) -> Option<Search> {
+        let others = PRESETS.iter().filter(|preset| preset.in_pods);
+        let others = others.filter(|preset| !self.presets.contains(preset));
+        let others: Vec<&'static Preset> = others.collect();
+        if others.is_empty() {
+            return None;
+        }
+        let look = &sides.stable;
+        let asked: Vec<_> = ready(look)
+            .into_iter()
+            .map(|pod| async move { (pod.name().to_owned(), self.page(pod, look).await) }.boxed())
+            .collect();
+        let asked = stream::iter(asked).buffer_unordered(AT_ONCE).collect();
+        let pages = self.cluster.clock().timeout(SEARCH, asked);
+        let pages: Vec<(String, Result<Page, Sample>)> = pages.await.ok()?;
+        let mut search = Search {
+            tried: self.presets.iter().chain(&others).map(|p| p.name).collect(),
+            ..Search::default()
+        };
+        let is_page = |page: &Page| {
+            let read = page.read(&self.presets, (false, false));
+            !matches!(
+                read,
+                Sample::Missing(Unknown::Query | Unknown::SourceDown, _)
+            )
+        };
+        if !pages
+            .iter()
+            .any(|(_, page)| page.as_ref().is_ok_and(is_page))
+        {
+            return None;
+        }
+        for preset in others {
+            let readings: Vec<Reading> = pages
+                .iter()
+                .map(|(pod, page)| Reading {
+                    subject: pod.clone(),
+                    sample: match page {
+                        Ok(page) => page.read(&[preset], (true, false)),
+                        Err(sample) => sample.clone(),
+                    },
+                })
+                .collect();
+            let Some(seen) = Seen::of(&readings, look) else {
+                continue;
+            };
+            search.suggestions.push(Suggestion {
+                preset: preset.name,
+                selector: None,
+                line: self.line(preset.name),
+                seen,
+            });
+        }
+        rank(&mut search.suggestions, "");
+        Some(search)
+    }
+}
+
+/// Returns the ready pods of the side.
+fn ready<'a>(look: &Look<'a>) -> Vec<&'a LivePod> {
+    let ready = look.workload.pods.iter().filter(|pod| pod.ready);
+    let ready: HashSet<&str> = ready.map(|pod| pod.name.as_str()).collect();
+    let pods = look.pods.iter();
+    pods.filter(|pod| ready.contains(pod.name())).collect()
+}
+
+/// The page of one pod.
+struct Page {
+    answer: AppAnswer,
+    /// Port and path.
+    place: String,
 }
 
 impl Pages {
-    async fn sample(
-        &self,
-        pod: &LivePod,
-        look: &Look<'_>,
-        (latency, born): (bool, bool),
-    ) -> Sample {
+    /// Returns the line of `canary.yaml` with another preset.
+    fn line(&self, preset: &str) -> String {
+        let options = Options {
+            preset: Some(preset.to_owned()),
+            ..self.options.clone()
+        };
+        let options = serde_json::to_value(options).unwrap_or_default();
+        let given = options.as_object().into_iter().flatten();
+        let given = given.filter(|(_, value)| !value.is_null());
+        // A value as JSON is YAML, too.
+        let field = |(name, value): (&String, &Value)| match value.as_str() {
+            Some(text)
+                if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+                    && text
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || "/-_.".contains(c)) =>
+            {
+                format!("{name}: {text}")
+            }
+            _ => format!("{name}: {value}"),
+        };
+        let fields: Vec<String> = given.map(field).collect();
+        format!("metrics: {{scrape: {{{}}}}}", fields.join(", "))
+    }
+
+    /// Asks a pod for its page; the error is what there is in its place.
+    async fn page(&self, pod: &LivePod, look: &Look<'_>) -> Result<Page, Sample> {
         let annotation = |key: &str| pod.metadata.annotations.get(key);
         let port = match &self.options.port {
             Some(Port::Number(number)) => Some(*number),
@@ -211,7 +314,7 @@ impl Pages {
         };
         let Some(port) = port else {
             let text = "the pod has no port for its metrics; name one with `port`".to_owned();
-            return Sample::Missing(Unknown::Query, text);
+            return Err(Sample::Missing(Unknown::Query, text));
         };
         let annotated = annotation(PATH).filter(|path| path.starts_with('/'));
         let path = self.options.path.as_ref().or(annotated);
@@ -227,34 +330,38 @@ impl Pages {
             .cluster
             .ask_pod(pod.name(), port, &request, self.timeout);
         match answer.await {
-            Ok(answer) => self.read(&answer, &place, (latency, born)),
+            Ok(answer) => Ok(Page { answer, place }),
             Err(
                 error @ (ForwardError::Refused { .. }
                 | ForwardError::Broken { .. }
                 | ForwardError::Timeout { .. }),
-            ) => Sample::Missing(Unknown::SourceDown, error.to_string()),
+            ) => Err(Sample::Missing(Unknown::SourceDown, error.to_string())),
         }
     }
+}
 
-    fn read(&self, answer: &AppAnswer, place: &str, (latency, born): (bool, bool)) -> Sample {
+impl Page {
+    /// Counts by the first of these presets that is on the page.
+    fn read(&self, presets: &[&'static Preset], (latency, born): (bool, bool)) -> Sample {
+        let Self { answer, place } = self;
         let missing = |why, text: String| Sample::Missing(why, format!("{place}: {text}"));
         match answer.status {
             200 => {}
             404 => return missing(Unknown::Query, "status 404".to_owned()),
             status => return missing(Unknown::SourceDown, format!("status {status}")),
         }
-        let mut all: Vec<Gathered> = vec![Gathered::default(); self.presets.len()];
+        let mut all: Vec<Gathered> = vec![Gathered::default(); presets.len()];
         let mut each = |sample: &exposition::Sample<'_>| {
-            for (preset, gathered) in self.presets.iter().zip(&mut all) {
+            for (preset, gathered) in presets.iter().zip(&mut all) {
                 gather(preset, gathered, sample, latency);
             }
         };
         if let Err(error) = exposition::read(&answer.content_type, &answer.body, &mut each) {
             return missing(Unknown::Query, error.to_string());
         }
-        let found = self.presets.iter().zip(all);
+        let found = presets.iter().zip(all);
         let Some((preset, gathered)) = found.into_iter().find(|(_, g)| !g.is_empty()) else {
-            let names: Vec<&str> = self.presets.iter().map(|preset| preset.requests).collect();
+            let names: Vec<&str> = presets.iter().map(|preset| preset.requests).collect();
             let text = format!("the page has no {}", names.join(", "));
             return missing(Unknown::NoData, text);
         };

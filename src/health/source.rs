@@ -14,6 +14,7 @@ use super::{
     prometheus::Prometheus,
     requests,
     scrape::{self, Scrape},
+    suggestion::Search,
     web::Target,
 };
 use crate::{
@@ -66,6 +67,15 @@ pub trait SourceKind: Sync {
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String>;
 }
 
+/// Both sides of a release, looked at together.
+#[derive(Clone, Copy)]
+pub struct Sides<'a> {
+    /// Stable.
+    pub stable: Look<'a>,
+    /// The canary; without pods where there is none yet.
+    pub canary: Look<'a>,
+}
+
 /// A source of metrics.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -91,6 +101,28 @@ pub trait Source: Send + Sync {
     /// Returns what people should know of it though it works.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Returns how it counts with its options, in words such as `preset http with selector pod`.
+    fn manner(&self) -> String;
+
+    /// Returns whether what a check asks follows from the source's options, so that others may mend it.
+    fn shapes(&self, check: &CheckSpec) -> bool {
+        check.rule.counts()
+    }
+
+    /// Returns how many series are counted for both sides at once, which must be none. The error says
+    /// why that is not known.
+    async fn shared(&self, sides: &Sides<'_>) -> Result<u64, String> {
+        let _ = sides;
+        Ok(0)
+    }
+
+    /// Looks for other options with which stable's requests are counted, within some seconds; `None`
+    /// where there are no others. Is to be asked only where the source answers, but counts nothing.
+    async fn search(&self, sides: &Sides<'_>) -> Option<Search> {
+        let _ = sides;
+        None
     }
 }
 

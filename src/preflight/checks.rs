@@ -6,11 +6,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, join_all},
+};
 use http::Method;
 use k8s_openapi::api::core::v1::Service;
 
-use super::{fine, found, ground::Ground};
+use super::{fine, found, ground::Ground, metrics};
 use crate::{
     analysis::meter::Totals,
     cluster::{forward::AppRequest, pods::LivePod},
@@ -22,7 +25,7 @@ use crate::{
         workload::Track,
     },
     health::{
-        self, Binding, Facts, Look,
+        self, Binding,
         source::{self, Source},
     },
 };
@@ -51,16 +54,43 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     };
     let notes = source.iter().flat_map(|source| source.notes());
     all.extend(notes.map(tell));
+    // Asked when the first check waits for it, and once for all of them.
+    let counted = source.clone();
+    let counted = counted.map(|source| metrics::counted(ground, source).boxed().shared());
     let asked = plan
         .checks
         .iter()
-        .map(|check| one(ground, check, source.as_ref()));
+        .map(|check| one(ground, check, (source.as_ref(), counted.as_ref())));
     let requests = plan.load.iter().flat_map(|load| &load.requests);
     let sent = requests.map(|request| path(ground, request));
     let (checks, paths) = futures::join!(join_all(asked), join_all(sent));
-    all.extend(checks.into_iter().flatten());
+    let (checks, read): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
+    if let Some(source) = &source {
+        let read: Vec<_> = plan.checks.iter().zip(read).collect();
+        all.extend(metrics::findings(ground, source.as_ref(), &read).await);
+    }
+    all.extend(together(checks.into_iter().flatten()));
     all.extend(paths);
     all
+}
+
+/// The readings of stable that all checks of requests share.
+type Counted<'a> = Shared<BoxFuture<'a, Vec<Reading>>>;
+
+/// Says once what was found alike of several checks, as of those that share a question.
+fn together(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
+    let mut told: Vec<Finding> = Vec::new();
+    for one in all {
+        let alike = |other: &&mut Finding| {
+            (other.severity, &other.what, &other.why, &other.mend)
+                == (one.severity, &one.what, &one.why, &one.mend)
+        };
+        match told.iter_mut().find(alike) {
+            Some(other) => other.place = format!("{}, {}", other.place, one.place),
+            None => told.push(one),
+        }
+    }
+    told
 }
 
 fn nothing_but_pods(ground: &Ground<'_>) -> Option<Finding> {
@@ -87,12 +117,12 @@ fn nothing_but_pods(ground: &Ground<'_>) -> Option<Finding> {
     ))
 }
 
-/// Asks one check of stable.
+/// Asks one check of stable; returns what was found, and what was read.
 async fn one(
     ground: &Ground<'_>,
     check: &CheckSpec,
-    source: Option<&Arc<dyn Source>>,
-) -> Vec<Finding> {
+    (source, counted): (Option<&Arc<dyn Source>>, Option<&Counted<'_>>),
+) -> (Vec<Finding>, Vec<Reading>) {
     let place = format!("check {}", check.name);
     let binding = Binding {
         cluster: ground.cluster,
@@ -101,13 +131,10 @@ async fn one(
     let probe = match health::bind(check, &binding) {
         Ok(probe) => probe,
         Err(error) => {
-            return vec![found(
-                Severity::Error,
-                place,
-                error.to_string(),
-                "the check cannot be made",
-                "mend the check in canary.yaml",
-            )];
+            let why = "the check cannot be made";
+            let mend = "mend the check in canary.yaml";
+            let finding = found(Severity::Error, place, error.to_string(), why, mend);
+            return (vec![finding], Vec::new());
         }
     };
     let mut all: Vec<Finding> = probe
@@ -123,7 +150,7 @@ async fn one(
             "this look changes nothing, also not in the app",
             "",
         ));
-        return all;
+        return (all, Vec::new());
     }
     if !ground.stable_facts.pods.iter().any(|p| p.ready) {
         all.push(found(
@@ -133,26 +160,16 @@ async fn one(
             "whether the check gives data is not known",
             "",
         ));
-        return all;
+        return (all, Vec::new());
     }
-    let look = Look {
-        workload: &ground.stable_facts,
-        pods: &ground.pods,
-        service: service(ground),
-        started: ground.cluster.clock().now(),
-        facts: Facts {
-            app: ground.subject.app,
-            stable: &ground.subject.names.stable,
-            canary: &ground.subject.names.canary,
-            service: ground.subject.names.service.as_deref(),
-            track: Track::Stable,
-            weight: None,
-        },
+    let look = metrics::look(ground, Track::Stable, &ground.stable_facts);
+    let readings = match counted {
+        Some(counted) if check.rule.counts() => counted.clone().await,
+        _ => probe.look(&look).await,
     };
-    let readings = probe.look(&look).await;
     let loaded = ground.subject.plan.load.is_some();
     all.push(weigh(check, &place, &readings, loaded));
-    all
+    (all, readings)
 }
 
 fn is_harmless(method: &str) -> bool {
@@ -180,10 +197,14 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
     let asked = readings.len();
     let (mut empty, mut broken, mut idle, mut seen) = (Vec::new(), Vec::new(), 0, None);
     for Reading { subject, sample } in readings {
+        let of = |text: String| match subject.as_str() {
+            "" => text,
+            subject => format!("{subject}: {text}"),
+        };
         match word(check.rule, sample) {
             Word::Fine(text) => seen = Some(text),
-            Word::Empty(text) => empty.push(format!("{subject}: {text}")),
-            Word::Broken(text) => broken.push(format!("{subject}: {text}")),
+            Word::Empty(text) => empty.push(of(text)),
+            Word::Broken(text) => broken.push(of(text)),
             Word::Idle => idle += 1,
         }
     }
@@ -220,7 +241,7 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
     )
 }
 
-fn weight_of(check: &CheckSpec) -> Severity {
+pub(super) fn weight_of(check: &CheckSpec) -> Severity {
     match check.severity {
         check::Severity::Rollback | check::Severity::Hold => Severity::Error,
         check::Severity::Warn => Severity::Warning,
@@ -228,12 +249,17 @@ fn weight_of(check: &CheckSpec) -> Severity {
 }
 
 fn no_data(check: &CheckSpec, place: &str, reason: &str) -> Finding {
+    let mend = if check.rule.counts() {
+        "mend `metrics`: its preset and selector must count the requests of the version that runs now"
+    } else {
+        "mend path, port or expression of the check; it must work on the version that runs now"
+    };
     found(
         weight_of(check),
         place,
         format!("the check gives no data on stable: {reason}"),
         "without data the verdict is unknown, and unknown never advances: the release would stop at its first step",
-        "mend path, port or expression of the check; it must work on the version that runs now",
+        mend,
     )
 }
 
@@ -497,6 +523,19 @@ mod tests {
             said(rule, check::Severity::Warn, samples),
             Severity::Warning
         );
+    }
+
+    #[test]
+    fn what_is_alike_is_said_once() {
+        let no_data = |place: &str, what: &str| found(Severity::Error, place, what, "why", "mend");
+        let all = [
+            no_data("check a", "no series"),
+            no_data("check b", "no page"),
+            no_data("check c", "no series"),
+        ];
+        let told = together(all.into_iter());
+        let places: Vec<&str> = told.iter().map(|f| f.place.as_str()).collect();
+        assert_eq!(places, ["check a, check c", "check b"]);
     }
 
     #[test]

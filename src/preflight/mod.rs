@@ -8,6 +8,7 @@ mod autoscaling;
 mod checks;
 mod ground;
 mod journal;
+mod metrics;
 pub mod owners;
 mod quota;
 pub mod rights;

@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod selection;
+mod suggest;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -23,11 +24,13 @@ use super::{
     Look,
     facts::{Filling, Place},
     presets::{Gathered, RECORDING_RULES, recorded_errors, recorded_latency},
-    source::{Source, SourceKind},
+    source::{Sides, Source, SourceKind},
+    suggestion::Search,
     value,
     web::{self, Auth, HeaderText, Tls, Via, Web, target},
 };
 use crate::{
+    clock::Clock,
     cluster::Cluster,
     domain::{
         check::{CheckSpec, Reading, Rule, Sample},
@@ -151,10 +154,28 @@ impl SourceKind for Prometheus {
             notes: target.notes(),
             namespace: cluster.namespace().to_owned(),
             place: web::place(&options.url),
+            kept: kept(&options),
+            clock: cluster.clock().clone(),
             selection,
             lag,
         }))
     }
+}
+
+/// Returns which options are given that say nothing of preset and selector.
+fn kept(options: &Options) -> Vec<&'static str> {
+    let all = [
+        ("scrapeInterval", options.scrape_interval.is_some()),
+        ("auth", options.auth.is_some()),
+        ("tls", options.tls.is_some()),
+        ("headers", !options.headers.is_empty()),
+        ("timeout", options.timeout.is_some()),
+        ("via", options.via != Via::default()),
+        // What follows the path may be a credential.
+        ("the query of url", options.url.contains('?')),
+    ];
+    let given = all.into_iter().filter(|(_, given)| *given);
+    given.map(|(name, _)| name).collect()
 }
 
 /// Returns how a side is selected, and how old may be what is counted; the error names the option.
@@ -172,11 +193,14 @@ fn usable(options: &Options) -> Result<(Selection, Duration), String> {
 
 struct Server {
     web: Web,
+    clock: Clock,
     selection: Selection,
     lag: Duration,
     namespace: String,
     place: String,
     notes: Vec<String>,
+    /// Names of the options that a suggestion does not repeat.
+    kept: Vec<&'static str>,
 }
 
 /// Why there is no answer, in a sentence.
@@ -254,6 +278,26 @@ impl Source for Server {
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    fn manner(&self) -> String {
+        self.selection.words()
+    }
+
+    fn shapes(&self, check: &CheckSpec) -> bool {
+        check.rule.counts() || self.selection.records(check)
+    }
+
+    async fn shared(&self, sides: &Sides<'_>) -> Result<u64, String> {
+        let Some(query) = self.selection.shared(sides, &self.namespace) else {
+            return Ok(0);
+        };
+        let series = self.query(&query).await.map_err(|(_, text)| text)?;
+        suggest::number_of(&series)
+    }
+
+    async fn search(&self, sides: &Sides<'_>) -> Option<Search> {
+        Some(suggest::search(self, sides).await)
     }
 }
 

@@ -7,11 +7,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::answer::Series;
 use crate::{
-    domain::workload::Track,
+    domain::{check::CheckSpec, workload::Track},
     health::{
         Look, exposition,
         facts::{self, Filling, Place},
-        presets::{Gathered, PRESETS, Preset, RECORDING_RULES, preset},
+        presets::{
+            Gathered, PRESETS, Preset, RECORDING_RULES, preset, recorded_errors, recorded_latency,
+        },
+        source::Sides,
     },
 };
 
@@ -48,6 +51,8 @@ pub(super) struct Selection {
     pub(super) preset: &'static Preset,
     /// Matchers with placeholders, without braces.
     pub(super) matchers: String,
+    /// The selector as it is written in configuration; `None` for the preset's own.
+    pub(super) written: Option<String>,
 }
 
 impl Selection {
@@ -79,7 +84,34 @@ impl Selection {
                 "selector: it selects both sides alike; use one of {known}"
             ));
         }
-        Ok(Self { preset, matchers })
+        Ok(Self {
+            preset,
+            matchers,
+            written: written.map(str::to_owned),
+        })
+    }
+
+    /// Returns it in words, such as `preset http with selector pod`.
+    pub(super) fn words(&self) -> String {
+        let name = self.preset.name;
+        match &self.written {
+            Some(written) => format!("preset {name} with selector {written}"),
+            None => format!("preset {name} with its own selector"),
+        }
+    }
+
+    /// Returns whether its values are recorded, in place of counters.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.preset.name == RECORDING_RULES.name
+    }
+
+    /// Returns whether a check asks for a value that is recorded under these names.
+    pub(super) fn records(&self, check: &CheckSpec) -> bool {
+        let asked = check.options["query"].as_str().unwrap_or_default();
+        let latencies = recorded_latency(0.0, "");
+        let latencies = latencies.split("p0").next().unwrap_or_default();
+        self.is_recorded()
+            && (asked == recorded_errors(&self.matchers) || asked.starts_with(latencies))
     }
 
     /// Returns the queries of requests and of histograms for one side.
@@ -95,6 +127,33 @@ impl Selection {
             format!("sum by (pod,instance,{labels}) ({requests}{{{matchers}}})"),
             format!("sum by (pod,instance,le) ({buckets}{{{matchers}}})"),
         )
+    }
+
+    /// Returns the query of the number of buckets of one side.
+    pub(super) fn histogram(&self, look: &Look<'_>, namespace: &str) -> String {
+        let matchers = self.all_matchers(look, namespace);
+        format!("count({}{{{matchers}}})", self.preset.buckets)
+    }
+
+    /// Returns the queries of the recorded share of errors, and of a latency, of one side.
+    pub(super) fn recorded(&self, look: &Look<'_>, namespace: &str) -> (String, String) {
+        let fill = |query: &str| {
+            Filling::new(&look.facts, namespace, look.workload).fill(query, Place::Text)
+        };
+        let latency = recorded_latency(0.95, &self.matchers);
+        (fill(&recorded_errors(&self.matchers)), fill(&latency))
+    }
+
+    /// Returns the query of the number of series that are counted for both sides; `None` where there
+    /// can be none.
+    pub(super) fn shared(&self, sides: &Sides<'_>, namespace: &str) -> Option<String> {
+        if self.is_recorded() || self.preset.sides.is_some() {
+            return None;
+        }
+        let requests = self.preset.requests;
+        let series = |look| format!("{requests}{{{}}}", self.all_matchers(look, namespace));
+        let (stable, canary) = (series(&sides.stable), series(&sides.canary));
+        Some(format!("count({stable} and {canary})"))
     }
 
     fn all_matchers(&self, look: &Look<'_>, namespace: &str) -> String {

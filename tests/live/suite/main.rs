@@ -2,8 +2,8 @@
 //!
 //! Every test has a random namespace with the payment API in it. A test that disturbs the control
 //! plane has a cluster of its own. Nothing here may name the tool's own modules for what it asserts:
-//! the tool is a process, the cluster is asked by a client of the tests. Only `presets` and `answers`
-//! hold the tool's sources of metrics, without a cluster, against a real Prometheus.
+//! the tool is a process, the cluster is asked by a client of the tests. Only `presets`, `answers` and
+//! `suggestions` hold the tool's sources of metrics, without a cluster, against a real Prometheus.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,5 +30,6 @@ mod roles;
 mod routers;
 mod sandbox;
 mod shop;
+mod suggestions;
 mod tool;
 mod transcripts;
