@@ -593,8 +593,12 @@ fn who_is_bad_again_at_the_step_is_taken_back_in_the_end() {
         }
         rests += 1;
     }
+    let mut ordinary = Stand::errors(Some(0.05), Some(2.0));
+    ordinary.after(6, CALM, STABLE);
+    let condemned = |_: &i32| ordinary.after(1, BAD, STABLE).verdict == Verdict::Unhealthy;
+    let looks = (1..20).find(condemned).unwrap();
     assert!(
-        rests <= 2 && bad_looks <= 4,
-        "{bad_looks} looks, {rests} rests"
+        rests == 2 && bad_looks <= looks,
+        "{bad_looks} bad looks, {looks} without a brake"
     );
 }
