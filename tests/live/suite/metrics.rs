@@ -106,6 +106,20 @@ async fn the_pages_of_the_pods_promote() {
     .await;
 }
 
+/// Three holds of two minutes are more than a test is given.
+#[tokio::test]
+async fn steps_end_early_once_their_requests_prove_them() {
+    in_a_shop(HEALTHY, async |shop| {
+        count_by(shop, &json!({"scrape": {"path": "/prometheus-metrics"}}));
+        let path = shop.folder.join("canary.yaml");
+        let plan = fs::read_to_string(&path).unwrap();
+        let plan = plan.replace("hold: 3s", "hold: 2m\nearly: 3s");
+        fs::write(&path, plan.replace("deadline: 40s", "deadline: 4m")).unwrap();
+        is_promoted(shop).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_pages_of_the_pods_take_back_what_fails_more_often_than_stable() {
     in_a_shop(FAILING, async |shop| {

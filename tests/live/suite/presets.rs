@@ -354,6 +354,7 @@ fn counted(meters: &mut Meters, time: usize, [stable, canary]: [Vec<Reading>; 2]
         now: Timestamp::from_second(10 + 10 * i64::try_from(time).unwrap()).unwrap(),
         started: Timestamp::from_second(1).unwrap(),
         weight: 0.2,
+        lag: 0.0,
     };
     meters.count(&seen, moment)
 }

@@ -14,6 +14,13 @@ use super::{
     shop::{HEALTHY, NEW, OLD, Shop, on},
 };
 
+/// A canary that fails from the start.
+const FAILING: &str = "
+traffic: {service: x/payment-api-service, rate: 200}
+versions:
+  - {match: {image: 'payment-api:2.'}, errors: {base: 60%}}
+";
+
 /// A router with the object it moves weights in.
 struct Case {
     router: &'static str,
@@ -195,7 +202,10 @@ async fn weights_move_in_every_kind_of_object() {
     for case in CASES {
         on(&ground, HEALTHY, async |shop| moves(shop, case).await).await;
     }
-    on(&ground, HEALTHY, async |shop| releases(shop).await).await;
+    futures::join!(
+        on(&ground, HEALTHY, async |shop| releases(shop).await),
+        on(&ground, FAILING, async |shop| brakes(shop).await),
+    );
 }
 
 /// Installs the definitions, and waits until they are served.
@@ -272,6 +282,28 @@ async fn releases(shop: &Shop<'_>) {
     assert_weights(&read(shop, case).await, case, 0);
     shop.is_closed("promoted").await;
     shop.never_fell().await;
+    accepted.abort();
+}
+
+/// A canary that fails is given no traffic for a minute, looked at again, and taken back.
+async fn brakes(shop: &Shop<'_>) {
+    let case = &CASES[0];
+    let accepted = set_up(shop, case).await;
+    let mut run = shop.start("auto --yes");
+    run.until("BRAKED").await;
+    within(20, "no traffic", async || {
+        let route = read(shop, case).await;
+        let weight = route.pointer(case.weights.1).and_then(Value::as_u64);
+        (weight == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!(shop.journal().await["phase"], "resting");
+    let ran = run.ended().await.ends(3).says("looked at again");
+    ran.says("ROLLED BACK")
+        .says("weights  0% → 10% → 0% → 10% → 0%");
+    assert_weights(&read(shop, case).await, case, 0);
+    assert_eq!(shop.image("payment-api-stable").await, OLD);
+    shop.is_closed("rolled-back").await;
     accepted.abort();
 }
 
