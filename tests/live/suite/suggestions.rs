@@ -77,9 +77,9 @@ fn requests(readings: &[Reading]) -> f64 {
     all.sum()
 }
 
-#[tokio::test]
-async fn a_wrong_preset_leads_to_what_a_real_prometheus_has() {
-    let address = serve(move |uri, _| {
+/// Serves the page of every target, and the list of targets; returns its address.
+async fn pages() -> String {
+    serve(move |uri, _| {
         let answer = if let Some(target) = uri.strip_prefix("/pages/") {
             answered(200, "text/plain; version=0.0.4", page(target))
         } else {
@@ -88,7 +88,12 @@ async fn a_wrong_preset_leads_to_what_a_real_prometheus_has() {
         };
         async { answer }.boxed()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_wrong_preset_leads_to_what_a_real_prometheus_has() {
+    let address = pages().await;
     let folder = folder();
     fs::create_dir_all(&folder).unwrap();
     let host = address.trim_start_matches("http://");
