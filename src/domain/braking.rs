@@ -8,7 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{meters::seconds, weight::Percent};
+use super::{
+    meters::{LONGEST_SILENCE, seconds},
+    weight::Percent,
+};
 use crate::analysis::brake::{Brake, Order, Settings, Signal};
 
 /// Where a run is with the brake.
@@ -66,7 +69,10 @@ impl Braking {
     /// Takes in what a look said.
     pub fn observe(&mut self, now: Timestamp, signals: &Signals) -> Order {
         let signal = Signal {
-            seconds: self.looked.map_or(0.0, |looked| seconds(looked, now)),
+            // Nobody looked in between; that is neither calm nor a probe.
+            seconds: self
+                .looked
+                .map_or(0.0, |looked| seconds(looked, now).min(LONGEST_SILENCE)),
             quick: signals.quick,
             total: signals.total,
             fresh: signals.fresh,
@@ -123,5 +129,29 @@ impl Braking {
     /// Returns how long the canary has no traffic.
     pub fn rest() -> Duration {
         Duration::from_secs_f64(Settings::default().rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_between_two_sittings_ends_no_probe() {
+        let second = |s| Timestamp::from_second(s).unwrap();
+        let mut braking = Braking::default();
+        let bad = Signals {
+            quick: 1e3_f64.ln(),
+            ..Signals::default()
+        };
+        assert_eq!(braking.observe(second(10), &bad), Order::Rest);
+        braking.leave(Percent::whole(25));
+        braking.begin_probe(second(70));
+        assert_eq!(braking.observe(second(80), &bad), Order::Probe);
+        let later = braking.observe(second(80 + 86_400), &bad);
+        assert_eq!(later, Order::Probe, "a day in which nobody looked");
+        assert_eq!(braking.let_go(), Some(Percent::whole(25)));
+        assert!(braking.was_used() && !braking.is_unused());
+        assert_eq!(braking.stage(), Stage::Ordinary);
     }
 }

@@ -14,8 +14,8 @@ use crate::analysis::{
     silence::{Quiet, Silence},
 };
 
-/// Seconds between two looks that count as silence at most.
-const LONGEST_SILENCE: f64 = 60.0;
+/// Seconds between two looks that count at most, as silence or as anything else: beyond, nobody looked.
+pub(super) const LONGEST_SILENCE: f64 = 60.0;
 
 /// What a source of metrics sees at one look.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -180,7 +180,7 @@ impl Phase {
             Self::Preparing => "preparing the canary",
             Self::Shifting => "moving traffic",
             Self::Holding => "watching",
-            Self::Resting => "braked: no traffic for a moment",
+            Self::Resting => "no traffic for a moment",
             Self::Approving => "waiting for approval",
             Self::PromoteShift => "promoting: moving all traffic to the canary",
             Self::PromoteTemplate => "promoting: updating stable",

@@ -63,6 +63,9 @@ pub struct RunView {
     pub steps: Vec<Percent>,
     /// The weight that is meant.
     pub target: Percent,
+    /// The weight that the brake left, until it is returned to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub braked: Option<Percent>,
     /// When the phase began.
     pub since: Timestamp,
     /// When the run began.

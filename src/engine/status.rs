@@ -61,6 +61,7 @@ pub fn run_view(release: &Release) -> RunView {
         step: release.step + 1,
         steps: release.plan.steps.iter().map(|s| s.weight).collect(),
         target: release.target,
+        braked: release.braking.from(),
         since: release.since,
         started: release.started,
         ended: release.ended,

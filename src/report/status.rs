@@ -111,6 +111,10 @@ fn state(run: &RunView, now: Timestamp, style: Style) -> Vec<Line> {
     let since = span(between(run.since, now));
     let line = line.add(tone, run.phase.words());
     let line = line.plain(format!(" at {}, {step}, for {since}", run.target));
+    let line = match run.braked {
+        Some(from) => line.add(Tone::Unknown, format!(", braked from {from}")),
+        None => line,
+    };
     let began = span(between(run.started, now));
     line.dim(format!(", run began {began} ago")).wrap(BODY)
 }

@@ -179,6 +179,7 @@ pub(super) fn run() -> RunView {
         step: 2,
         steps: [5, 25, 50, 100].map(Percent::whole).to_vec(),
         target: Percent::whole(25),
+        braked: None,
         since: at(99),
         started: at(0),
         ended: None,
