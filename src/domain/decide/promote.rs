@@ -25,26 +25,25 @@ use crate::domain::{
 
 impl Round<'_> {
     pub(super) fn promote(&mut self) {
-        match self.release.plan.promote.strategy {
+        let left = self.release.braking.let_go();
+        match (self.release.plan.promote.strategy, left) {
             // What stays is the weight of the step, not that of a rest.
-            Strategy::None if self.release.braking.from().is_some() => {
-                let left = self.release.braking.let_go();
-                self.release.target = left.unwrap_or(self.release.target);
+            (Strategy::None, Some(left)) => {
+                self.release.target = left;
                 self.enter(Phase::Shifting);
             }
-            Strategy::None if self.release.phase == Phase::Shifting => {
+            (Strategy::None, None) if self.release.phase == Phase::Shifting => {
                 // Ends when the weight is reached.
                 if self.seen.split.settled && self.seen.split.wanted == self.release.target {
                     self.release.ending = Some(Outcome::Promoted);
                     self.end();
                 }
             }
-            Strategy::None => {
+            (Strategy::None, None) => {
                 self.release.ending = Some(Outcome::Promoted);
                 self.end();
             }
-            Strategy::Template | Strategy::Image | Strategy::Swap => {
-                self.release.braking.let_go();
+            (Strategy::Template | Strategy::Image | Strategy::Swap, _) => {
                 self.release.target = Percent::FULL;
                 self.enter(Phase::PromoteShift);
             }
