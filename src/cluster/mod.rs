@@ -14,6 +14,7 @@ pub mod pods;
 pub mod quantity;
 pub mod routing;
 pub mod secrets;
+mod sent;
 pub mod services;
 pub mod template;
 pub mod usage;

@@ -17,7 +17,10 @@ use k8s_openapi::{
 use kube::{api::ListParams, core::NamespaceResourceScope, core::Request, core::Resource};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use super::{Cluster, ClusterError};
+use super::{
+    Cluster, ClusterError,
+    sent::{Apart, Items, text_unless},
+};
 
 /// Most objects of a kind that are read without knowing their labels.
 pub const CROWD: u32 = 500;
@@ -29,6 +32,9 @@ pub struct Meta {
     /// Name.
     #[serde(deserialize_with = "or_default")]
     pub name: String,
+    /// Identity: another object of the same name has another one.
+    #[serde(deserialize_with = "or_default")]
+    pub uid: String,
     /// Labels.
     #[serde(deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
@@ -194,7 +200,7 @@ pub struct Said {
 /// Pods at one moment; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Pods {
-    items: Arc<Vec<LivePod>>,
+    items: Arc<Items<LivePod>>,
     /// The answer they were read from, where it was one about them alone.
     sent: Arc<str>,
 }
@@ -235,14 +241,14 @@ impl Deref for Pods {
     type Target = [LivePod];
 
     fn deref(&self) -> &[LivePod] {
-        &self.items
+        &self.items.all
     }
 }
 
 impl FromIterator<LivePod> for Pods {
     fn from_iter<I: IntoIterator<Item = LivePod>>(pods: I) -> Self {
         Self {
-            items: Arc::new(pods.into_iter().collect()),
+            items: Arc::new(Items::whole(pods.into_iter().collect())),
             sent: Arc::default(),
         }
     }
@@ -316,17 +322,20 @@ impl LivePod {
 
 impl Cluster {
     /// Reads the pods with these labels; those of `before` are returned when the server sends the
-    /// same again.
+    /// same again, and each that it sends as before is not taken apart again.
     pub(super) async fn pods(&self, selector: &str, before: &Pods) -> Result<Pods, ClusterError> {
         let what = format!("Pods of namespace {}", self.namespace());
         let params = ListParams::default().labels(selector);
-        let sent = self.list::<Pod>(&what, &params).await?;
-        if same_items(&before.sent, &sent) {
+        let sent = self.list::<Pod>(&what, &params, &before.sent).await?;
+        let Some(sent) = sent else {
             return Ok(before.clone());
-        }
-        let page: Page<LivePod> = parse(&what, &sent)?;
+        };
+        let items = match Items::read(&sent, (&before.sent, &before.items)) {
+            Some(items) => items,
+            None => Items::whole(parse::<Page<LivePod>>(&what, &sent)?.items),
+        };
         Ok(Pods {
-            items: Arc::new(page.items),
+            items: Arc::new(items),
             sent: sent.into(),
         })
     }
@@ -359,11 +368,17 @@ impl Cluster {
         T: DeserializeOwned,
     {
         let what = format!("{kinds} of namespace {}", self.namespace());
-        let sent = self.list::<K>(&what, params).await?;
-        parse(&what, &sent)
+        let sent = self.list::<K>(&what, params, "").await?;
+        parse(&what, &sent.unwrap_or_default())
     }
 
-    async fn list<K>(&self, what: &str, params: &ListParams) -> Result<String, ClusterError>
+    /// Reads a list as text; `None` where it is what was sent `before`, but for its version.
+    async fn list<K>(
+        &self,
+        what: &str,
+        params: &ListParams,
+        before: &str,
+    ) -> Result<Option<String>, ClusterError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
@@ -371,7 +386,7 @@ impl Cluster {
         let list = || async {
             let request = Request::new(&url).list(params);
             let request = request.map_err(kube::Error::BuildRequest)?;
-            self.client().request_text(request).await
+            text_unless(self.client(), request, before, Apart::ListVersion).await
         };
         self.read(what, list).await
     }
@@ -379,20 +394,6 @@ impl Cluster {
 
 pub(super) fn parse<T: DeserializeOwned>(what: &str, sent: &str) -> Result<T, ClusterError> {
     serde_json::from_str(sent).map_err(|e| ClusterError::garbled("read", what, e.to_string()))
-}
-
-/// Returns whether two answers hold the same objects, byte by byte. A list has a version of its own,
-/// the first in the text, which moves with everything in the cluster: that one may differ.
-fn same_items(before: &str, now: &str) -> bool {
-    const VERSION: &str = "\"resourceVersion\":\"";
-    let around = |text: &'_ str| {
-        let start = text.find(VERSION)? + VERSION.len();
-        Some((start, start + text[start..].find('"')?))
-    };
-    match (around(before), around(now)) {
-        (Some((a, b)), Some((c, d))) => before[..a] == now[..c] && before[b..] == now[d..],
-        (None, _) | (_, None) => !before.is_empty() && before == now,
-    }
 }
 
 impl PageMeta {
@@ -435,22 +436,6 @@ mod tests {
         let pod = pod();
         assert!(pod.metadata.labels.is_empty());
         assert!(pod.status.conditions.is_empty());
-    }
-
-    #[test]
-    fn a_list_is_the_same_but_for_its_version() {
-        let list = |version: &str, pod: &str| {
-            json!({"metadata": {"resourceVersion": version}, "items": [
-                {"metadata": {"name": pod, "resourceVersion": "3"}},
-            ]})
-            .to_string()
-        };
-        assert!(same_items(&list("7", "a"), &list("18", "a")));
-        assert!(!same_items(&list("7", "a"), &list("7", "b")));
-        assert!(!same_items(&list("7", "a"), ""));
-        assert!(!same_items("", ""));
-        assert!(!same_items("{}", r#"{"items": []}"#));
-        assert!(same_items(r#"{"items": []}"#, r#"{"items": []}"#));
     }
 
     #[test]

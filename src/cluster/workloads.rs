@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::{
     Cluster, ClusterError, FIELD_MANAGER,
     pods::{LivePod, LiveSet, Pods},
+    sent::{Apart, text_unless},
 };
 use crate::domain::workload::{Pod, Track, Tracks, Workload};
 
@@ -204,17 +205,18 @@ impl Cluster {
         before: Option<&Live>,
     ) -> Result<Option<Live>, ClusterError> {
         let what = self.named("Deployment", name);
+        let known = before.map_or("", |live| &live.sent);
         let get = || async {
             let request = deployments_at(self.namespace()).get(name, &GetParams::default());
             let request = request.map_err(kube::Error::BuildRequest)?;
-            self.client().request_text(request).await
+            text_unless(self.client(), request, known, Apart::Nothing).await
         };
         let Some(sent) = self.read_opt(&what, get).await? else {
             return Ok(None);
         };
-        if let Some(same) = before.filter(|live| *live.sent == *sent) {
-            return Ok(Some(same.clone()));
-        }
+        let Some(sent) = sent else {
+            return Ok(before.cloned());
+        };
         let live = Live::parse(&sent);
         live.map(Some)
             .map_err(|e| ClusterError::garbled("read", &what, e))

@@ -8,6 +8,7 @@ pub mod approve;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use http::{HeaderValue, header};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -46,6 +47,10 @@ const APP_LABEL: &str = "canaryctl.dev/app";
 /// Keys of the ConfigMap.
 const RELEASE: &str = "release.json";
 const PAST: &str = "history.json";
+
+/// Representation of an answer that says no more than it must; the other where that is not served.
+const METADATA_ALONE: &str =
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
 /// A finished run, as `history` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -273,8 +278,8 @@ impl Journal {
         }
     }
 
-    /// Replaces or creates the ConfigMap, and returns its new version. What else the server sends
-    /// back, which is all of it, is not taken apart.
+    /// Replaces or creates the ConfigMap, and returns its new version. A server that can sends its
+    /// metadata alone back, not all of it.
     async fn send(
         &self,
         name: &str,
@@ -294,7 +299,9 @@ impl Journal {
             } else {
                 here.create(&params, body)
             };
-            let request = request.map_err(kube::Error::BuildRequest)?;
+            let mut request = request.map_err(kube::Error::BuildRequest)?;
+            let wanted = HeaderValue::from_static(METADATA_ALONE);
+            request.headers_mut().insert(header::ACCEPT, wanted);
             let sent = self.cluster.client().request::<Put>(request);
             sent.await
         };
