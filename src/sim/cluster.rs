@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::{
-    api::{Apps, PodUsage, Rules, Server},
+    api::{Apps, Listener, PodUsage, Rules, Server},
     scenario::{Scenario, ScenarioError},
     store::{Refusal, Store},
     world::{self, World},
@@ -58,6 +58,10 @@ impl Apps for world::Apps {
         request: Request<Bytes>,
     ) -> BoxFuture<'a, Result<Response<Bytes>, String>> {
         Self::answer(self, namespace, pod, port, request)
+    }
+
+    fn listener(&self, namespace: &str, pod: &str, port: u16) -> Option<Listener> {
+        Self::listener(self, namespace, pod, port)
     }
 
     fn usage(&self) -> Vec<PodUsage> {

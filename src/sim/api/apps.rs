@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use jiff::Timestamp;
+use tokio::io::DuplexStream;
 
 /// What listens on the ports of simulated pods.
 pub trait Apps: Send + Sync {
@@ -23,9 +24,42 @@ pub trait Apps: Send + Sync {
         request: Request<Bytes>,
     ) -> BoxFuture<'a, Result<Response<Bytes>, String>>;
 
+    /// Returns who listens on a port of a pod; `None` where nobody does.
+    fn listener(&self, _namespace: &str, _pod: &str, _port: u16) -> Option<Listener> {
+        Some(Listener::default())
+    }
+
+    /// Returns what speaks on a new connection to a port of a pod, where that is not HTTP as it should
+    /// be spoken.
+    fn speaker(&self, _namespace: &str, _pod: &str, _port: u16) -> Option<Speaker> {
+        None
+    }
+
     /// Returns what the pods used at metrics-server's last look, those it has no sample of left out.
     fn usage(&self) -> Vec<PodUsage> {
         Vec::new()
+    }
+}
+
+/// Speaks on a connection until it ends.
+pub type Speaker = Box<dyn FnOnce(DuplexStream) -> BoxFuture<'static, ()> + Send>;
+
+/// A process that listens on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// Which: what is started again is another one.
+    pub process: u64,
+    /// How long it keeps a connection on which nothing is asked.
+    pub patience: Duration,
+}
+
+impl Default for Listener {
+    /// A process like any other, with the patience of Node.js.
+    fn default() -> Self {
+        Self {
+            process: 0,
+            patience: Duration::from_secs(5),
+        }
     }
 }
 

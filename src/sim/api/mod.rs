@@ -50,7 +50,7 @@ use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
 pub use self::{
-    apps::{Apps, ContainerUsage, NoApps, PodUsage},
+    apps::{Apps, ContainerUsage, Listener, NoApps, PodUsage, Speaker},
     delete::{FOREGROUND, finish_namespace},
     metrics::serve_metrics,
     reply::Out,

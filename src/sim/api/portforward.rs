@@ -93,6 +93,7 @@ pub(crate) fn exchange(server: &Server, target: &Target) -> Result<Exchange, Ref
     Ok(Exchange {
         apps: server.inner.apps.clone(),
         clock: server.store().clock().clone(),
+        changes: server.store().subscribe(),
         // A pod that waits for its images has a network already, where nobody listens.
         running: pod["status"]["podIP"].is_string()
             && matches!(pod["status"]["phase"].as_str(), Some("Running" | "Pending")),

@@ -2,7 +2,10 @@
 //!
 //! Owns: the endpoints of the payment API. Must not: know how a request reached the pod.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -20,9 +23,12 @@ use super::{
     pod::{Identity, Pod, Program},
 };
 use crate::sim::{
-    api::PodUsage,
+    api::{Listener, PodUsage},
     scenario::{Metrics, Version},
 };
+
+/// How long Prometheus keeps an idle connection, unless configured.
+const PROMETHEUS_PATIENCE: Duration = Duration::from_secs(300);
 
 /// All apps of the cluster: cheap to clone.
 #[derive(Clone)]
@@ -38,6 +44,11 @@ impl Apps {
     /// Returns what metrics-server knows the pods use.
     pub fn usage(&self) -> Vec<PodUsage> {
         self.world.lock().usage.known()
+    }
+
+    /// Returns who listens on a port of a pod.
+    pub fn listener(&self, namespace: &str, pod: &str, port: u16) -> Option<Listener> {
+        self.world.lock().listener(namespace, pod, port)
     }
 
     /// Sends a request to a port of a pod; the error is that of the connection.
@@ -64,6 +75,26 @@ impl Apps {
 }
 
 impl State {
+    /// Returns the process that listens on a port of a pod.
+    fn listener(&self, namespace: &str, name: &str, port: u16) -> Option<Listener> {
+        let name = (namespace.to_owned(), name.to_owned());
+        let pod = self.kubelet.pods.get(&name)?;
+        let since = pod.app()?.running_since()?;
+        let mut process = DefaultHasher::new();
+        (&pod.uid, since).hash(&mut process);
+        let listener = Listener {
+            process: process.finish(),
+            ..Listener::default()
+        };
+        pod.ports.contains(&port).then_some(match pod.program {
+            Program::PaymentApi => listener,
+            Program::Prometheus => Listener {
+                patience: PROMETHEUS_PATIENCE,
+                ..listener
+            },
+        })
+    }
+
     /// Lets a program in a pod answer a request; the error is that of the connection.
     pub(super) fn ask(
         &mut self,
