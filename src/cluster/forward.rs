@@ -8,19 +8,26 @@ use std::{
     collections::BTreeMap,
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use http::{Method, Request, header};
+use futures::{FutureExt, future::BoxFuture};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Portforwarder;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    task::JoinSet,
+};
 
 use super::Cluster;
 use crate::clock::Clock;
@@ -100,12 +107,16 @@ impl Cluster {
         limit: Duration,
     ) -> Result<AppAnswer, ForwardError> {
         let stream = self.pod_stream(pod, port, limit).await?;
-        let exchange = talk(pod, port, request, TokioIo::new(stream));
+        let exchange = async {
+            let conversation = Conversation::begin(pod, port, stream).await?;
+            conversation.ask(request, false).await
+        };
         match self.clock().timeout(limit, exchange).await {
-            Ok(outcome) => outcome.map_err(|text| ForwardError::Broken {
+            Ok(Ok((answer, _))) => Ok(answer),
+            Ok(Err((_, reason))) => Err(ForwardError::Broken {
                 pod: pod.to_owned(),
                 port,
-                reason: text.trim().to_owned(),
+                reason,
             }),
             Err(_) => Err(ForwardError::Timeout {
                 pod: pod.to_owned(),
@@ -174,6 +185,8 @@ pub struct PodStream {
     reason: Option<BoxFuture<'static, Option<String>>>,
     /// The stream has ended and its reason is still waited for.
     ended: Option<BoxFuture<'static, Option<String>>>,
+    /// Whether it has come to its end, as whoever keeps it wants to know at once.
+    over: Arc<AtomicBool>,
 }
 
 /// Indicates what the kubelet said of a stream that broke.
@@ -210,12 +223,14 @@ impl PodStream {
             clock: clock.clone(),
             reason: Some(Box::pin(reason)),
             ended: None,
+            over: Arc::default(),
         })
     }
 
     /// Returns the outcome of a stream that came to its end: its reason arrives a moment before or
     /// after.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.over.store(true, Ordering::Relaxed);
         if let Some(reason) = self.reason.take() {
             let clock = self.clock.clone();
             let wait = async move { clock.timeout(REASON_PATIENCE, reason).await.ok().flatten() };
@@ -253,6 +268,7 @@ impl AsyncRead for PodStream {
                     return Poll::Pending;
                 };
                 self.reason = None;
+                self.over.store(said.is_some(), Ordering::Relaxed);
                 match said {
                     Some(said) => Poll::Ready(Err(io::Error::other(Said(short(&said))))),
                     None => Poll::Pending,
@@ -293,51 +309,145 @@ pub fn said(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     None
 }
 
-async fn talk(
-    pod: &str,
-    port: u16,
-    request: &AppRequest,
-    io: TokioIo<PodStream>,
-) -> Result<AppAnswer, String> {
-    let text = |e: hyper::Error| said(&e).unwrap_or_else(|| e.to_string());
-    let (mut sender, connection) = http1::handshake(io).await.map_err(text)?;
-    let connection = tokio::spawn(connection);
-    let mut builder = Request::builder()
-        .method(request.method.clone())
-        .uri(&request.path)
-        .header(header::HOST, format!("{pod}:{port}"))
-        .header(header::CONNECTION, "close")
-        .header(
-            header::USER_AGENT,
-            concat!("canaryctl/", env!("CARGO_PKG_VERSION")),
-        );
-    for (name, value) in &request.headers {
-        builder = builder.header(name, value);
-    }
-    let request = builder
-        .body(Full::new(request.body.clone()))
-        .map_err(|e| e.to_string())?;
-    let outcome = async {
-        let response = sender.send_request(request).await.map_err(text)?;
-        let status = response.status().as_u16();
-        let content_type = response.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok());
-        let content_type = content_type.unwrap_or_default().to_owned();
-        let body = Limited::new(response.into_body(), LARGEST_BODY);
-        let body = body
-            .collect()
-            .await
-            .map_err(|e| said(e.as_ref()).unwrap_or_else(|| e.to_string()))?
-            .to_bytes();
-        Ok(AppAnswer {
-            status,
-            content_type,
-            body,
+// === HTTP on it ===
+
+/// How far a request came that has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Nothing of it was written.
+    No,
+    /// It was written, whole or in part, and nothing came back.
+    Perhaps,
+    /// The app began to answer.
+    Yes,
+}
+
+/// Why a request has no answer.
+type Unanswered = (Reached, String);
+
+/// HTTP/1.1 with an app, one request at a time; the stream ends with it.
+pub(super) struct Conversation {
+    sender: http1::SendRequest<Full<Bytes>>,
+    host: HeaderValue,
+    /// How long the app said that it keeps the stream for the next request.
+    patience: Option<Duration>,
+    /// Whether the stream has come to its end.
+    over: Arc<AtomicBool>,
+    /// Ends with the conversation.
+    _driver: JoinSet<()>,
+}
+
+impl Conversation {
+    pub(super) async fn begin(pod: &str, port: u16, stream: PodStream) -> Result<Self, Unanswered> {
+        let host = HeaderValue::try_from(format!("{pod}:{port}"));
+        let host = host.map_err(|e| (Reached::No, e.to_string()))?;
+        let over = stream.over.clone();
+        let opened = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = opened.map_err(|e| (Reached::No, text(&e)))?;
+        let mut driver = JoinSet::new();
+        // How it ended is told to the request that waits.
+        driver.spawn(connection.map(drop));
+        Ok(Self {
+            sender,
+            host,
+            patience: None,
+            over,
+            _driver: driver,
         })
-    };
-    let outcome = outcome.await;
-    connection.abort();
-    outcome
+    }
+
+    /// Sends a request and reads the whole answer; returns itself where the app keeps the stream, and
+    /// `keep` wants that.
+    pub(super) async fn ask(
+        mut self,
+        request: &AppRequest,
+        keep: bool,
+    ) -> Result<(AppAnswer, Option<Self>), Unanswered> {
+        let request = self.message(request, keep);
+        let request = request.map_err(|e| (Reached::No, e.to_string()))?;
+        let sent = self.sender.try_send_request(request).await;
+        let response = sent.map_err(|error| {
+            let reached = match error.message() {
+                Some(_) => Reached::No,
+                None if error.error().is_parse() => Reached::Yes,
+                None => Reached::Perhaps,
+            };
+            (reached, text(error.error()))
+        })?;
+        let (head, body) = response.into_parts();
+        let kind = head.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|value| value.to_str().ok());
+        let content_type = kind.unwrap_or_default().to_owned();
+        let body = Limited::new(body, LARGEST_BODY).collect().await;
+        let body = body.map_err(|e| (Reached::Yes, text(e.as_ref())))?;
+        let answer = AppAnswer {
+            status: head.status.as_u16(),
+            content_type,
+            body: body.to_bytes(),
+        };
+        let kept = keep && is_kept(head.version, &head.headers);
+        self.patience = patience(&head.headers);
+        Ok((answer, kept.then_some(self)))
+    }
+
+    /// Returns whether neither side has ended it, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed() && !self.over.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether it can carry a request now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Returns how long the app said that it keeps the stream, if it did.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
+    fn message(&self, request: &AppRequest, keep: bool) -> http::Result<Request<Full<Bytes>>> {
+        let agent = concat!("canaryctl/", env!("CARGO_PKG_VERSION"));
+        let connection = if keep { "keep-alive" } else { "close" };
+        let mut builder = Request::builder()
+            .method(request.method.clone())
+            .uri(&request.path)
+            .header(header::HOST, self.host.clone())
+            .header(header::CONNECTION, connection)
+            .header(header::USER_AGENT, agent);
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        builder.body(Full::new(request.body.clone()))
+    }
+}
+
+/// Returns whether an app keeps the stream after an answer.
+fn is_kept(version: Version, headers: &HeaderMap) -> bool {
+    let mut said = words(headers, header::CONNECTION);
+    version == Version::HTTP_11 && !said.any(|word| word.eq_ignore_ascii_case("close"))
+}
+
+/// Returns how long an app keeps an idle stream, where it says so (`Keep-Alive: timeout=5`).
+fn patience(headers: &HeaderMap) -> Option<Duration> {
+    let mut said = words(headers, HeaderName::from_static("keep-alive"));
+    said.find_map(|word| {
+        let (name, value) = word.split_once('=')?;
+        let seconds = value.trim().parse().ok()?;
+        let timeout = name.trim().eq_ignore_ascii_case("timeout");
+        timeout.then_some(Duration::from_secs(seconds))
+    })
+}
+
+fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).map(str::trim)
+}
+
+/// Returns what the kubelet said, or else what the error says.
+fn text(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = said(error).unwrap_or_else(|| error.to_string());
+    text.trim().to_owned()
 }
 
 fn refused(pod: &str, error: &kube::Error) -> ForwardError {

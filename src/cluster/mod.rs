@@ -16,6 +16,7 @@ pub mod routing;
 pub mod secrets;
 mod sent;
 pub mod services;
+pub mod streams;
 pub mod template;
 pub mod usage;
 pub mod wake;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Engine, EngineError, Results, due, shares};
 use crate::{
-    cluster::{pods::LivePod, workloads::Sides},
+    cluster::{pods::LivePod, streams::Place, workloads::Sides},
     domain::{
         braking::Stage,
         check::{CheckSpec, Reading, Rule},
@@ -497,9 +497,13 @@ impl Engine {
         let ready: Vec<&LivePod> = pods.iter().filter(ready).collect();
         let count = u32::try_from(ready.len()).unwrap_or(u32::MAX);
         let destination = |pod: &&LivePod| {
-            Some(Destination {
+            let place = Place {
                 pod: pod.name().to_owned(),
+                uid: pod.metadata.uid.clone(),
                 port: pod.app_port(self.service.as_ref())?,
+            };
+            Some(Destination {
+                place,
                 share: share / f64::from(count),
             })
         };

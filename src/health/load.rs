@@ -2,10 +2,11 @@
 //!
 //! Owns: sending at a rate, spreading by the present split, counting answers. Must not: judge, or
 //! send more than was asked: a request that finds too many unanswered ones is left out and counted.
+//! Streams to pods are kept from one request to the next, as the connections of users' clients are.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,7 +17,11 @@ use http::Method;
 use tokio::task::JoinHandle;
 
 use crate::{
-    cluster::{Cluster, forward::AppRequest},
+    cluster::{
+        Cluster,
+        forward::AppRequest,
+        streams::{Place, Streams},
+    },
     domain::plan::{HIGHEST_LOAD, Load},
 };
 
@@ -29,10 +34,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A pod that may receive requests, and its share of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destination {
-    /// The pod.
-    pub pod: String,
-    /// Its port.
-    pub port: u16,
+    /// The pod and its port.
+    pub place: Place,
     /// Its share of all requests, between 0 and 1.
     pub share: f64,
 }
@@ -50,9 +53,13 @@ pub struct LoadCounts {
     pub left_out: u64,
 }
 
+/// Destinations, each with what it has saved up of its share.
 #[derive(Default)]
+struct Turns(Vec<(Destination, f64)>);
+
 struct Shared {
-    destinations: Mutex<Vec<(Destination, f64)>>,
+    streams: Streams,
+    turns: Mutex<Turns>,
     in_flight: AtomicUsize,
     sent: AtomicU64,
     answered: AtomicU64,
@@ -77,7 +84,7 @@ impl Drop for Runner {
 impl Runner {
     /// Starts sending; nothing is sent until there are destinations.
     pub fn start(cluster: &Cluster, load: &Load) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(cluster));
         let requests: Vec<Arc<AppRequest>> = load
             .requests
             .iter()
@@ -100,12 +107,13 @@ impl Runner {
 
     /// Says where requests go from now on.
     pub fn aim(&self, destinations: Vec<Destination>) {
-        let mut aimed = self.shared.lock();
-        let unchanged = aimed.len() == destinations.len()
-            && aimed.iter().zip(&destinations).all(|((a, _), b)| a == b);
-        if !unchanged {
-            *aimed = destinations.into_iter().map(|d| (d, 0.0)).collect();
+        let mut turns = self.shared.lock();
+        if turns.are(&destinations) {
+            return;
         }
+        let places = destinations.iter().map(|destination| &destination.place);
+        self.shared.streams.only(places);
+        turns.0 = destinations.into_iter().map(|d| (d, 0.0)).collect();
     }
 
     /// Returns what was done so far.
@@ -121,21 +129,39 @@ impl Runner {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Destination, f64)>> {
-        self.destinations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn new(cluster: &Cluster) -> Self {
+        Self {
+            streams: Streams::new(cluster.clone()),
+            turns: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        // Nothing panics while it holds the lock.
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turns {
+    fn are(&self, destinations: &[Destination]) -> bool {
+        self.0
+            .iter()
+            .map(|(destination, _)| destination)
+            .eq(destinations)
     }
 
     /// Returns the destination whose turn it is: each saves up its share and pays with 1.
-    fn next(&self) -> Option<Destination> {
-        let mut destinations = self.lock();
-        for (destination, credit) in destinations.iter_mut() {
+    fn next(&mut self) -> Option<Destination> {
+        for (destination, credit) in &mut self.0 {
             *credit += destination.share;
         }
-        let (destination, credit) = destinations
-            .iter_mut()
-            .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        let turns = self.0.iter_mut();
+        let (destination, credit) = turns.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
         *credit -= 1.0;
         Some(destination.clone())
     }
@@ -152,7 +178,7 @@ async fn send(
     for request in requests.iter().cycle() {
         cluster.clock().sleep(pause).await;
         while flying.try_join_next().is_some() {}
-        let Some(to) = shared.next() else {
+        let Some(to) = shared.lock().next() else {
             continue;
         };
         if shared.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT {
@@ -161,9 +187,9 @@ async fn send(
         }
         shared.in_flight.fetch_add(1, Ordering::Relaxed);
         shared.sent.fetch_add(1, Ordering::Relaxed);
-        let (cluster, shared, request) = (cluster.clone(), shared.clone(), request.clone());
+        let (shared, request) = (shared.clone(), request.clone());
         flying.spawn(async move {
-            let answer = cluster.ask_pod(&to.pod, to.port, &request, TIMEOUT).await;
+            let answer = shared.streams.ask(&to.place, &request, TIMEOUT).await;
             let fine = answer.is_ok_and(|a| a.status < 500);
             let counter = if fine {
                 &shared.answered
@@ -182,19 +208,18 @@ mod tests {
 
     #[test]
     fn requests_follow_the_shares() {
-        let shared = Shared::default();
         let to = |pod: &str, share| {
-            let destination = Destination {
+            let place = Place {
                 pod: pod.into(),
+                uid: "1".into(),
                 port: 80,
-                share,
             };
-            (destination, 0.0)
+            (Destination { place, share }, 0.0)
         };
-        *shared.lock() = vec![to("a", 0.75), to("b", 0.25)];
+        let mut turns = Turns(vec![to("a", 0.75), to("b", 0.25)]);
         let sent: String = (0..8)
-            .filter_map(|_| shared.next())
-            .map(|d| d.pod)
+            .filter_map(|_| turns.next())
+            .map(|d| d.place.pod)
             .collect();
         assert_eq!(sent.matches('b').count(), 2);
         assert_eq!(sent.len(), 8);
@@ -202,6 +227,6 @@ mod tests {
 
     #[test]
     fn without_destinations_nothing_is_sent() {
-        assert_eq!(Shared::default().next(), None);
+        assert_eq!(Turns::default().next(), None);
     }
 }
