@@ -19,6 +19,7 @@ mod generated;
 mod incidents;
 mod layering;
 mod metrics;
+mod older;
 mod parity;
 mod preflight;
 mod releases;

@@ -10,6 +10,7 @@ pub mod discover;
 pub mod error;
 pub mod forward;
 pub mod objects;
+pub mod older;
 pub mod pods;
 pub mod quantity;
 pub mod routing;
@@ -22,7 +23,12 @@ pub mod usage;
 pub mod wake;
 pub mod workloads;
 
-use std::{future::Future, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
@@ -62,6 +68,8 @@ pub struct Cluster {
     request_timeout: Duration,
     dry: bool,
     variables: Variables,
+    /// Kinds that the server was found to have in an older version only.
+    older: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Cluster {
@@ -74,6 +82,7 @@ impl Cluster {
             request_timeout: REQUEST_TIMEOUT,
             dry: false,
             variables: Variables::default(),
+            older: Arc::default(),
         }
     }
 

@@ -177,13 +177,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// Reads the autoscalers of the namespace; `None` when they may not be read or are not served.
+    /// Reads the autoscalers of the namespace; `None` when they may not be read or are
+    /// served in no version that is known here.
     pub async fn autoscalers(&self) -> Result<Option<Vec<HorizontalPodAutoscaler>>, ClusterError> {
-        let api = self.api::<HorizontalPodAutoscaler>();
         let what = format!("HorizontalPodAutoscalers of namespace {}", self.namespace());
-        let params = ListParams::default();
-        let list = self.read(&what, || api.list(&params)).await;
-        readable(list.map(|list| Some(list.items)))
+        let list = self.list_grown(&what, &ListParams::default()).await;
+        readable(list.map(Some))
     }
 }
 

@@ -4,7 +4,7 @@
 //! connections; look at namespaces that no name leads to.
 
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
-use kube::{Api, api::ListParams};
+use kube::api::ListParams;
 
 use super::{
     Cluster, ClusterError, Reason,
@@ -159,10 +159,9 @@ impl Cluster {
         service: &ServiceName,
         port: &str,
     ) -> Result<(String, Option<u16>), BehindError> {
-        let api: Api<EndpointSlice> = self.api();
         let params = ListParams::default().labels(&format!("{SERVICE_NAME}={}", service.name));
         let what = format!("EndpointSlices of Service {service}");
-        let slices = self.read(&what, || api.list(&params)).await;
+        let slices = self.list_grown::<EndpointSlice>(&what, &params).await;
         let slices = slices.map_err(|e| failed(&e, "list endpointslices", &service.namespace))?;
         let mut found = Vec::new();
         for slice in slices {

@@ -21,6 +21,7 @@ use crate::{
     cluster::{
         Cluster, ClusterError, Reason,
         objects::Survey,
+        older::Grown,
         pods::LivePod,
         template,
         workloads::{Live, common_labels},
@@ -67,9 +68,9 @@ impl<'a> Ground<'a> {
         let labels = common_labels(known, survey.deployment(&names.canary));
         let (sides, slices, quotas, budgets, policies) = futures::try_join!(
             cluster.sides_in(survey, &names.stable, &names.canary, &labels),
-            list(cluster, "EndpointSlices"),
+            list_grown(cluster, "EndpointSlices"),
             list(cluster, "ResourceQuotas"),
-            list(cluster, "PodDisruptionBudgets"),
+            list_grown(cluster, "PodDisruptionBudgets"),
             list(cluster, "NetworkPolicies"),
         )?;
         let Some(stable) = sides.stable.clone() else {
@@ -172,8 +173,22 @@ where
     let api = cluster.api::<K>();
     let what = format!("{kinds} of namespace {}", cluster.namespace());
     let params = ListParams::default();
-    match cluster.read(&what, || api.list(&params)).await {
-        Ok(list) => Ok(Some(list.items)),
+    let list = cluster.read(&what, || api.list(&params)).await;
+    known(list.map(|list| list.items))
+}
+
+/// The same of a kind that older servers have in another version.
+async fn list_grown<K: Grown>(
+    cluster: &Cluster,
+    kinds: &str,
+) -> Result<Option<Vec<K>>, ClusterError> {
+    let what = format!("{kinds} of namespace {}", cluster.namespace());
+    known(cluster.list_grown(&what, &ListParams::default()).await)
+}
+
+fn known<T>(read: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
+    match read {
+        Ok(list) => Ok(Some(list)),
         Err(e) if matches!(e.reason, Reason::Forbidden | Reason::NotServed) => Ok(None),
         Err(error) => Err(error),
     }

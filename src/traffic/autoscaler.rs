@@ -124,14 +124,12 @@ async fn patch(
         },
         "spec": spec,
     }));
-    let api = cluster.api::<HorizontalPodAutoscaler>();
-    let params = cluster.patch_params();
     let what = cluster.named("HorizontalPodAutoscaler", &name);
     let outcome = cluster
-        .write("pin", &what, || api.patch(&name, &params, &patch))
+        .patch_grown::<HorizontalPodAutoscaler>("pin", &what, &name, &patch)
         .await;
     match outcome {
-        Ok(_) => Ok(()),
+        Ok(()) => Ok(()),
         Err(error) if error.reason == Reason::NotFound => Ok(()),
         Err(error) => Err(error.into()),
     }
