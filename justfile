@@ -59,3 +59,7 @@ msrv:
 # The suite against a real control plane; just live rollback runs those with "rollback" in their name
 live *filter:
     tests/live/run {{ filter }}
+
+# The same against Kubernetes 1.20, built from Debian's source package the first time
+live-old *filter:
+    CANARYCTL_LIVE_KUBERNETES=1.20 tests/live/run {{ filter }}

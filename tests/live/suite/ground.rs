@@ -95,6 +95,13 @@ impl Ground {
         assert!(status.success(), "ctl {words:?}: {status}");
     }
 
+    /// Returns the second number of the version of Kubernetes: 36 of 1.36.
+    pub(crate) async fn minor(&self) -> u32 {
+        let version = self.client().await.apiserver_version().await.unwrap();
+        // Some say `20+`.
+        version.minor.trim_end_matches('+').parse().unwrap()
+    }
+
     /// Returns a client of the administrator.
     pub(crate) async fn client(&self) -> Client {
         client_of(&self.kubeconfig).await

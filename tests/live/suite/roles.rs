@@ -347,17 +347,7 @@ async fn what_only_some_releases_need_is_needed_there() {
 #[tokio::test]
 async fn an_autoscaler_needs_the_right_to_hold_it_still() {
     in_a_shop(HEALTHY, async |shop| {
-        let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": STABLE});
-        let hpa = json!({
-            "apiVersion": "autoscaling/v2",
-            "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": STABLE},
-            "spec": {"scaleTargetRef": reference, "minReplicas": 9, "maxReplicas": 15, "metrics": [
-                {"type": "Resource", "resource": {
-                    "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}},
-            ]},
-        });
-        shop.create(&hpa).await;
+        shop.autoscale(9, 15).await;
         let role = role(shop, "set", "").await;
         let line = "set payment-api 20";
         let all = each_without_one(&role);

@@ -69,6 +69,8 @@ pub(crate) struct Shop<'a> {
     pub(crate) folder: PathBuf,
     /// The fewest ready pods since the release was possible.
     pub(crate) floor: Floor,
+    /// Group and version in which the server has autoscalers.
+    autoscaling: &'static str,
 }
 
 /// Runs a test in a namespace of the shared cluster: nine pods of stable, one of the canary, ready.
@@ -101,12 +103,18 @@ impl<'a> Shop<'a> {
         fs::write(folder.join(NAMED), format!("{RELEASE}router: replicas\n")).unwrap();
         let client = ground.client().await;
         let floor = Floor::watch(client.clone(), &namespace).await;
+        // autoscaling/v2 came with 1.23.
+        let autoscaling = match ground.minor().await {
+            ..23 => "autoscaling/v1",
+            23.. => "autoscaling/v2",
+        };
         let mut shop = Self {
             ground,
             client,
             namespace,
             folder,
             floor,
+            autoscaling,
         };
         shop.create_namespace().await;
         shop.scenario(scenario).await;
@@ -206,6 +214,26 @@ impl<'a> Shop<'a> {
             .await
     }
 
+    /// Makes an autoscaler of stable.
+    pub(crate) async fn autoscale(&self, least: u32, most: u32) {
+        let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": STABLE});
+        let mut spec =
+            json!({"scaleTargetRef": reference, "minReplicas": least, "maxReplicas": most});
+        if self.autoscaling == "autoscaling/v1" {
+            spec["targetCPUUtilizationPercentage"] = json!(60);
+        } else {
+            spec["metrics"] = json!([{"type": "Resource", "resource": {
+                "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}]);
+        }
+        self.create(&json!({
+            "apiVersion": self.autoscaling,
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": STABLE},
+            "spec": spec,
+        }))
+        .await;
+    }
+
     /// Merges into an object.
     pub(crate) async fn patch(&self, resource: &str, name: &str, patch: &Value) -> Value {
         let at = self.path(resource, name);
@@ -281,10 +309,10 @@ impl<'a> Shop<'a> {
 
     fn path(&self, resource: &str, name: &str) -> String {
         let group = match resource {
-            "deployments" | "replicasets" => "/apis/apps/v1",
-            "horizontalpodautoscalers" => "/apis/autoscaling/v2",
-            "roles" | "rolebindings" => "/apis/rbac.authorization.k8s.io/v1",
-            _ => "/api/v1",
+            "deployments" | "replicasets" => "/apis/apps/v1".to_owned(),
+            "horizontalpodautoscalers" => format!("/apis/{}", self.autoscaling),
+            "roles" | "rolebindings" => "/apis/rbac.authorization.k8s.io/v1".to_owned(),
+            _ => "/api/v1".to_owned(),
         };
         format!("{group}/namespaces/{}/{resource}/{name}", self.namespace)
     }
