@@ -97,10 +97,23 @@ impl<'a> Comparing<'a> {
                 }
             }
             State::Head => {
-                self.text.extend_from_slice(chunk);
-                let Some(now) = version(&self.text) else {
+                // What follows the version is nearly all: it is held against what was, not stored.
+                let held = self.text.len();
+                let found = if held == 0 {
+                    version(chunk)
+                } else {
+                    self.text.extend_from_slice(chunk);
+                    version(&self.text)
+                };
+                let Some(now) = found else {
+                    if held == 0 {
+                        self.text.extend_from_slice(chunk);
+                    }
                     return;
                 };
+                let (start, rest) = chunk.split_at(now.end - held);
+                self.text.truncate(held);
+                self.text.extend_from_slice(start);
                 let before = version(self.before.as_bytes());
                 let same = before
                     .filter(|then| self.before.as_bytes()[..then.start] == self.text[..now.start]);
@@ -108,8 +121,7 @@ impl<'a> Comparing<'a> {
                     Some(then) => State::Same(then.end..then.end),
                     None => State::Other,
                 };
-                let rest = self.text.split_off(now.end);
-                self.take(&rest);
+                self.take(rest);
             }
         }
     }
