@@ -412,7 +412,7 @@ fn facts(live: &Live, revision: String, sets: &[LiveSet], pods: &[LivePod]) -> W
         images: live.images(),
         revision,
         replica_set,
-        scaled_by: manager_of(&live.object, &["f:spec", "f:replicas"]),
+        scaled_by: scaler_of(&live.object),
         template_by: manager_of(&live.object, &["f:spec", "f:template"]),
         stalled,
         refused,
@@ -439,6 +439,20 @@ pub fn manager_of(object: &Value, field: &[&str]) -> Option<String> {
         .max_by_key(|entry| entry["time"].as_str().unwrap_or_default())?;
     let manager = last["manager"].as_str()?;
     (manager != FIELD_MANAGER).then(|| manager.to_owned())
+}
+
+/// Returns who scaled a Deployment last. A server before 1.22 does not note who scales, nor that a
+/// status is written as one: there the manager of `replicas` is whoever created the object, and it is
+/// not known who scaled.
+fn scaler_of(deployment: &Value) -> Option<String> {
+    let entries = deployment["metadata"]["managedFields"].as_array()?;
+    let unmarked = |entry: &Value| {
+        entry["fieldsV1"].get("f:status").is_some() && entry["subresource"].is_null()
+    };
+    if entries.iter().any(unmarked) {
+        return None;
+    }
+    manager_of(deployment, &["f:spec", "f:replicas"])
 }
 
 /// Returns the ReplicaSet of the Deployment's latest revision.
@@ -526,6 +540,24 @@ mod tests {
         assert_eq!(scaled(0, 0, "7", 10), Some(json!(10)));
         assert_eq!(scaled(0, 0, "8", 10), Some(json!(10)), "the status moved");
         assert_eq!(scaled(10, 10, "8", 0), Some(json!(0)));
+    }
+
+    #[test]
+    fn who_scaled_is_not_taken_from_a_server_that_does_not_note_it() {
+        let deployment = |status: Value| {
+            json!({"metadata": {"managedFields": [
+                {"manager": "kubectl-create", "time": "2026-01-05T09:00:00Z",
+                 "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                status,
+            ]}})
+        };
+        let controller = json!({"manager": "kube-controller-manager",
+            "time": "2026-01-05T09:01:00Z", "fieldsV1": {"f:status": {"f:replicas": {}}}});
+        assert_eq!(scaler_of(&deployment(controller.clone())), None);
+        let mut marked = controller;
+        marked["subresource"] = json!("status");
+        let known = scaler_of(&deployment(marked));
+        assert_eq!(known.as_deref(), Some("kubectl-create"));
     }
 
     #[test]

@@ -146,12 +146,14 @@ async fn a_canary_scaled_by_hand_is_put_right() {
         run.until(THERE).await;
         shop.kubectl("scale deployment/payment-api-canary --replicas=7")
             .await;
-        run.ended()
-            .await
-            .ends(0)
-            .says("payment-api-canary")
-            .says("kubectl")
-            .says("PROMOTED");
+        let ran = run.ended().await.ends(0).says("PROMOTED");
+        // Before 1.22 a server does not note who scales: then nobody is named.
+        if shop.ground.minor().await >= 22 {
+            ran.says("payment-api-canary scaled by kubectl");
+        } else {
+            let text = ran.says("somebody else changed the split: ").text();
+            assert!(!text.contains("scaled by"), "{text}");
+        }
         shop.is_promoted().await;
         shop.never_fell().await;
         told(shop, "Drift").await;
