@@ -1,5 +1,7 @@
 //! Whole releases: to promotion and to rollback.
 
+use std::fs;
+
 use super::shop::{HEALTHY, in_a_shop};
 
 #[tokio::test]
@@ -15,6 +17,31 @@ async fn a_healthy_release_is_promoted() {
         let events = shop.events().await;
         assert_eq!(events.first().map(String::as_str), Some("Started"));
         assert!(events.contains(&"Promoted".to_owned()), "{events:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_load_of_our_own_gives_the_evidence_where_there_are_no_users() {
+    let scenario = "traffic: {service: x/payment-api-service, rate: 0}";
+    in_a_shop(scenario, async |shop| {
+        let plan = fs::read_to_string(shop.folder.join("canary.yaml")).unwrap();
+        let load = r#"
+load:
+  rate: 100/s
+  requests:
+    - method: POST
+      path: /api/payments
+      body: { amount: 120, merchant: test_merchant_1, cardNumber: "****1234" }
+"#;
+        fs::write(shop.folder.join("load.yaml"), format!("{plan}{load}")).unwrap();
+        shop.start_with(&shop.ground.kubeconfig, "load.yaml", "auto --yes")
+            .ended()
+            .await
+            .ends(0)
+            .says("success rate")
+            .says("PROMOTED");
+        shop.is_promoted().await;
     })
     .await;
 }
