@@ -149,10 +149,8 @@ impl Slowdown {
         if self.bounds == bounds {
             return;
         }
-        self.past = match meter::places(&self.bounds, bounds) {
-            Some(kept) => kept.iter().map(|at| self.past[*at]).collect(),
-            None => vec![0.0; bounds.len() + 1],
-        };
+        self.past = meter::rebased(&self.past, &self.bounds, bounds)
+            .unwrap_or_else(|| vec![0.0; bounds.len() + 1]);
         self.bounds = bounds.to_vec();
     }
 

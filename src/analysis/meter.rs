@@ -111,17 +111,10 @@ impl Meter {
     /// Keeps the histograms when their bounds change from `before` to `now`: where a bound is gone its
     /// count is dropped, where one is new the histograms begin again.
     pub fn rebase(&mut self, before: &[f64], now: &[f64]) {
-        let kept = places(before, now);
         for series in self.series.values_mut() {
-            let Some(buckets) = &mut series.buckets else {
-                continue;
-            };
-            *buckets = match &kept {
-                Some(kept) if buckets.len() == before.len() + 1 => {
-                    kept.iter().map(|at| buckets[*at]).collect()
-                }
-                Some(_) | None => Vec::new(),
-            };
+            if let Some(buckets) = &mut series.buckets {
+                *buckets = rebased(buckets, before, now).unwrap_or_default();
+            }
         }
     }
 
@@ -138,13 +131,18 @@ impl Meter {
     }
 }
 
-/// Returns where the entries of histograms over `before` (and the sum of all) stand that remain over
-/// `now`; `None` where a bound is new.
-pub fn places(before: &[f64], now: &[f64]) -> Option<Vec<usize>> {
-    let place = |bound: &f64| before.iter().position(|b| is_same(*b, *bound));
-    let mut places: Vec<usize> = now.iter().map(place).collect::<Option<_>>()?;
-    places.push(before.len());
-    Some(places)
+/// Returns a histogram over the bounds `before` (and its sum of all) as one over `now`; `None` where a
+/// bound is new, or it was none over `before`.
+pub fn rebased(buckets: &[f64], before: &[f64], now: &[f64]) -> Option<Vec<f64>> {
+    let (all, counts) = buckets.split_last()?;
+    if counts.len() != before.len() {
+        return None;
+    }
+    let count = |bound: &f64| {
+        let place = before.iter().position(|b| is_same(*b, *bound))?;
+        Some(counts[place])
+    };
+    now.iter().map(count).chain([Some(*all)]).collect()
 }
 
 /// Returns the finite bounds that all histograms have in common: a cumulative histogram loses nothing

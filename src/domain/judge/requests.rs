@@ -14,7 +14,7 @@ use crate::{
         counts::{Counts, Look},
         histogram::{self, Histogram},
         latency::{Slowdown, slow_requests},
-        meter::places,
+        meter::rebased,
         proof::{AT_RISK, REACTION, rate_to_exclude},
         share::Rules,
         silence::Quiet,
@@ -389,14 +389,8 @@ fn begin_step(
 /// Goes on with histograms over other bounds.
 fn rebase(requests: &mut Requests, bounds: &[f64]) {
     if requests.bounds != bounds {
-        let kept = places(&requests.bounds, bounds);
         for side in [&mut requests.canary, &mut requests.stable] {
-            *side = match &kept {
-                Some(kept) if side.len() == requests.bounds.len() + 1 => {
-                    kept.iter().map(|at| side[*at]).collect()
-                }
-                Some(_) | None => Vec::new(),
-            };
+            *side = rebased(side, &requests.bounds, bounds).unwrap_or_default();
         }
         requests.bounds = bounds.to_vec();
     }
