@@ -131,6 +131,31 @@ impl Verb {
 }
 
 impl Right {
+    /// Returns a right to `(verb, group, resource, subresource)` in the app's namespace, to every object.
+    pub const fn new(
+        (verb, group, resource, subresource): (
+            &'static str,
+            &'static str,
+            &'static str,
+            &'static str,
+        ),
+        need: Need,
+        why: &'static str,
+        verbs: &'static [Verb],
+    ) -> Self {
+        Self {
+            verb,
+            group: Cow::Borrowed(group),
+            resource: Cow::Borrowed(resource),
+            subresource,
+            namespace: None,
+            names: Vec::new(),
+            need,
+            why,
+            verbs,
+        }
+    }
+
     /// Returns the resource as a rule of a Role names it: `deployments/scale`.
     pub fn in_role(&self) -> String {
         if self.subresource.is_empty() {

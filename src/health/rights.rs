@@ -3,8 +3,6 @@
 //! Owns: which rights a way through the API server and a Kubernetes Secret take. Must not: ask whether
 //! they are there, or know the rights of releases.
 
-use std::borrow::Cow;
-
 use super::{
     facts, probe, source,
     web::{Auth, HeaderText, Target, Via},
@@ -101,21 +99,11 @@ fn through(need: Need) -> [Right; 5] {
 }
 
 fn right(
-    (verb, group, resource, subresource): (&'static str, &'static str, &'static str, &'static str),
+    what: (&'static str, &'static str, &'static str, &'static str),
     need: Need,
     why: &'static str,
 ) -> Right {
-    Right {
-        verb,
-        group: Cow::Borrowed(group),
-        resource: Cow::Borrowed(resource),
-        subresource,
-        namespace: None,
-        names: Vec::new(),
-        need,
-        why,
-        verbs: LOOKERS,
-    }
+    Right::new(what, need, why, LOOKERS)
 }
 
 /// Returns the secrets that a target refers to.

@@ -2,8 +2,6 @@
 //!
 //! Owns: the table of rights, and asking the API server about them. Must not: try the rights out.
 
-use std::borrow::Cow;
-
 use futures::{StreamExt, stream};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -38,56 +36,37 @@ const BEGINNERS: &[Verb] = &[
     Verb::Approve,
 ];
 
-const fn right(
-    (verb, group, resource, subresource): (&'static str, &'static str, &'static str, &'static str),
-    need: Need,
-    why: &'static str,
-    verbs: &'static [Verb],
-) -> Right {
-    Right {
-        verb,
-        group: Cow::Borrowed(group),
-        resource: Cow::Borrowed(resource),
-        subresource,
-        namespace: None,
-        names: Vec::new(),
-        need,
-        why,
-        verbs,
-    }
-}
-
 /// What every release needs, whatever moves its traffic.
 #[rustfmt::skip]
 const RIGHTS: &[Right] = &[
-    right(("list", "apps", "deployments", ""), Need::Always, "find the Deployments of an app", READERS),
-    right(("get", "apps", "deployments", ""), Need::Always, "read both sides", WRITERS),
-    right(("list", "apps", "replicasets", ""), Need::Always, "tell new pods from old ones", READERS),
-    right(("list", "", "pods", ""), Need::Always, "read the state of the pods", READERS),
-    right(("list", "", "services", ""), Need::Always, "find the Service of an app and its ports", READERS),
-    right(("list", "autoscaling", "horizontalpodautoscalers", ""), Need::Better, "see autoscalers", READERS),
-    right(("list", "networking.k8s.io", "ingresses", ""), Need::Better, "find the router where none is named", READERS),
-    right(("get", "", "configmaps", ""), Need::Always, "read the journal", JOURNAL_READERS),
-    right(("list", "", "configmaps", ""), Need::Better, "list the releases of a namespace", &[Verb::Status]),
-    right(("watch", "apps", "deployments", ""), Need::Better, "react at once instead of at the next look", WRITERS),
-    right(("watch", "", "pods", ""), Need::Better, "react at once instead of at the next look", WRITERS),
-    right(("get", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
-    right(("create", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
-    right(("list", "metrics.k8s.io", "pods", ""), Need::Measuring, "read what pods use of CPU and memory", LOOKERS),
-    right(("patch", "apps", "deployments", "scale"), Need::Always, "change numbers of pods", WRITERS),
-    right(("create", "", "configmaps", ""), Need::Always, "begin a journal", BEGINNERS),
-    right(("update", "", "configmaps", ""), Need::Always, "keep the journal", WRITERS),
-    right(("patch", "", "configmaps", ""), Need::Always, "record an approval", &[Verb::Approve]),
-    right(("create", "events.k8s.io", "events", ""), Need::Better, "leave a trail for `kubectl get events`", WRITERS),
-    right(("patch", "apps", "deployments", ""), Need::Always, "set images and promote the template", PROMOTERS),
-    right(("get", "apps", "replicasets", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Promote, Verb::Auto, Verb::Rollback]),
-    right(("patch", "apps", "deployments", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Rollback]),
-    right(("create", "apps", "deployments", ""), Need::Create, "create the canary", &[Verb::Auto]),
-    right(("delete", "apps", "deployments", ""), Need::Delete, "delete the canary at the end", WRITERS),
-    right(("list", "", "resourcequotas", ""), Need::Better, "see whether there is room for more pods", &[Verb::Check]),
-    right(("list", "policy", "poddisruptionbudgets", ""), Need::Better, "see disruption budgets", &[Verb::Check]),
-    right(("list", "networking.k8s.io", "networkpolicies", ""), Need::Better, "see policies that hold for one side only", &[Verb::Check]),
-    right(("list", "discovery.k8s.io", "endpointslices", ""), Need::Better, "see which pods the Service reaches", &[Verb::Check]),
+    Right::new(("list", "apps", "deployments", ""), Need::Always, "find the Deployments of an app", READERS),
+    Right::new(("get", "apps", "deployments", ""), Need::Always, "read both sides", WRITERS),
+    Right::new(("list", "apps", "replicasets", ""), Need::Always, "tell new pods from old ones", READERS),
+    Right::new(("list", "", "pods", ""), Need::Always, "read the state of the pods", READERS),
+    Right::new(("list", "", "services", ""), Need::Always, "find the Service of an app and its ports", READERS),
+    Right::new(("list", "autoscaling", "horizontalpodautoscalers", ""), Need::Better, "see autoscalers", READERS),
+    Right::new(("list", "networking.k8s.io", "ingresses", ""), Need::Better, "find the router where none is named", READERS),
+    Right::new(("get", "", "configmaps", ""), Need::Always, "read the journal", JOURNAL_READERS),
+    Right::new(("list", "", "configmaps", ""), Need::Better, "list the releases of a namespace", &[Verb::Status]),
+    Right::new(("watch", "apps", "deployments", ""), Need::Better, "react at once instead of at the next look", WRITERS),
+    Right::new(("watch", "", "pods", ""), Need::Better, "react at once instead of at the next look", WRITERS),
+    Right::new(("get", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
+    Right::new(("create", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
+    Right::new(("list", "metrics.k8s.io", "pods", ""), Need::Measuring, "read what pods use of CPU and memory", LOOKERS),
+    Right::new(("patch", "apps", "deployments", "scale"), Need::Always, "change numbers of pods", WRITERS),
+    Right::new(("create", "", "configmaps", ""), Need::Always, "begin a journal", BEGINNERS),
+    Right::new(("update", "", "configmaps", ""), Need::Always, "keep the journal", WRITERS),
+    Right::new(("patch", "", "configmaps", ""), Need::Always, "record an approval", &[Verb::Approve]),
+    Right::new(("create", "events.k8s.io", "events", ""), Need::Better, "leave a trail for `kubectl get events`", WRITERS),
+    Right::new(("patch", "apps", "deployments", ""), Need::Always, "set images and promote the template", PROMOTERS),
+    Right::new(("get", "apps", "replicasets", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Promote, Verb::Auto, Verb::Rollback]),
+    Right::new(("patch", "apps", "deployments", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Rollback]),
+    Right::new(("create", "apps", "deployments", ""), Need::Create, "create the canary", &[Verb::Auto]),
+    Right::new(("delete", "apps", "deployments", ""), Need::Delete, "delete the canary at the end", WRITERS),
+    Right::new(("list", "", "resourcequotas", ""), Need::Better, "see whether there is room for more pods", &[Verb::Check]),
+    Right::new(("list", "policy", "poddisruptionbudgets", ""), Need::Better, "see disruption budgets", &[Verb::Check]),
+    Right::new(("list", "networking.k8s.io", "networkpolicies", ""), Need::Better, "see policies that hold for one side only", &[Verb::Check]),
+    Right::new(("list", "discovery.k8s.io", "endpointslices", ""), Need::Better, "see which pods the Service reaches", &[Verb::Check]),
 ];
 
 /// Returns every right that any verb needs with a router.
