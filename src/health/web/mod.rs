@@ -113,9 +113,7 @@ impl Target {
         let limit = self.limit()?;
         let tls = self.tls.clone().unwrap_or_default();
         let connector = Connector::new(cluster, self.via, tls, limit);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(4)
-            .build(connector.clone());
+        let client = keeping(4, &connector);
         Ok(Web {
             cluster: cluster.clone(),
             target: self.clone(),
@@ -166,18 +164,19 @@ impl Web {
             Bytes::from(pairs(&request.form))
         };
         let exchange = async {
-            let sent = || {
+            let asked = || {
                 let mut asked = http::Request::new(Full::new(body.clone()));
                 *asked.method_mut() = request.method.clone();
                 *asked.uri_mut() = uri.clone();
                 *asked.headers_mut() = headers.clone();
-                self.exchange(asked)
+                asked
             };
-            let first = sent().await;
-            // A pod that was asked before may be gone by now; another question does no harm.
+            let first = exchange(&self.client, asked()).await;
+            // Whom the kept connections lead to may be gone by now, a pod or a server that was
+            // started anew, and every one of them is as old; another question does no harm.
             let lost = matches!(first, Err((Kind::Unreachable, _)));
             if lost && request.only_asks() && self.connector.forget(&uri).is_some() {
-                return sent().await;
+                return exchange(&keeping(0, &self.connector), asked()).await;
             }
             first
         };
@@ -267,35 +266,43 @@ impl Web {
             HeaderText::Secret(reference) => self.secret(reference).await,
         }
     }
+}
 
-    async fn exchange(
-        &self,
-        request: http::Request<Full<Bytes>>,
-    ) -> Result<Answer, (Kind, String)> {
-        let response = self.client.request(request).await;
-        let response = response.map_err(|e| trouble(&e))?;
-        let status = response.status().as_u16();
-        let text = |name: HeaderName| {
-            let value = response.headers().get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let (content_type, location) = (text(header::CONTENT_TYPE), text(header::LOCATION));
-        let body = Limited::new(response.into_body(), LARGEST_BODY).collect();
-        let body = body.await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                let text = format!("answer larger than {} MiB", LARGEST_BODY >> 20);
-                return (Kind::TooLarge, text);
-            }
-            trouble(error.as_ref())
-        })?;
-        Ok(Answer {
-            request: String::new(),
-            status,
-            content_type,
-            location,
-            body: body.to_bytes(),
-        })
-    }
+/// Makes a client that keeps so many unused connections.
+fn keeping(connections: usize, connector: &Connector) -> Client<Connector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(connections)
+        .build(connector.clone())
+}
+
+/// Sends a request and reads the answer; says what kind of trouble it was otherwise.
+async fn exchange(
+    client: &Client<Connector, Full<Bytes>>,
+    request: http::Request<Full<Bytes>>,
+) -> Result<Answer, (Kind, String)> {
+    let response = client.request(request).await;
+    let response = response.map_err(|e| trouble(&e))?;
+    let status = response.status().as_u16();
+    let text = |name: HeaderName| {
+        let value = response.headers().get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let (content_type, location) = (text(header::CONTENT_TYPE), text(header::LOCATION));
+    let body = Limited::new(response.into_body(), LARGEST_BODY).collect();
+    let body = body.await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let text = format!("answer larger than {} MiB", LARGEST_BODY >> 20);
+            return (Kind::TooLarge, text);
+        }
+        trouble(error.as_ref())
+    })?;
+    Ok(Answer {
+        request: String::new(),
+        status,
+        content_type,
+        location,
+        body: body.to_bytes(),
+    })
 }
 
 /// Returns pairs as a query or a form.

@@ -1,6 +1,7 @@
 //! Requests, credentials, and what is no answer.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
@@ -49,6 +50,40 @@ async fn connections_are_kept() {
         web.send(&get()).await.unwrap();
     }
     assert_eq!((server.seen().len(), server.connections()), (5, 1));
+}
+
+#[tokio::test]
+async fn kept_connections_that_broke_are_not_the_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    // Every connection gives one answer, and breaks at the second request.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut seen = [0; 4096];
+                drop(stream.read(&mut seen).await);
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                drop(stream.write_all(answer).await);
+                drop(stream.read(&mut seen).await);
+            });
+        }
+    });
+    let (_sim, cluster) = cluster(&[]);
+    let web = web(&cluster, json!({"url": url}));
+    let ask = async |method: Method| {
+        let request = Request {
+            method,
+            ..Request::default()
+        };
+        web.send(&request).await.map(|answer| answer.status)
+    };
+    // Two at once leave two connections behind.
+    let both = futures::join!(ask(Method::GET), ask(Method::GET));
+    assert_eq!(both, (Ok(200), Ok(200)));
+    assert_eq!(ask(Method::GET).await, Ok(200));
+    // What may change something is not sent twice.
+    let sent = ask(Method::POST).await.unwrap_err();
+    assert_eq!(sent.kind, Kind::Unreachable, "{sent}");
 }
 
 #[tokio::test]
