@@ -10,6 +10,7 @@ pub mod decide;
 pub mod event;
 pub mod judge;
 pub mod meters;
+pub mod options;
 pub mod plan;
 pub mod release;
 pub mod right;

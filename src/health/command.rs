@@ -23,6 +23,7 @@ use crate::{
     cluster::Cluster,
     domain::{
         check::{CheckSpec, Reading, Rule, Sample, Severity},
+        options,
         plan::OnTrouble,
         verdict::Unknown,
     },
@@ -120,8 +121,7 @@ impl ProbeKind for Command {
             check: spec.name.clone(),
             reason,
         };
-        let options: Options =
-            serde_json::from_value(spec.options.clone()).map_err(|e| fail(e.to_string()))?;
+        let options: Options = options::read(&spec.options).map_err(fail)?;
         let limit = options.limit().map_err(fail)?;
         Ok(Box::new(Runner {
             cluster: cluster.clone(),

@@ -23,6 +23,7 @@ use crate::{
     },
     domain::{
         check::{CheckSpec, Number, Reading, Rule, Sample, Severity},
+        options,
         plan::OnTrouble,
         verdict::Unknown,
     },
@@ -229,8 +230,7 @@ impl ProbeKind for Http {
             check: spec.name.clone(),
             reason,
         };
-        let options: Options =
-            serde_json::from_value(spec.options.clone()).map_err(|e| fail(e.to_string()))?;
+        let options: Options = options::read(&spec.options).map_err(fail)?;
         let asker = compile(&options).map_err(fail)?;
         Ok(Box::new(asker(binding.cluster)))
     }

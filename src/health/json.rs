@@ -23,6 +23,7 @@ use crate::{
     cluster::Cluster,
     domain::{
         check::{CheckSpec, Number, Reading, Rule, Sample, Severity},
+        options,
         plan::OnTrouble,
         verdict::Unknown,
     },
@@ -141,15 +142,14 @@ impl ProbeKind for Json {
     }
 
     fn targets(&self, options: &Value) -> Vec<super::web::Target> {
-        let options = serde_json::from_value::<Options>(options.clone());
+        let options = options::read::<Options>(options);
         options.iter().map(|options| target!(options)).collect()
     }
 
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let cluster = binding.cluster;
         let bound = || -> Result<Asker, String> {
-            let options: Options =
-                serde_json::from_value(spec.options.clone()).map_err(|e| e.to_string())?;
+            let options: Options = options::read(&spec.options)?;
             let target = options.target();
             Ok(Asker {
                 web: target.connect(cluster)?,

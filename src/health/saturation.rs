@@ -20,6 +20,7 @@ use crate::{
     },
     domain::{
         check::{CheckSpec, Number, Reading, Rule, Sample, Severity},
+        options,
         plan::OnTrouble,
         unit::Unit,
         verdict::Unknown,
@@ -118,8 +119,7 @@ impl ProbeKind for Saturation {
 
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let measure = || -> Result<Measure, String> {
-            let options: Options =
-                serde_json::from_value(spec.options.clone()).map_err(|e| e.to_string())?;
+            let options: Options = options::read(&spec.options)?;
             Ok(Measure {
                 resource: options.resource,
                 of_limit: matches!(options.most()?, Some(Most::Share(_))),

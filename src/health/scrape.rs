@@ -32,6 +32,7 @@ use crate::{
     },
     domain::{
         check::{Reading, Sample},
+        options,
         plan::MetricsSpec,
         verdict::Unknown,
     },
@@ -91,8 +92,7 @@ impl SourceKind for Scrape {
     }
 
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
-        let options: Options =
-            serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;
+        let options: Options = options::read(options)?;
         let (timeout, presets) = usable(&options)?;
         Ok(Arc::new(Pages {
             cluster: cluster.clone(),

@@ -19,6 +19,7 @@ use crate::{
     analysis::threshold::Threshold,
     domain::{
         check::{CheckSpec, Limits, Mode, Number, Reading, Rule, Severity},
+        options,
         plan::OnTrouble,
         unit::Unit,
     },
@@ -182,8 +183,7 @@ impl ProbeKind for Value {
             check: spec.name.clone(),
             reason,
         };
-        let options: Options =
-            serde_json::from_value(spec.options.clone()).map_err(|e| fail(e.to_string()))?;
+        let options: Options = options::read(&spec.options).map_err(fail)?;
         let window = rule(&options).map_err(fail)?.window;
         let source = binding.source.cloned();
         let nowhere = || fail("it asks a source of metrics: give the plan `metrics`".to_owned());

@@ -24,6 +24,7 @@ use crate::{
     cluster::Cluster,
     domain::{
         check::{CheckSpec, Reading, Rule, Sample, Severity},
+        options,
         plan::OnTrouble,
         verdict::Unknown,
         workload::Track,
@@ -128,15 +129,14 @@ impl ProbeKind for Webhook {
     }
 
     fn targets(&self, options: &serde_json::Value) -> Vec<Target> {
-        let options = serde_json::from_value::<Options>(options.clone());
+        let options = options::read::<Options>(options);
         options.iter().map(|options| target!(options)).collect()
     }
 
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let cluster = binding.cluster;
         let bound = || -> Result<Caller, String> {
-            let options: Options =
-                serde_json::from_value(spec.options.clone()).map_err(|e| e.to_string())?;
+            let options: Options = options::read(&spec.options)?;
             let target = options.target();
             Ok(Caller {
                 web: target.connect(cluster)?,

@@ -23,6 +23,7 @@ use crate::{
         routing::{Family, Kind, Place, Wanted},
     },
     domain::{
+        options,
         right::{Need, READERS, Right, WRITERS},
         view::{Finding, Severity},
         weight::Percent,
@@ -474,9 +475,9 @@ fn parsed<S: Shape>(options: &Value) -> Result<S::Options, TrafficError> {
     if options.is_null() {
         return Ok(S::Options::default());
     }
-    serde_json::from_value(options.clone()).map_err(|error| TrafficError::Options {
+    options::read(options).map_err(|reason| TrafficError::Options {
         router: S::NAME,
-        reason: error.to_string(),
+        reason,
     })
 }
 

@@ -22,6 +22,7 @@ use crate::{
     cluster::Cluster,
     domain::{
         check::{CheckSpec, Reading, Rule, Sample, Severity},
+        options,
         plan::OnTrouble,
         verdict::Unknown,
     },
@@ -114,7 +115,7 @@ impl ProbeKind for Alerts {
     }
 
     fn targets(&self, options: &serde_json::Value) -> Vec<Target> {
-        let options = serde_json::from_value::<Options>(options.clone());
+        let options = options::read::<Options>(options);
         let both = options.map(|options| [options.alertmanager, options.prometheus]);
         both.into_iter().flatten().flatten().collect()
     }
@@ -122,8 +123,7 @@ impl ProbeKind for Alerts {
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let cluster = binding.cluster;
         let bound = || -> Result<Watcher, String> {
-            let options: Options =
-                serde_json::from_value(spec.options.clone()).map_err(|e| e.to_string())?;
+            let options: Options = options::read(&spec.options)?;
             let target = options.target()?;
             let web = target.connect(cluster)?;
             Ok(Watcher {

@@ -34,6 +34,7 @@ use crate::{
     cluster::Cluster,
     domain::{
         check::{CheckSpec, Reading, Rule, Sample},
+        options,
         verdict::Unknown,
         workload::{Pod, Track},
     },
@@ -120,8 +121,7 @@ impl SourceKind for Prometheus {
     }
 
     fn fit(&self, options: &Value, check: CheckSpec) -> Result<CheckSpec, String> {
-        let options: Options =
-            serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;
+        let options: Options = options::read(options)?;
         if options.preset != RECORDING_RULES.name {
             return Ok(check);
         }
@@ -140,13 +140,12 @@ impl SourceKind for Prometheus {
     }
 
     fn targets(&self, options: &Value) -> Vec<web::Target> {
-        let options = serde_json::from_value::<Options>(options.clone());
+        let options = options::read::<Options>(options);
         options.iter().map(|options| target!(options)).collect()
     }
 
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
-        let options: Options =
-            serde_json::from_value(options.clone()).map_err(|e| e.to_string())?;
+        let options: Options = options::read(options)?;
         let (selection, lag) = usable(&options)?;
         let target = target!(options);
         Ok(Arc::new(Server {

@@ -14,10 +14,10 @@ use serde_json::Value;
 use super::{gojson, resources::Target};
 
 /// Reads a value as a type and writes it again.
-type Round = fn(Value) -> Result<Value, serde_json::Error>;
+type Round = fn(&Value) -> Result<Value, serde_json::Error>;
 
-fn round<T: DeserializeOwned + Serialize>(value: Value) -> Result<Value, serde_json::Error> {
-    serde_json::from_value::<T>(value).and_then(serde_json::to_value)
+fn round<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, serde_json::Error> {
+    T::deserialize(value).and_then(serde_json::to_value)
 }
 
 fn round_of(target: &Target) -> Option<Round> {
@@ -58,7 +58,7 @@ pub(crate) fn check(target: &Target, object: &Value) -> Result<Vec<String>, Stri
         meta.shift_remove("managedFields");
     }
     quantities(&mut object, "");
-    match round(object.clone()) {
+    match round(&object) {
         Ok(known) => {
             let mut unknown = Vec::new();
             compare(&object, &known, "", &mut unknown);
@@ -146,7 +146,7 @@ fn culprit(round: Round, object: &Value, error: &serde_json::Error) -> Option<Ve
             Some(Value::Object(map)) => drop(map.shift_remove(last)),
             _ => return false,
         }
-        round(without)
+        round(&without)
             .err()
             .is_none_or(|other| other.to_string() != said)
     })

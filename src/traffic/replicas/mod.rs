@@ -26,6 +26,7 @@ use crate::{
     },
     domain::{
         change::Act,
+        options,
         right::Right,
         split::{Grain, Split},
         weight::Percent,
@@ -110,9 +111,9 @@ impl Provider for Replicas {
         let options: Options = if options.is_null() {
             Options::default()
         } else {
-            serde_json::from_value(options.clone()).map_err(|e| TrafficError::Options {
+            options::read(options).map_err(|reason| TrafficError::Options {
                 router: "replicas",
-                reason: e.to_string(),
+                reason,
             })?
         };
         let autoscaler = [&target.stable, &target.canary]
