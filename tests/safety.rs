@@ -1,6 +1,9 @@
 //! The safety rules of DESIGN.md section 4, one by one, and under every fault of the wire.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use canaryctl::{
     domain::{
@@ -752,6 +755,34 @@ async fn a_release_survives_server_errors() {
 #[tokio::test(start_paused = true)]
 async fn a_release_survives_conflicts() {
     disturbed(7, Fault::Status(409, None)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_write_delays_a_rollback_by_a_moment() {
+    let bench = Bench::new("healthy");
+    bench
+        .ends(set("50"), plan(&[50], 20), Outcome::AtWeight)
+        .await;
+    let met = AtomicBool::new(false);
+    let faults = fault::Plan::new(bench.clock.clone(), move |call| {
+        if call.path.ends_with("/scale") && !met.swap(true, Ordering::Relaxed) {
+            Fault::Status(409, None)
+        } else {
+            Fault::None
+        }
+    });
+    let mut sitting = bench.sitting(Intent::Rollback, plan(&[50], 20));
+    sitting.cluster = bench.faulty(&faults);
+    let start = bench.clock.now();
+    let end = bench.run(sitting).await.unwrap();
+    assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+    assert!(bench.was_told("has been modified"), "{}", bench.told());
+    let events = bench.events.lock().unwrap().clone();
+    let scaled = events
+        .iter()
+        .find(|e| e.at >= start && matches!(e.kind, EventKind::Acting { .. }));
+    let late = scaled.unwrap().at.duration_since(start).as_millis();
+    assert!((200..1000).contains(&late), "{late} ms\n{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,6 +37,15 @@ impl Act {
         }
     }
 
+    /// Returns a name for each field that is written; a whole object goes by its words.
+    pub fn fields(&self) -> Vec<String> {
+        if self.changes.is_empty() {
+            return vec![self.what.clone()];
+        }
+        let field = |change: &Change| format!("{} {}", change.object, change.path);
+        self.changes.iter().map(field).collect()
+    }
+
     /// Returns the scaling of a Deployment.
     pub fn scaling(namespace: &str, name: &str, from: u32, to: u32) -> Self {
         Self {

@@ -16,12 +16,12 @@ use crate::{
 };
 
 impl Engine {
-    /// Carries out an action; returns whether anything was changed.
+    /// Carries out an action; returns which fields were written.
     pub(super) async fn act(
         &mut self,
         action: &Action,
         sight: &Sight,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<Vec<String>, EngineError> {
         let sides = &sight.sides;
         let release = &self.saved.release;
         let live = |track: Track| {
@@ -93,11 +93,11 @@ impl Engine {
             }
             Action::Look | Action::Wait { .. } | Action::Stop(..) => Vec::new(),
         };
-        let acted = !said.is_empty();
+        let fields = said.iter().flat_map(Act::fields).collect();
         for Act { what, changes } in said {
             self.tell(EventKind::Acting { what, changes });
         }
-        Ok(acted)
+        Ok(fields)
     }
 
     async fn update_stable(&self, stable: &Live, canary: &Live) -> Result<(), EngineError> {

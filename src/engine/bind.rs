@@ -3,6 +3,8 @@
 //! Owns: making an [`Engine`], and what a verb sets on it before its first round. Must not: change
 //! anything in the cluster.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{
@@ -80,7 +82,8 @@ impl Engine {
             results: Results::default(),
             load: None,
             waiting_for: String::new(),
-            acted: None,
+            written: BTreeSet::new(),
+            wrote: None,
             audit_warned: false,
             audit_off: None,
             unaudited: Vec::new(),

@@ -10,7 +10,10 @@ mod observe;
 pub mod start;
 pub mod status;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
@@ -37,8 +40,11 @@ pub const API_PATIENCE: Duration = Duration::from_secs(300);
 /// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Pause between two changes of the same kind, whatever happens meanwhile.
+/// Pause after a field was written again, whatever happens meanwhile.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// What takes less is not told as waiting.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Longest time a Kubernetes Event may take, with all tries: it is a courtesy.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -97,21 +103,32 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns whether the next look may find the trouble gone.
-    fn is_passing(&self) -> bool {
+    /// Returns what the API server answered, or that it did not.
+    fn answer(&self) -> Option<&ClusterError> {
         match self {
             Self::Cluster(error)
             | Self::Traffic(TrafficError::Cluster(error))
-            | Self::Journal(JournalError::Cluster(error)) => {
-                // What a change does not find was there a moment ago: the next look sees it gone.
-                // What a creation does not find is the namespace, and there nothing comes back.
-                let vanished = error.reason == Reason::NotFound
-                    && error.action != "read"
-                    && error.action != "create";
-                error.is_passing() || vanished
-            }
-            Self::Journal(_) | Self::Traffic(_) | Self::Health(_) | Self::Refused { .. } => false,
+            | Self::Journal(JournalError::Cluster(error)) => Some(error),
+            Self::Journal(_) | Self::Traffic(_) | Self::Health(_) | Self::Refused { .. } => None,
         }
+    }
+
+    /// Returns whether the next look may find the trouble gone.
+    fn is_passing(&self) -> bool {
+        self.answer().is_some_and(|error| {
+            // What a change does not find was there a moment ago: the next look sees it gone.
+            // What a creation does not find is the namespace, and there nothing comes back.
+            let vanished = error.reason == Reason::NotFound
+                && error.action != "read"
+                && error.action != "create";
+            error.is_passing() || vanished
+        })
+    }
+
+    /// Returns whether somebody else changed the object at the same moment.
+    fn is_conflict(&self) -> bool {
+        self.answer()
+            .is_some_and(|error| error.reason == Reason::Conflict)
     }
 }
 
@@ -146,8 +163,10 @@ pub struct Engine {
     results: Results,
     load: Option<Runner>,
     waiting_for: String,
-    /// The latest change and the phase it was made in: the same one again waits a little.
-    acted: Option<(Action, Phase)>,
+    /// Fields written in this phase: writing one again waits a little.
+    written: BTreeSet<(Phase, String)>,
+    /// The latest change.
+    wrote: Option<Timestamp>,
     audit_warned: bool,
     /// No Kubernetes Events are tried until then.
     audit_off: Option<Timestamp>,
@@ -192,12 +211,15 @@ impl Engine {
                 Ok(Next::End(end)) => return Ok(*end),
                 Err(error) if error.is_passing() => {
                     let now = self.cluster.clock().now();
+                    // Somebody else wrote at the same moment: what they wrote can be read at once.
+                    let soon = error.is_conflict() && trouble_since.is_none();
                     let since = *trouble_since.get_or_insert(now);
                     if elapsed(since, now) >= API_PATIENCE {
                         return self.give_up(error).await;
                     }
                     self.say_waiting(&error.to_string(), since);
-                    self.cluster.clock().sleep(PAUSE).await;
+                    let pause = if soon { SHORTEST } else { PAUSE };
+                    self.cluster.clock().sleep(pause).await;
                 }
                 Err(error) => return self.give_up(error).await,
             }
@@ -314,27 +336,34 @@ impl Engine {
         }
     }
 
-    /// Acts. The same change again in the same phase had no effect yet, or not the whole: then there
-    /// is a pause before the next look, so that nothing is repeated without time passing.
+    /// Acts. A field that was written before in the same phase did not keep its value, or goes on
+    /// step by step: then there is a pause before the next look, so that nothing is repeated without
+    /// time passing.
     async fn carry_out(
         &mut self,
         action: Action,
         sight: &Sight,
         seen: &Observation,
     ) -> Result<Next, EngineError> {
-        let acted = self.act(&action, sight).await?;
-        let this = Some((action, self.saved.release.phase));
-        let again = self.acted == this;
-        self.acted = this;
-        if acted && !again {
-            return Ok(Next::Acted);
-        }
-        if again && acted {
+        let fields = self.act(&action, sight).await?;
+        let phase = self.saved.release.phase;
+        self.written.retain(|(then, _)| *then == phase);
+        let now = self.cluster.clock().now();
+        if fields.is_empty() {
+            // What follows a change within a moment is no waiting.
+            if self.wrote.is_none_or(|at| elapsed(at, now) >= MOMENT) {
+                let what = seen.split.waits_for.clone().unwrap_or_default();
+                self.say_waiting(&what, self.saved.release.since);
+            }
+        } else {
+            self.wrote = Some(now);
+            let before = self.written.len() + fields.len();
+            let fields = fields.into_iter().map(|field| (phase, field));
+            self.written.extend(fields);
+            if self.written.len() == before {
+                return Ok(Next::Acted);
+            }
             self.cluster.clock().sleep(AGAIN).await;
-        }
-        if !acted {
-            let what = seen.split.waits_for.clone().unwrap_or_default();
-            self.say_waiting(&what, self.saved.release.since);
         }
         Ok(Next::Wait {
             until: seen.now,

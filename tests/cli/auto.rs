@@ -11,7 +11,7 @@ async fn auto_promotes_a_healthy_release() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s
     exit 0
     --- stdout
-    09:04:02Z  PROMOTED after 4m02s: payment-api-stable runs the new version
+    09:04:03Z  PROMOTED after 4m03s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=healthy
@@ -35,55 +35,54 @@ async fn auto_promotes_a_healthy_release() {
     09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
     09:01:10Z  step 2 of 3  moving traffic to 50%
     09:01:10Z  doing        scale payment-api-canary from 1 to 5
-    09:01:10Z  waits        payment-api-canary: the controller to see the change
-    09:01:10Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
+    09:01:11Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
     09:01:12Z  waits        payment-api-canary: 1 of 5 pods to be ready
     09:01:20Z  ? unknown    pods: 2 of 5 ready, 0 restarts
     09:01:20Z  doing        scale payment-api-stable from 9 to 8
     09:01:21Z  doing        scale payment-api-stable from 8 to 7
-    09:01:23Z  doing        scale payment-api-stable from 7 to 5
+    09:01:22Z  doing        scale payment-api-stable from 7 to 6
+    09:01:23Z  doing        scale payment-api-stable from 6 to 5
     09:01:24Z  reached      canary at 50% (5 of 10 pods)
     09:01:24Z  step 2 of 3  watching at 50%
     09:01:24Z  ✓ healthy    pods, health
     09:01:24Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:35Z  ✓ healthy    success rate: 98.3 % (94.6–99.7 %; 339 of 345 requests), proven above 95 %
-    09:01:35Z  waits        48s more at 50%
-    09:02:25Z  step 3 of 3  moving traffic to 100%
-    09:02:25Z  doing        scale payment-api-canary from 5 to 10
-    09:02:25Z  waits        payment-api-canary: the controller to see the change
-    09:02:26Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
-    09:02:26Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:02:36Z  ? unknown    pods: 6 of 10 ready, 0 restarts
-    09:02:36Z  doing        scale payment-api-stable from 5 to 4
-    09:02:37Z  doing        scale payment-api-stable from 4 to 0
+    09:01:36Z  ? unknown    success rate: 97.9 % (93.9–99.6 %; 325 of 332 requests); below 93.9 % is
+                            excluded, below 95 % must be: about 59 more requests (3 s)
+    09:01:46Z  ✓ healthy    success rate: 98.1 % (95.5–99.4 %; 655 of 668 requests), proven above 95 %
+    09:01:46Z  waits        38s more at 50%
+    09:02:26Z  step 3 of 3  moving traffic to 100%
+    09:02:26Z  doing        scale payment-api-canary from 5 to 10
+    09:02:27Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:02:37Z  ? unknown    pods: 7 of 10 ready, 0 restarts
+    09:02:37Z  doing        scale payment-api-stable from 5 to 3
+    09:02:38Z  doing        scale payment-api-stable from 3 to 0
     09:02:39Z  reached      canary at 100% (10 of 10 pods)
     09:02:39Z  step 3 of 3  watching at 100%
     09:02:39Z  ✓ healthy    pods, health
     09:02:39Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:50Z  ✓ healthy    success rate: 98.3 % (96.0–99.5 %; 701 of 713 requests), proven above 95 %
-    09:02:50Z  waits        48s more at 100%
-    09:03:40Z  promoting    moving all traffic to the canary
-    09:03:40Z  reached      canary at 100% (10 of 10 pods)
-    09:03:40Z  promoting    updating stable
-    09:03:40Z  doing        give payment-api-stable the version of payment-api-canary
-    09:03:40Z  waits        payment-api-stable: the controller to see the change
-    09:03:40Z  promoting    starting stable's pods
-    09:03:40Z  doing        scale payment-api-stable from 0 to 10
-    09:03:40Z  ? unknown    stable, pods: no pods
-    09:03:40Z  ? unknown    stable, health: no pods to ask
+    09:02:51Z  ✓ healthy    success rate: 98.0 % (95.5–99.4 %; 684 of 698 requests), proven above 95 %
+    09:02:51Z  waits        48s more at 100%
+    09:03:41Z  promoting    moving all traffic to the canary
+    09:03:41Z  reached      canary at 100% (10 of 10 pods)
+    09:03:41Z  promoting    updating stable
+    09:03:41Z  doing        give payment-api-stable the version of payment-api-canary
+    09:03:41Z  waits        payment-api-stable: the controller to see the change
+    09:03:41Z  promoting    starting stable's pods
+    09:03:41Z  doing        scale payment-api-stable from 0 to 10
+    09:03:41Z  ? unknown    stable, pods: no pods
+    09:03:41Z  ? unknown    stable, health: no pods to ask
     09:03:41Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:03:41Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:51Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
-    09:03:51Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
+    09:03:52Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
+    09:03:52Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
     09:03:52Z  promoting    checking stable
     09:03:52Z  waits        stable to prove itself healthy
-    09:03:52Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:04:02Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
     09:04:02Z  promoting    returning traffic to stable
     09:04:02Z  doing        scale payment-api-canary from 10 to 0
-    09:04:02Z  waits        payment-api-canary: the controller to see the change
-    09:04:02Z  reached      canary at 0% (0 of 10 pods)
-    09:04:02Z  phase        draining
-    09:04:02Z  phase        cleaning up
+    09:04:03Z  reached      canary at 0% (0 of 10 pods)
+    09:04:03Z  phase        draining
+    09:04:03Z  phase        cleaning up
     "#);
 }
 
@@ -105,9 +104,9 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"checked","track":"canary","results":[{"name":"pods","probe":"pods","verdict":"healthy","limit":"ready, ≤ 1 restarts","samples":1,"severity":"rollback","text":"pods: 1 of 1 ready, 0 restarts"}]}
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"entered","phase":"shifting","step":1,"steps":2,"weight":50.0}
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
-    {"version":1,"at":"2026-01-05T09:00:00Z","event":"waiting","what":"payment-api-canary: the controller to see the change","since":"2026-01-05T09:00:00Z"}
-    {"version":1,"at":"2026-01-05T09:00:14.443Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:32.75Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:00:01.05Z","event":"waiting","what":"payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)","since":"2026-01-05T09:00:00Z"}
+    {"version":1,"at":"2026-01-05T09:00:14.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
+    {"version":1,"at":"2026-01-05T09:01:33.25Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
     "#);
 }
 
@@ -118,7 +117,7 @@ async fn auto_rolls_back_what_is_unhealthy() {
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:02:39Z  ROLLED BACK after 2m39s: verified at 0%: success rate: 74 % (70–79 %; 880 of 1,183
+    09:02:28Z  ROLLED BACK after 2m28s: verified at 0%: success rate: 73 % (68–78 %; 749 of 1,026
                requests): below 95 %, almost surely (p < 0.01)
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
@@ -142,32 +141,31 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:50Z  waits        10s more at 10%
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:01:12Z  ? unknown    pods: 2 of 3 ready, 0 restarts
     09:01:12Z  doing        scale payment-api-stable from 9 to 8
     09:01:13Z  doing        scale payment-api-stable from 8 to 7
-    09:01:15Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:15Z  step 2 of 4  watching at 25%
-    09:01:15Z  ✓ healthy    pods, health
-    09:01:15Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:26Z  ? unknown    success rate: 75 % (63–85 %; 127 of 169 requests); below 95 % so far, which
+    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:14Z  step 2 of 4  watching at 25%
+    09:01:14Z  ✓ healthy    pods, health
+    09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:25Z  ? unknown    success rate: 77 % (65–86 %; 139 of 181 requests); below 95 % so far, which
                             may be chance (evidence 0.9:1)
-    09:01:56Z  ? unknown    success rate: 76 % (69–81 %; 510 of 675 requests): evidence 5.6:1, 100:1
+    09:01:55Z  ? unknown    success rate: 74 % (68–80 %; 501 of 674 requests): evidence 6.3:1, 100:1
                             rolls back
-    09:02:26Z  ✗ unhealthy  success rate: 74 % (70–79 %; 880 of 1,183 requests): below 95 %, almost
+    09:02:15Z  ✗ unhealthy  success rate: 73 % (68–78 %; 749 of 1,026 requests): below 95 %, almost
                             surely (p < 0.01)
-    09:02:26Z  ROLLING BACK from 30%: success rate: 74 % (70–79 %; 880 of 1,183 requests): below 95 %,
+    09:02:15Z  ROLLING BACK from 30%: success rate: 73 % (68–78 %; 749 of 1,026 requests): below 95 %,
                             almost surely (p < 0.01)
-    09:02:26Z  back         moving traffic to stable
-    09:02:26Z  doing        scale payment-api-stable from 7 to 10
-    09:02:26Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:02:37Z  doing        scale payment-api-canary from 3 to 2
-    09:02:38Z  doing        scale payment-api-canary from 2 to 0
-    09:02:39Z  reached      canary at 0% (0 of 10 pods)
-    09:02:39Z  phase        draining
-    09:02:39Z  phase        cleaning up
+    09:02:15Z  back         moving traffic to stable
+    09:02:15Z  doing        scale payment-api-stable from 7 to 10
+    09:02:16Z  waits        payment-api-canary: to be scaled from 3 to 0
+    09:02:26Z  doing        scale payment-api-canary from 3 to 1
+    09:02:26Z  doing        scale payment-api-canary from 1 to 0
+    09:02:28Z  reached      canary at 0% (0 of 10 pods)
+    09:02:28Z  phase        draining
+    09:02:28Z  phase        cleaning up
     "#);
 }
 
@@ -203,8 +201,7 @@ async fn auto_stops_at_a_step() {
     09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
     09:01:10Z  step 2 of 4  moving traffic to 25%
     09:01:10Z  doing        scale payment-api-canary from 1 to 3
-    09:01:10Z  waits        payment-api-canary: the controller to see the change
-    09:01:10Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:11Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:13Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:01:21Z  ? unknown    pods: 2 of 3 ready, 0 restarts
     09:01:21Z  doing        scale payment-api-stable from 9 to 8
@@ -213,10 +210,8 @@ async fn auto_stops_at_a_step() {
     09:01:24Z  step 2 of 4  watching at 25%
     09:01:24Z  ✓ healthy    pods, health
     09:01:24Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:36Z  ? unknown    success rate: 98.1 % (92.8–99.8 %; 203 of 207 requests); below 92.8 % is
-                            excluded, below 95 % must be: about 149 more requests (9 s)
-    09:01:56Z  ✓ healthy    success rate: 97.4 % (94.5–99.1 %; 609 of 625 requests), proven above 95 %
-    09:01:56Z  waits        28s more at 25%
+    09:01:36Z  ✓ healthy    success rate: 98.6 % (93.9–99.9 %; 210 of 213 requests), proven above 95 %
+    09:01:36Z  waits        48s more at 25%
     "#);
 }
 
@@ -305,7 +300,7 @@ async fn auto_gives_up_on_a_missing_image() {
     $ canaryctl auto payment-api --sandbox=image-missing --speed 1
     exit 3
     --- stdout
-    09:00:12Z  ROLLED BACK after 12s: verified at 0%: pods: payment-api-canary-sql47cn4ws-2jzqf:
+    09:00:11Z  ROLLED BACK after 11s: verified at 0%: pods: payment-api-canary-sql47cn4ws-2jzqf:
                payment-api ImagePullBackOff: Back-off pulling image
                "registry.example/payment-api:2.0.0": ErrImagePull: failed to pull and unpack image
                "registry.example/payment-api:2.0.0": failed to resolve reference
@@ -333,11 +328,11 @@ async fn auto_gives_up_on_a_missing_image() {
                             registry.example/payment-api:2.0.0: not found (0 of 1 ready, 0 restarts)
     09:00:00Z  back         moving traffic to stable
     09:00:00Z  doing        scale payment-api-stable from 9 to 10
-    09:00:00Z  waits        payment-api-canary: to be scaled from 1 to 0
+    09:00:01Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:00:10Z  doing        scale payment-api-canary from 1 to 0
-    09:00:12Z  reached      canary at 0% (0 of 10 pods)
-    09:00:12Z  phase        draining
-    09:00:12Z  phase        cleaning up
+    09:00:11Z  reached      canary at 0% (0 of 10 pods)
+    09:00:11Z  phase        draining
+    09:00:11Z  phase        cleaning up
     "#);
 }
 
@@ -372,68 +367,62 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:50Z  waits        10s more at 10%
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:01:12Z  ? unknown    pods: 2 of 3 ready, 0 restarts
     09:01:12Z  doing        scale payment-api-stable from 9 to 8
     09:01:13Z  doing        scale payment-api-stable from 8 to 7
-    09:01:15Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:15Z  step 2 of 4  watching at 25%
-    09:01:15Z  ✓ healthy    pods, health
-    09:01:15Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:26Z  ? unknown    success rate: 98.4 % (93.2–99.9 %; 187 of 190 requests); below 93.2 % is
-                            excluded, below 94.59 % must be: about 14 more requests (1 s)
-    09:01:36Z  ✓ healthy    success rate: 98.7 % (95.4–99.8 %; 370 of 375 requests), proven above 94.59
+    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:14Z  step 2 of 4  watching at 25%
+    09:01:14Z  ✓ healthy    pods, health
+    09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:25Z  ? unknown    success rate: 98.1 % (91.9–99.9 %; 154 of 157 requests); below 91.9 % is
+                            excluded, below 94.31 % must be: about 91 more requests (7 s)
+    09:01:35Z  ✓ healthy    success rate: 97.8 % (93.6–99.6 %; 309 of 316 requests), proven above 94.31
                             %
-    09:01:36Z  waits        38s more at 25%
-    09:02:16Z  step 3 of 4  moving traffic to 50%
-    09:02:16Z  doing        scale payment-api-canary from 3 to 5
-    09:02:16Z  waits        payment-api-canary: the controller to see the change
-    09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready (ContainerCreating)
+    09:01:35Z  waits        38s more at 25%
+    09:02:15Z  step 3 of 4  moving traffic to 50%
+    09:02:15Z  doing        scale payment-api-canary from 3 to 5
     09:02:17Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:27Z  doing        scale payment-api-stable from 7 to 5
-    09:02:28Z  reached      canary at 50% (5 of 10 pods)
-    09:02:28Z  step 3 of 4  watching at 50%
-    09:02:28Z  ✓ healthy    pods, health
-    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:40Z  ? unknown    success rate: 96.5 % (91.5–99.0 %; 299 of 310 requests); below 91.5 % is
-                            excluded, below 95 % must be: about 2,358 more requests (89 s)
-    09:02:50Z  ✓ healthy    success rate: 97.8 % (94.8–99.3 %; 570 of 583 requests), proven above 95 %
-    09:02:50Z  waits        38s more at 50%
+    09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
+    09:02:26Z  doing        scale payment-api-stable from 7 to 6
+    09:02:27Z  doing        scale payment-api-stable from 6 to 5
+    09:02:29Z  reached      canary at 50% (5 of 10 pods)
+    09:02:29Z  step 3 of 4  watching at 50%
+    09:02:29Z  ✓ healthy    pods, health
+    09:02:29Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:40Z  ✓ healthy    success rate: 98.4 % (94.5–99.8 %; 303 of 308 requests), proven above 95 %
+    09:02:40Z  waits        48s more at 50%
     09:03:30Z  step 4 of 4  moving traffic to 100%
     09:03:30Z  doing        scale payment-api-canary from 5 to 10
-    09:03:30Z  waits        payment-api-canary: the controller to see the change
-    09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
     09:03:31Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:40Z  ? unknown    pods: 9 of 10 ready, 0 restarts
-    09:03:40Z  doing        scale payment-api-stable from 5 to 1
-    09:03:42Z  doing        scale payment-api-stable from 1 to 0
+    09:03:41Z  ? unknown    pods: 8 of 10 ready, 0 restarts
+    09:03:41Z  doing        scale payment-api-stable from 5 to 2
+    09:03:42Z  doing        scale payment-api-stable from 2 to 0
     09:03:43Z  reached      canary at 100% (10 of 10 pods)
     09:03:43Z  step 4 of 4  watching at 100%
     09:03:43Z  ✓ healthy    pods, health
     09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:54Z  ✓ healthy    success rate: 98.6 % (96.2–99.7 %; 623 of 632 requests), proven above 95 %
-    09:03:54Z  waits        48s more at 100%
-    09:04:44Z  promoting    moving all traffic to the canary
-    09:04:44Z  reached      canary at 100% (10 of 10 pods)
-    09:04:44Z  promoting    updating stable
-    09:04:44Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:44Z  waits        payment-api-stable: the controller to see the change
+    09:03:55Z  ✓ healthy    success rate: 98.6 % (96.1–99.7 %; 572 of 580 requests), proven above 95 %
+    09:03:55Z  waits        48s more at 100%
+    09:04:45Z  promoting    moving all traffic to the canary
+    09:04:45Z  reached      canary at 100% (10 of 10 pods)
+    09:04:45Z  promoting    updating stable
+    09:04:45Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:45Z  waits        payment-api-stable: the controller to see the change
     09:04:45Z  promoting    starting stable's pods
     09:04:45Z  doing        scale payment-api-stable from 0 to 10
     09:04:45Z  ? unknown    stable, pods: no pods
     09:04:45Z  ? unknown    stable, health: no pods to ask
     09:04:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:45Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
-    09:04:55Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
-    09:04:56Z  promoting    checking stable
-    09:04:56Z  waits        stable to prove itself healthy
-    09:04:56Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:06Z  promoting    returning traffic to stable
-    09:05:06Z  doing        scale payment-api-canary from 10 to 0
-    09:05:06Z  waits        payment-api-canary: the controller to see the change
+    09:04:46Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:56Z  ✓ healthy    stable, health: holds, status 200 on 5 of 5 pods
+    09:04:56Z  ? unknown    stable, pods: 5 of 10 ready, 0 restarts
+    09:04:57Z  promoting    checking stable
+    09:04:57Z  waits        stable to prove itself healthy
+    09:04:57Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:07Z  promoting    returning traffic to stable
+    09:05:07Z  doing        scale payment-api-canary from 10 to 0
     09:05:07Z  reached      canary at 0% (0 of 10 pods)
     09:05:07Z  phase        draining
     09:05:07Z  phase        cleaning up
@@ -477,7 +466,7 @@ async fn auto_holds_with_too_few_requests() {
     $ canaryctl auto payment-api --sandbox=low-traffic --speed 1
     exit 0
     --- stdout
-    09:05:07Z  PROMOTED after 5m07s: payment-api-stable runs the new version
+    09:05:17Z  PROMOTED after 5m17s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=low-traffic
@@ -497,68 +486,66 @@ async fn auto_holds_with_too_few_requests() {
     09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 52 of 53 requests), proven above 75 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:01:12Z  ? unknown    pods: 2 of 3 ready, 0 restarts
     09:01:12Z  doing        scale payment-api-stable from 9 to 8
     09:01:13Z  doing        scale payment-api-stable from 8 to 7
-    09:01:15Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:15Z  step 2 of 4  watching at 25%
-    09:01:15Z  ✓ healthy    pods, health
-    09:01:15Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:26Z  ? unknown    success rate: 95.7 % (70–99.99 %; 22 of 23 requests); 50 requests wanted
-    09:01:46Z  ✓ healthy    success rate: 98.4 % (87–99.997 %; 62 of 63 requests), proven above 67.31 %
-    09:01:46Z  waits        28s more at 25%
-    09:02:16Z  step 3 of 4  moving traffic to 50%
-    09:02:16Z  doing        scale payment-api-canary from 3 to 5
-    09:02:16Z  waits        payment-api-canary: the controller to see the change
-    09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready (ContainerCreating)
+    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:14Z  step 2 of 4  watching at 25%
+    09:01:14Z  ✓ healthy    pods, health
+    09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:25Z  ? unknown    success rate: 100 % (80–100 %; 23 of 23 requests); 50 requests wanted
+    09:01:45Z  ✓ healthy    success rate: 100 % (91.8–100.0 %; 66 of 66 requests), proven above 66.69 %
+    09:01:45Z  waits        28s more at 25%
+    09:02:15Z  step 3 of 4  moving traffic to 50%
+    09:02:15Z  doing        scale payment-api-canary from 3 to 5
     09:02:17Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:27Z  doing        scale payment-api-stable from 7 to 5
-    09:02:28Z  reached      canary at 50% (5 of 10 pods)
-    09:02:28Z  step 3 of 4  watching at 50%
-    09:02:28Z  ✓ healthy    pods, health
-    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:40Z  ? unknown    success rate: 95.1 % (77–99.9 %; 39 of 41 requests); 50 requests wanted
-    09:02:50Z  ✓ healthy    success rate: 97.3 % (86–99.9 %; 73 of 75 requests), proven above 88.09 %
-    09:02:50Z  waits        38s more at 50%
-    09:03:30Z  step 4 of 4  moving traffic to 100%
-    09:03:30Z  doing        scale payment-api-canary from 5 to 10
-    09:03:30Z  waits        payment-api-canary: the controller to see the change
-    09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
-    09:03:31Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:40Z  ? unknown    pods: 9 of 10 ready, 0 restarts
-    09:03:40Z  doing        scale payment-api-stable from 5 to 1
-    09:03:42Z  doing        scale payment-api-stable from 1 to 0
-    09:03:43Z  reached      canary at 100% (10 of 10 pods)
-    09:03:43Z  step 4 of 4  watching at 100%
-    09:03:43Z  ✓ healthy    pods, health
-    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:54Z  ✓ healthy    success rate: 100 % (93.1–100.0 %; 80 of 80 requests), proven above 95 %
-    09:03:54Z  waits        48s more at 100%
-    09:04:44Z  promoting    moving all traffic to the canary
-    09:04:44Z  reached      canary at 100% (10 of 10 pods)
-    09:04:44Z  promoting    updating stable
-    09:04:44Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:44Z  waits        payment-api-stable: the controller to see the change
-    09:04:45Z  promoting    starting stable's pods
-    09:04:45Z  doing        scale payment-api-stable from 0 to 10
-    09:04:45Z  ? unknown    stable, pods: no pods
-    09:04:45Z  ? unknown    stable, health: no pods to ask
-    09:04:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:45Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:55Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
-    09:04:55Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
-    09:04:56Z  promoting    checking stable
-    09:04:56Z  waits        stable to prove itself healthy
-    09:04:56Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:06Z  promoting    returning traffic to stable
-    09:05:06Z  doing        scale payment-api-canary from 10 to 0
-    09:05:06Z  waits        payment-api-canary: the controller to see the change
-    09:05:07Z  reached      canary at 0% (0 of 10 pods)
-    09:05:07Z  phase        draining
-    09:05:07Z  phase        cleaning up
+    09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
+    09:02:26Z  doing        scale payment-api-stable from 7 to 6
+    09:02:27Z  doing        scale payment-api-stable from 6 to 5
+    09:02:29Z  reached      canary at 50% (5 of 10 pods)
+    09:02:29Z  step 3 of 4  watching at 50%
+    09:02:29Z  ✓ healthy    pods, health
+    09:02:29Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:40Z  ? unknown    success rate: 90.7 % (71–99 %; 39 of 43 requests); below 95 % so far, which
+                            may be chance (evidence 0.6:1)
+    09:03:40Z  ✓ healthy    success rate: 95.5 % (90–99 %; 236 of 247 requests), proven above 88.17 %
+    09:03:40Z  step 4 of 4  moving traffic to 100%
+    09:03:40Z  doing        scale payment-api-canary from 5 to 10
+    09:03:41Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:51Z  ? unknown    pods: 8 of 10 ready, 0 restarts
+    09:03:51Z  doing        scale payment-api-stable from 5 to 2
+    09:03:52Z  doing        scale payment-api-stable from 2 to 0
+    09:03:53Z  reached      canary at 100% (10 of 10 pods)
+    09:03:53Z  step 4 of 4  watching at 100%
+    09:03:53Z  ✓ healthy    pods, health
+    09:03:53Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:04:05Z  ? unknown    success rate: 98.8 % (90–99.998 %; 79 of 80 requests); below 90 % is
+                            excluded, below 95 % must be: about 166 more requests (25 s)
+    09:04:45Z  ✓ healthy    success rate: 98.3 % (94.7–99.7 %; 349 of 355 requests), proven above 95 %
+    09:04:45Z  waits        8s more at 100%
+    09:04:55Z  promoting    moving all traffic to the canary
+    09:04:55Z  reached      canary at 100% (10 of 10 pods)
+    09:04:55Z  promoting    updating stable
+    09:04:55Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:55Z  waits        payment-api-stable: the controller to see the change
+    09:04:55Z  promoting    starting stable's pods
+    09:04:55Z  doing        scale payment-api-stable from 0 to 10
+    09:04:55Z  ? unknown    stable, pods: no pods
+    09:04:55Z  ? unknown    stable, health: no pods to ask
+    09:04:55Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:56Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:05:06Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
+    09:05:06Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
+    09:05:07Z  promoting    checking stable
+    09:05:07Z  waits        stable to prove itself healthy
+    09:05:17Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:17Z  promoting    returning traffic to stable
+    09:05:17Z  doing        scale payment-api-canary from 10 to 0
+    09:05:17Z  reached      canary at 0% (0 of 10 pods)
+    09:05:17Z  phase        draining
+    09:05:17Z  phase        cleaning up
     "#);
 }
 
@@ -644,7 +631,7 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     $ canaryctl auto payment-api -n canary-release
     exit 0
     --- stdout
-    09:03:07Z  PROMOTED after 1m07s: payment-api-stable runs the new version
+    09:03:08Z  PROMOTED after 1m08s: payment-api-stable runs the new version
                weights  100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -657,37 +644,36 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     09:02:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:02:00Z  step 2 of 2  moving traffic to 100%
     09:02:00Z  doing        scale payment-api-canary from 1 to 10
-    09:02:00Z  waits        payment-api-canary: the controller to see the change
-    09:02:00Z  waits        payment-api-canary: 1 of 10 pods to be ready (ContainerCreating)
+    09:02:01Z  waits        payment-api-canary: 1 of 10 pods to be ready (ContainerCreating)
     09:02:02Z  waits        payment-api-canary: 1 of 10 pods to be ready
     09:02:10Z  ? unknown    pods: 2 of 10 ready, 0 restarts
     09:02:10Z  doing        scale payment-api-stable from 9 to 8
     09:02:11Z  doing        scale payment-api-stable from 8 to 2
-    09:02:13Z  doing        scale payment-api-stable from 2 to 0
+    09:02:12Z  doing        scale payment-api-stable from 2 to 1
+    09:02:13Z  doing        scale payment-api-stable from 1 to 0
     09:02:14Z  reached      canary at 100% (10 of 10 pods)
     09:02:14Z  step 2 of 2  watching at 100%
     09:02:14Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
     09:02:14Z  waits        30s more at 100%
-    09:02:45Z  promoting    moving all traffic to the canary
-    09:02:45Z  reached      canary at 100% (10 of 10 pods)
-    09:02:45Z  promoting    updating stable
-    09:02:45Z  doing        give payment-api-stable the version of payment-api-canary
-    09:02:45Z  waits        payment-api-stable: the controller to see the change
+    09:02:46Z  promoting    moving all traffic to the canary
+    09:02:46Z  reached      canary at 100% (10 of 10 pods)
+    09:02:46Z  promoting    updating stable
+    09:02:46Z  doing        give payment-api-stable the version of payment-api-canary
+    09:02:46Z  waits        payment-api-stable: the controller to see the change
     09:02:46Z  promoting    starting stable's pods
     09:02:46Z  doing        scale payment-api-stable from 0 to 10
     09:02:46Z  ? unknown    stable, pods: no pods
     09:02:46Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:02:46Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:02:56Z  ? unknown    stable, pods: 5 of 10 ready, 0 restarts
-    09:02:57Z  promoting    checking stable
-    09:02:57Z  waits        stable to prove itself healthy
-    09:03:07Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:03:07Z  promoting    returning traffic to stable
-    09:03:07Z  doing        scale payment-api-canary from 10 to 0
-    09:03:07Z  waits        payment-api-canary: the controller to see the change
-    09:03:07Z  reached      canary at 0% (0 of 10 pods)
-    09:03:07Z  phase        draining
-    09:03:07Z  phase        cleaning up
+    09:02:47Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:02:57Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
+    09:02:58Z  promoting    checking stable
+    09:02:58Z  waits        stable to prove itself healthy
+    09:02:58Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:03:08Z  promoting    returning traffic to stable
+    09:03:08Z  doing        scale payment-api-canary from 10 to 0
+    09:03:08Z  reached      canary at 0% (0 of 10 pods)
+    09:03:08Z  phase        draining
+    09:03:08Z  phase        cleaning up
     "#);
 }
 

@@ -400,7 +400,7 @@ async fn status_lists_releases() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -411,14 +411,14 @@ async fn status_lists_releases() {
     exit 0
     --- stdout
     APP          STATE           STEP  WEIGHT  SINCE  DRIVER
-    payment-api  moving traffic  1/1   25%     14s    -
+    payment-api  moving traffic  1/1   25%     13s    -
     "#);
     assert_snapshot!(console.shows("status -A").await, @r#"
     $ canaryctl status -A
     exit 0
     --- stdout
     NAMESPACE       APP          STATE           STEP  WEIGHT  SINCE  DRIVER
-    canary-release  payment-api  moving traffic  1/1   25%     14s    -
+    canary-release  payment-api  moving traffic  1/1   25%     13s    -
     "#);
     assert_snapshot!(console.shows("status -A -o json").await, @r#"
     $ canaryctl status -A -o json
@@ -446,12 +446,12 @@ async fn status_lists_releases() {
     exit 0
     --- stdout
     payment-api  namespace canary-release  router replicas  run 20260105-090100
-    state   moving traffic at 25%, step 1 of 1, for 14s, run began 14s ago
+    state   moving traffic at 25%, step 1 of 1, for 13s, run began 13s ago
     split   stable ████████████████████████████░░░░░░░░░░░░ canary 30% (wanted 25%, 3 of 10 pods = 30%)
 
             READY  RESTARTS  REVISION  IMAGE
-    stable  7/7    0         b9e7c8c2  registry.example/payment-api:1.5.0
-    canary  3/3    0         cfc10cb8  registry.example/payment-api:2.0.0
+    stable  9/7    0         b9e7c8c2  registry.example/payment-api:1.5.0
+    canary  2/3    0         cfc10cb8  registry.example/payment-api:2.0.0
 
     checks  none were looked at
 
@@ -524,7 +524,7 @@ async fn history_tells_who_did_what() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -534,7 +534,7 @@ async fn history_tells_who_did_what() {
     $ canaryctl rollback payment-api -n canary-release -q
     exit 0
     --- stdout
-    09:01:26Z  ROLLED BACK after 12s: verified at 0%: an operator asked for it
+    09:01:24Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
                weights  0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -545,20 +545,20 @@ async fn history_tells_who_did_what() {
     --- stdout
     payment-api  canary-release  1 recorded run
 
-    run 20260105-090100  rolled back  2026-01-05 09:01:00Z, took 26s
+    run 20260105-090100  rolled back  2026-01-05 09:01:00Z, took 24s
       registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0
       by ana@laptop
       09:01:00Z  Started        release 20260105-090100 began: registry.example/payment-api:1.5.0 →
                                 registry.example/payment-api:2.0.0, steps 25%
-      09:01:14Z  WeightReached  canary at 30% (wanted 25%, 3 of 10 pods)
-      09:01:14Z  AtWeight       canary at 30% (wanted 25%, 3 of 10 pods)
-      09:01:14Z  RollingBack    rolling back: an operator asked for it
-      09:01:14Z  Entered        rolling back
-      09:01:26Z  WeightReached  canary at 0% (wanted 0%, 0 of 10 pods)
-      09:01:26Z  Entered        draining
-      09:01:26Z  Entered        cleaning up
-      09:01:26Z  Entered        ended
-      09:01:26Z  RolledBack     rolled back, verified at 0%: an operator asked for it
+      09:01:13Z  WeightReached  canary at 30% (wanted 25%, 3 of 10 pods)
+      09:01:13Z  AtWeight       canary at 30% (wanted 25%, 3 of 10 pods)
+      09:01:13Z  RollingBack    rolling back: an operator asked for it
+      09:01:13Z  Entered        rolling back
+      09:01:24Z  WeightReached  canary at 0% (wanted 0%, 0 of 10 pods)
+      09:01:24Z  Entered        draining
+      09:01:24Z  Entered        cleaning up
+      09:01:24Z  Entered        ended
+      09:01:24Z  RolledBack     rolled back, verified at 0%: an operator asked for it
     "#);
     assert_snapshot!(console.shows("history payment-api -n canary-release -o json").await, @r#"
     $ canaryctl history payment-api -n canary-release -o json
@@ -573,7 +573,7 @@ async fn history_tells_who_did_what() {
           "id": "20260105-090100",
           "change": "registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0",
           "started": "2026-01-05T09:01:00Z",
-          "ended": "2026-01-05T09:01:26.53Z",
+          "ended": "2026-01-05T09:01:24.9Z",
           "outcome": "rolled-back",
           "trail": [
             {
@@ -583,55 +583,55 @@ async fn history_tells_who_did_what() {
               "text": "release 20260105-090100 began: registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0, steps 25%"
             },
             {
-              "at": "2026-01-05T09:01:14.464Z",
+              "at": "2026-01-05T09:01:13.7Z",
               "who": "ana@laptop",
               "what": "WeightReached",
               "text": "canary at 30% (wanted 25%, 3 of 10 pods)"
             },
             {
-              "at": "2026-01-05T09:01:14.464Z",
+              "at": "2026-01-05T09:01:13.7Z",
               "who": "ana@laptop",
               "what": "AtWeight",
               "text": "canary at 30% (wanted 25%, 3 of 10 pods)"
             },
             {
-              "at": "2026-01-05T09:01:14.464Z",
+              "at": "2026-01-05T09:01:13.7Z",
               "who": "ana@laptop",
               "what": "RollingBack",
               "text": "rolling back: an operator asked for it"
             },
             {
-              "at": "2026-01-05T09:01:14.464Z",
+              "at": "2026-01-05T09:01:13.7Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "rolling back"
             },
             {
-              "at": "2026-01-05T09:01:26.53Z",
+              "at": "2026-01-05T09:01:24.9Z",
               "who": "ana@laptop",
               "what": "WeightReached",
               "text": "canary at 0% (wanted 0%, 0 of 10 pods)"
             },
             {
-              "at": "2026-01-05T09:01:26.53Z",
+              "at": "2026-01-05T09:01:24.9Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "draining"
             },
             {
-              "at": "2026-01-05T09:01:26.53Z",
+              "at": "2026-01-05T09:01:24.9Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "cleaning up"
             },
             {
-              "at": "2026-01-05T09:01:26.53Z",
+              "at": "2026-01-05T09:01:24.9Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "ended"
             },
             {
-              "at": "2026-01-05T09:01:26.53Z",
+              "at": "2026-01-05T09:01:24.9Z",
               "who": "ana@laptop",
               "what": "RolledBack",
               "text": "rolled back, verified at 0%: an operator asked for it"

@@ -13,7 +13,7 @@ async fn set_moves_and_proves() {
     $ canaryctl set payment-api -n canary-release 25
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -26,17 +26,15 @@ async fn set_moves_and_proves() {
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:01:13Z  doing        scale payment-api-stable from 9 to 7
-    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:13Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     "#);
     assert_snapshot!(console.shows("set payment-api -n canary-release +10").await, @r#"
     $ canaryctl set payment-api -n canary-release +10
     exit 0
     --- stdout
-    09:01:26Z  AT THE WEIGHT after 11s: canary at 40% (wanted 40%, 4 of 10 pods)
+    09:01:24Z  AT THE WEIGHT after 11s: canary at 40% (wanted 40%, 4 of 10 pods)
                weights  40%
                live     stable 60% on 6 ready pods, canary 40% on 4 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -46,19 +44,17 @@ async fn set_moves_and_proves() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
-    09:01:14Z  resumed      run 20260105-090100: moving traffic
-    09:01:14Z  doing        scale payment-api-canary from 3 to 4
-    09:01:14Z  waits        payment-api-canary: the controller to see the change
-    09:01:14Z  waits        payment-api-canary: 3 of 4 pods to be ready (ContainerCreating)
-    09:01:15Z  waits        payment-api-canary: 3 of 4 pods to be ready
-    09:01:25Z  doing        scale payment-api-stable from 7 to 6
-    09:01:26Z  reached      canary at 40% (4 of 10 pods)
+    09:01:13Z  resumed      run 20260105-090100: moving traffic
+    09:01:13Z  doing        scale payment-api-canary from 3 to 4
+    09:01:14Z  waits        payment-api-canary: 3 of 4 pods to be ready
+    09:01:24Z  doing        scale payment-api-stable from 7 to 6
+    09:01:24Z  reached      canary at 40% (4 of 10 pods)
     "#);
     assert_snapshot!(console.shows("set payment-api -n canary-release 35").await, @r#"
     $ canaryctl set payment-api -n canary-release 35
     exit 0
     --- stdout
-    09:01:26Z  AT THE WEIGHT after 0s: canary at 40% (wanted 35%, 4 of 10 pods)
+    09:01:24Z  AT THE WEIGHT after 0s: canary at 40% (wanted 35%, 4 of 10 pods)
                weights  40%
                live     stable 60% on 6 ready pods, canary 40% on 4 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -68,8 +64,8 @@ async fn set_moves_and_proves() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
-    09:01:26Z  resumed      run 20260105-090100: moving traffic
-    09:01:26Z  reached      canary at 40% (wanted 35%, 4 of 10 pods = 40%)
+    09:01:24Z  resumed      run 20260105-090100: moving traffic
+    09:01:24Z  reached      canary at 40% (wanted 35%, 4 of 10 pods = 40%)
     "#);
 }
 
@@ -106,13 +102,11 @@ async fn set_in_json() {
     {"version":1,"at":"2026-01-05T09:01:00Z","event":"started","id":"20260105-090100","steps":[25.0],"change":"registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0"}
     {"version":1,"at":"2026-01-05T09:01:00Z","event":"checked","track":"canary","results":[]}
     {"version":1,"at":"2026-01-05T09:01:00Z","event":"acting","what":"scale payment-api-canary from 1 to 3","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":3}]}
-    {"version":1,"at":"2026-01-05T09:01:00Z","event":"waiting","what":"payment-api-canary: the controller to see the change","since":"2026-01-05T09:01:00Z"}
-    {"version":1,"at":"2026-01-05T09:01:00.45Z","event":"waiting","what":"payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)","since":"2026-01-05T09:01:00Z"}
     {"version":1,"at":"2026-01-05T09:01:03.45Z","event":"waiting","what":"payment-api-canary: 1 of 3 pods to be ready","since":"2026-01-05T09:01:00Z"}
     {"version":1,"at":"2026-01-05T09:01:13.264Z","event":"checked","track":"canary","results":[]}
     {"version":1,"at":"2026-01-05T09:01:13.264Z","event":"acting","what":"scale payment-api-stable from 9 to 7","changes":[{"object":"Deployment canary-release/payment-api-stable","path":"/spec/replicas","from":9,"to":7}]}
-    {"version":1,"at":"2026-01-05T09:01:14.464Z","event":"reached","split":{"wanted":25.0,"set":30.0,"actual":30.0,"matches":true,"settled":true,"stableReady":7,"canaryReady":3,"detail":"3 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:14.464Z","event":"ended","outcome":"at-weight","text":"canary at 30% (wanted 25%, 3 of 10 pods)"}
+    {"version":1,"at":"2026-01-05T09:01:13.7Z","event":"reached","split":{"wanted":25.0,"set":30.0,"actual":30.0,"matches":true,"settled":true,"stableReady":7,"canaryReady":3,"detail":"3 of 10 pods"}}
+    {"version":1,"at":"2026-01-05T09:01:13.7Z","event":"ended","outcome":"at-weight","text":"canary at 30% (wanted 25%, 3 of 10 pods)"}
     "#);
 }
 
@@ -196,7 +190,7 @@ async fn set_quiet_says_only_the_answer() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -211,7 +205,7 @@ async fn set_verbose_on_a_terminal() {
     $ canaryctl set payment-api -n canary-release 25 -v
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -224,11 +218,9 @@ async fn set_verbose_on_a_terminal() {
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:01:13Z  doing        scale payment-api-stable from 9 to 7
-    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:13Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     "#);
 }
 
@@ -239,7 +231,7 @@ async fn set_without_a_journal() {
     $ canaryctl set payment-api -n canary-release 25 --no-journal -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -262,7 +254,7 @@ async fn rollback_after_set() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -272,7 +264,7 @@ async fn rollback_after_set() {
     $ canaryctl rollback payment-api -n canary-release
     exit 0
     --- stdout
-    09:01:26Z  ROLLED BACK after 12s: verified at 0%: an operator asked for it
+    09:01:24Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
                weights  0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -281,15 +273,15 @@ async fn rollback_after_set() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
-    09:01:14Z  resumed      run 20260105-090100: moving traffic
-    09:01:14Z  ROLLING BACK an operator asked for it
-    09:01:14Z  back         moving traffic to stable
-    09:01:14Z  doing        scale payment-api-stable from 7 to 10
+    09:01:13Z  resumed      run 20260105-090100: moving traffic
+    09:01:13Z  ROLLING BACK an operator asked for it
+    09:01:13Z  back         moving traffic to stable
+    09:01:13Z  doing        scale payment-api-stable from 7 to 10
     09:01:14Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:01:25Z  doing        scale payment-api-canary from 3 to 0
-    09:01:26Z  reached      canary at 0% (0 of 10 pods)
-    09:01:26Z  phase        draining
-    09:01:26Z  phase        cleaning up
+    09:01:24Z  doing        scale payment-api-canary from 3 to 0
+    09:01:24Z  reached      canary at 0% (0 of 10 pods)
+    09:01:24Z  phase        draining
+    09:01:24Z  phase        cleaning up
     "#);
     assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r#"
     $ canaryctl rollback payment-api -n canary-release
@@ -311,7 +303,7 @@ async fn rollback_now_moves_the_traffic_alone() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -321,7 +313,7 @@ async fn rollback_now_moves_the_traffic_alone() {
     $ canaryctl rollback payment-api -n canary-release --now
     exit 0
     --- stdout
-    09:01:26Z  AT THE WEIGHT after 12s: no traffic reaches the canary; another `rollback` cleans up
+    09:01:24Z  AT THE WEIGHT after 11s: no traffic reaches the canary; another `rollback` cleans up
                weights  0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -331,28 +323,28 @@ async fn rollback_now_moves_the_traffic_alone() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
-    09:01:14Z  resumed      run 20260105-090100: moving traffic
-    09:01:14Z  ROLLING BACK an operator asked for it
-    09:01:14Z  back         moving traffic to stable
-    09:01:14Z  doing        scale payment-api-stable from 7 to 10
+    09:01:13Z  resumed      run 20260105-090100: moving traffic
+    09:01:13Z  ROLLING BACK an operator asked for it
+    09:01:13Z  back         moving traffic to stable
+    09:01:13Z  doing        scale payment-api-stable from 7 to 10
     09:01:14Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:01:25Z  doing        scale payment-api-canary from 3 to 0
-    09:01:26Z  reached      canary at 0% (0 of 10 pods)
-    09:01:26Z  phase        draining
+    09:01:24Z  doing        scale payment-api-canary from 3 to 0
+    09:01:24Z  reached      canary at 0% (0 of 10 pods)
+    09:01:24Z  phase        draining
     "#);
     assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r#"
     $ canaryctl rollback payment-api -n canary-release
     exit 0
     --- stdout
-    09:01:26Z  ROLLED BACK after 0s: verified at 0%: an operator asked for it
+    09:01:24Z  ROLLED BACK after 0s: verified at 0%: an operator asked for it
                next     canaryctl status payment-api -n canary-release
     --- stderr
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
-    09:01:26Z  resumed      run 20260105-090100: draining
-    09:01:26Z  phase        cleaning up
+    09:01:24Z  resumed      run 20260105-090100: draining
+    09:01:24Z  phase        cleaning up
     "#);
 }
 
@@ -363,7 +355,7 @@ async fn rollback_dry_run() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -387,12 +379,12 @@ async fn rollback_dry_run() {
     exit 0
     --- stdout
     payment-api  namespace canary-release  router replicas  run 20260105-090100
-    state   moving traffic at 25%, step 1 of 1, for 14s, run began 14s ago
+    state   moving traffic at 25%, step 1 of 1, for 13s, run began 13s ago
     split   stable ████████████████████████████░░░░░░░░░░░░ canary 30% (wanted 25%, 3 of 10 pods = 30%)
 
             READY  RESTARTS  REVISION  IMAGE
-    stable  7/7    0         b9e7c8c2  registry.example/payment-api:1.5.0
-    canary  3/3    0         cfc10cb8  registry.example/payment-api:2.0.0
+    stable  9/7    0         b9e7c8c2  registry.example/payment-api:1.5.0
+    canary  2/3    0         cfc10cb8  registry.example/payment-api:2.0.0
 
     checks  none were looked at
 
@@ -422,7 +414,7 @@ async fn rollback_with_nothing_to_do() {
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 100%
     09:01:00Z  doing        scale payment-api-stable from 9 to 10
-    09:01:00Z  waits        payment-api-canary: to be scaled from 1 to 0
+    09:01:01Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:01:10Z  doing        scale payment-api-canary from 1 to 0
     09:01:11Z  reached      canary at 0% (0 of 10 pods)
     09:01:11Z  phase        draining
@@ -447,7 +439,7 @@ async fn promote_from_twenty_five() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -470,7 +462,7 @@ async fn promote_from_twenty_five() {
     $ canaryctl promote payment-api -n canary-release --yes
     exit 0
     --- stdout
-    09:01:49Z  PROMOTED after 35s: payment-api-stable runs the new version
+    09:01:48Z  PROMOTED after 34s: payment-api-stable runs the new version
                weights  30% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -479,39 +471,36 @@ async fn promote_from_twenty_five() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
-    09:01:14Z  resumed      run 20260105-090100: moving traffic
-    09:01:14Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:14Z  step 2 of 5  watching at 25%
-    09:01:14Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:14Z  promoting    moving all traffic to the canary
-    09:01:14Z  doing        scale payment-api-canary from 3 to 10
-    09:01:14Z  waits        payment-api-canary: the controller to see the change
-    09:01:14Z  waits        payment-api-canary: 3 of 10 pods to be ready (ContainerCreating)
-    09:01:15Z  waits        payment-api-canary: 3 of 10 pods to be ready
-    09:01:25Z  ? unknown    pods: 7 of 10 ready, 0 restarts
-    09:01:25Z  doing        scale payment-api-stable from 7 to 3
-    09:01:26Z  doing        scale payment-api-stable from 3 to 0
-    09:01:27Z  reached      canary at 100% (10 of 10 pods)
-    09:01:27Z  promoting    updating stable
-    09:01:27Z  doing        give payment-api-stable the version of payment-api-canary
-    09:01:27Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:01:27Z  waits        payment-api-stable: the controller to see the change
-    09:01:27Z  promoting    starting stable's pods
-    09:01:27Z  doing        scale payment-api-stable from 0 to 10
-    09:01:27Z  ? unknown    stable, pods: no pods
-    09:01:27Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:01:28Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:01:38Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
-    09:01:39Z  promoting    checking stable
-    09:01:39Z  waits        stable to prove itself healthy
-    09:01:39Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:01:49Z  promoting    returning traffic to stable
-    09:01:49Z  doing        scale payment-api-canary from 10 to 0
-    09:01:49Z  waits        payment-api-canary: the controller to see the change
-    09:01:49Z  reached      canary at 0% (0 of 10 pods)
-    09:01:49Z  phase        draining
-    09:01:49Z  phase        cleaning up
+    09:01:13Z  resumed      run 20260105-090100: moving traffic
+    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:13Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:13Z  step 2 of 5  watching at 25%
+    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:13Z  promoting    moving all traffic to the canary
+    09:01:13Z  doing        scale payment-api-canary from 3 to 10
+    09:01:14Z  waits        payment-api-canary: 3 of 10 pods to be ready
+    09:01:24Z  ? unknown    pods: 7 of 10 ready, 0 restarts
+    09:01:24Z  doing        scale payment-api-stable from 7 to 3
+    09:01:24Z  doing        scale payment-api-stable from 3 to 0
+    09:01:25Z  reached      canary at 100% (10 of 10 pods)
+    09:01:25Z  promoting    updating stable
+    09:01:25Z  doing        give payment-api-stable the version of payment-api-canary
+    09:01:25Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:01:25Z  waits        payment-api-stable: the controller to see the change
+    09:01:26Z  promoting    starting stable's pods
+    09:01:26Z  doing        scale payment-api-stable from 0 to 10
+    09:01:26Z  ? unknown    stable, pods: no pods
+    09:01:26Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:01:26Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:01:36Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
+    09:01:37Z  promoting    checking stable
+    09:01:37Z  waits        stable to prove itself healthy
+    09:01:37Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:01:47Z  promoting    returning traffic to stable
+    09:01:47Z  doing        scale payment-api-canary from 10 to 0
+    09:01:48Z  reached      canary at 0% (0 of 10 pods)
+    09:01:48Z  phase        draining
+    09:01:48Z  phase        cleaning up
     "#);
 }
 
@@ -522,7 +511,7 @@ async fn promote_asks_on_a_terminal() {
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
@@ -543,7 +532,7 @@ async fn hints_call_the_tool_as_it_was_called() {
     $ /usr/bin/kubectl-canary set payment-api 25 --sandbox
     exit 0
     --- stdout
-    09:00:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:00:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     kubectl canary monitor payment-api -n canary-release --sandbox=healthy
@@ -555,11 +544,9 @@ async fn hints_call_the_tool_as_it_was_called() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 25%
     09:00:00Z  doing        scale payment-api-canary from 1 to 3
-    09:00:00Z  waits        payment-api-canary: the controller to see the change
-    09:00:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:00:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:00:13Z  doing        scale payment-api-stable from 9 to 7
-    09:00:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:00:13Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     "#);
 }
 
@@ -570,7 +557,7 @@ async fn hints_lead_to_the_same_cluster() {
     $ canaryctl set payment-api -n canary-release 25 --stable payment-api-stable --canary payment-api-canary
     exit 0
     --- stdout
-    09:01:14Z  AT THE WEIGHT after 14s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release --stable payment-api-stable
@@ -584,11 +571,9 @@ async fn hints_lead_to_the_same_cluster() {
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
     09:01:13Z  doing        scale payment-api-stable from 9 to 7
-    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:13Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     "#);
 }
 

@@ -150,11 +150,11 @@ async fn vcci_backend_api() {
             vcci-backend-api by name and selector; router istio: VirtualService vcci-backend-api divides
             traffic between both
     ");
-    assert_snapshot!(console.shows("set vcci-backend-api 25 -n vcci-production").await, @r"
+    assert_snapshot!(console.shows("set vcci-backend-api 25 -n vcci-production").await, @r#"
     $ canaryctl set vcci-backend-api 25 -n vcci-production
     exit 0
     --- stdout
-    09:01:04Z  AT THE WEIGHT after 4s: canary at 25% (wanted 25%, weights of VirtualService
+    09:01:03Z  AT THE WEIGHT after 3s: canary at 25% (wanted 25%, weights of VirtualService
                vcci-production/vcci-backend-api)
                weights  0% → 25%
                live     stable 75% on 19 ready pods, canary 25% on 5 ready pods
@@ -168,16 +168,16 @@ async fn vcci_backend_api() {
     09:01:00Z  started      run 20260105-090100: registry.example/vcci-backend:v1.0.0 →
                             registry.example/vcci-backend:v2.0.0, steps 25%
     09:01:00Z  doing        scale vcci-backend-api-canary from 1 to 5
-    09:01:00Z  waits        vcci-backend-api-canary: 1 of 5 pods to be ready
+    09:01:01Z  waits        vcci-backend-api-canary: 3 of 5 pods to be ready
     09:01:03Z  doing        set the canary's weight in VirtualService vcci-production/vcci-backend-api
                             from 5% to 25%
-    09:01:04Z  reached      canary at 25% (weights of VirtualService vcci-production/vcci-backend-api)
-    ");
-    assert_snapshot!(console.shows("rollback vcci-backend-api -n vcci-production").await, @r"
+    09:01:03Z  reached      canary at 25% (weights of VirtualService vcci-production/vcci-backend-api)
+    "#);
+    assert_snapshot!(console.shows("rollback vcci-backend-api -n vcci-production").await, @r#"
     $ canaryctl rollback vcci-backend-api -n vcci-production
     exit 0
     --- stdout
-    09:01:34Z  ROLLED BACK after 30s: verified at 0%: an operator asked for it
+    09:01:33Z  ROLLED BACK after 30s: verified at 0%: an operator asked for it
                weights  0%
                live     stable 100% on 19 ready pods, canary 0% on 5 ready pods
                next     canaryctl status vcci-backend-api -n vcci-production
@@ -186,17 +186,17 @@ async fn vcci_backend_api() {
     found Deployments vcci-backend-api-stable and vcci-backend-api-canary by name
     found Service vcci-backend-api by name and selector
     found router istio by the run under way
-    09:01:04Z  resumed      run 20260105-090100: moving traffic
-    09:01:04Z  ROLLING BACK an operator asked for it
-    09:01:04Z  back         moving traffic to stable
-    09:01:04Z  doing        set the canary's weight in VirtualService vcci-production/vcci-backend-api
+    09:01:03Z  resumed      run 20260105-090100: moving traffic
+    09:01:03Z  ROLLING BACK an operator asked for it
+    09:01:03Z  back         moving traffic to stable
+    09:01:03Z  doing        set the canary's weight in VirtualService vcci-production/vcci-backend-api
                             from 25% to 0%
-    09:01:04Z  reached      canary at 0% (weights of VirtualService vcci-production/vcci-backend-api)
-    09:01:04Z  phase        draining
-    09:01:04Z  waits        the last requests to end
-    09:01:34Z  phase        cleaning up
-    09:01:34Z  doing        scale vcci-backend-api-canary from 5 to 1
-    ");
+    09:01:03Z  reached      canary at 0% (weights of VirtualService vcci-production/vcci-backend-api)
+    09:01:03Z  phase        draining
+    09:01:03Z  waits        the last requests to end
+    09:01:33Z  phase        cleaning up
+    09:01:33Z  doing        scale vcci-backend-api-canary from 5 to 1
+    "#);
     let line = "set vcci-backend-api 10 -n vcci-production --sandbox=examples/vcci-backend-api --dry-run -o json";
     assert_snapshot!(tried(line).await, @r#"
     Deployment vcci-production/vcci-backend-api-canary /spec/replicas 1 → 2

@@ -37,7 +37,7 @@ async fn sigterm_rolls_back() {
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
+    09:04:21Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
@@ -54,7 +54,7 @@ async fn sigterm_rolls_back() {
 
             READY  RESTARTS  REVISION  IMAGE
     stable  10/10  0         b9e7c8c2  registry.example/payment-api:1.5.0
-    canary  0/0    0         cfc10cb8  registry.example/payment-api:2.0.0
+    canary  1/0    0         cfc10cb8  registry.example/payment-api:2.0.0
 
     checks  none were looked at
 
@@ -97,7 +97,7 @@ async fn sigint_without_a_person_rolls_back() {
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
+    09:04:21Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
@@ -188,7 +188,6 @@ async fn a_second_signal_leaves_at_once() {
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
     warning: stopped at once; the split may be live. Finish it with `canaryctl rollback payment-api -n canary-release`
     "#);
     assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r#"
@@ -250,7 +249,7 @@ async fn a_person_can_roll_back() {
     interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:20Z  ROLLING BACK from 10%: an operator asked for it
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
-    09:04:20Z  waits        payment-api-canary: to be scaled from 1 to 0
+    09:04:21Z  waits        payment-api-canary: to be scaled from 1 to 0
     09:04:30Z  doing        scale payment-api-canary from 1 to 0
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
@@ -304,7 +303,7 @@ async fn a_person_can_go_on() {
     $ canaryctl auto payment-api -n canary-release --steps 50,100 --hold 2m
     exit 0
     --- stdout
-    09:05:52Z  PROMOTED after 4m52s: payment-api-stable runs the new version
+    09:05:53Z  PROMOTED after 4m53s: payment-api-stable runs the new version
                weights  0% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -319,51 +318,48 @@ async fn a_person_can_go_on() {
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  step 1 of 2  moving traffic to 50%
     09:01:00Z  doing        scale payment-api-canary from 1 to 5
-    09:01:00Z  waits        payment-api-canary: the controller to see the change
-    09:01:00Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
+    09:01:01Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 5 pods to be ready
     09:01:10Z  ? unknown    pods: 2 of 5 ready, 0 restarts
     09:01:10Z  doing        scale payment-api-stable from 9 to 8
     09:01:11Z  doing        scale payment-api-stable from 8 to 7
-    09:01:13Z  doing        scale payment-api-stable from 7 to 5
+    09:01:12Z  doing        scale payment-api-stable from 7 to 6
+    09:01:13Z  doing        scale payment-api-stable from 6 to 5
     09:01:14Z  reached      canary at 50% (5 of 10 pods)
     09:01:14Z  step 1 of 2  watching at 50%
     09:01:14Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
     09:01:14Z  waits        2m more at 50%
-    09:02:15Z  still waits  58s more at 50% (for 1m01s)
-    09:03:15Z  step 2 of 2  moving traffic to 100%
-    09:03:15Z  doing        scale payment-api-canary from 5 to 10
-    09:03:15Z  waits        payment-api-canary: the controller to see the change
-    09:03:16Z  waits        payment-api-canary: 5 of 10 pods to be ready (ContainerCreating)
-    09:03:16Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:26Z  ? unknown    pods: 6 of 10 ready, 0 restarts
-    09:03:26Z  doing        scale payment-api-stable from 5 to 4
-    09:03:27Z  doing        scale payment-api-stable from 4 to 0
-    09:03:28Z  reached      canary at 100% (10 of 10 pods)
-    09:03:28Z  step 2 of 2  watching at 100%
-    09:03:28Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:28Z  waits        2m more at 100%
-    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:30Z  still waits  58s more at 100% (for 1m01s)
-    09:05:30Z  promoting    moving all traffic to the canary
-    09:05:30Z  reached      canary at 100% (10 of 10 pods)
-    09:05:30Z  promoting    updating stable
-    09:05:30Z  doing        give payment-api-stable the version of payment-api-canary
-    09:05:30Z  waits        payment-api-stable: the controller to see the change
-    09:05:30Z  promoting    starting stable's pods
-    09:05:30Z  doing        scale payment-api-stable from 0 to 10
-    09:05:30Z  ? unknown    stable, pods: no pods
+    09:02:16Z  still waits  58s more at 50% (for 1m01s)
+    09:03:16Z  step 2 of 2  moving traffic to 100%
+    09:03:16Z  doing        scale payment-api-canary from 5 to 10
+    09:03:17Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:27Z  ? unknown    pods: 8 of 10 ready, 0 restarts
+    09:03:27Z  doing        scale payment-api-stable from 5 to 2
+    09:03:28Z  doing        scale payment-api-stable from 2 to 0
+    09:03:29Z  reached      canary at 100% (10 of 10 pods)
+    09:03:29Z  step 2 of 2  watching at 100%
+    09:03:29Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:29Z  waits        2m more at 100%
+    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:31Z  still waits  58s more at 100% (for 1m01s)
+    09:05:31Z  promoting    moving all traffic to the canary
+    09:05:31Z  reached      canary at 100% (10 of 10 pods)
+    09:05:31Z  promoting    updating stable
+    09:05:31Z  doing        give payment-api-stable the version of payment-api-canary
+    09:05:31Z  waits        payment-api-stable: the controller to see the change
+    09:05:31Z  promoting    starting stable's pods
+    09:05:31Z  doing        scale payment-api-stable from 0 to 10
+    09:05:31Z  ? unknown    stable, pods: no pods
     09:05:31Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:05:31Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:05:41Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
+    09:05:42Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
     09:05:42Z  promoting    checking stable
     09:05:42Z  waits        stable to prove itself healthy
-    09:05:42Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:52Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
     09:05:52Z  promoting    returning traffic to stable
     09:05:52Z  doing        scale payment-api-canary from 10 to 0
-    09:05:52Z  waits        payment-api-canary: the controller to see the change
-    09:05:52Z  reached      canary at 0% (0 of 10 pods)
-    09:05:52Z  phase        draining
-    09:05:52Z  phase        cleaning up
+    09:05:53Z  reached      canary at 0% (0 of 10 pods)
+    09:05:53Z  phase        draining
+    09:05:53Z  phase        cleaning up
     "#);
 }
 
