@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Server, convert,
-    objects::{listed, metadata_of},
+    objects::metadata_of,
     options,
     reply::{self, Out},
     request::{Call, Shape, bad_request},
@@ -84,22 +84,23 @@ pub(crate) fn answer(
             meta["remainingItemCount"] = json!(left);
         }
     }
-    let items: Vec<Value> = chosen
-        .into_iter()
-        .map(|o| convert::outward(target, o))
-        .collect();
-    let body = match call.shape() {
-        Shape::Table => table::render(target, &items, call, server.store().clock().now(), &meta),
+    let items = || chosen.iter().map(|o| convert::outward(target, o));
+    Ok(match call.shape() {
+        Shape::Table => {
+            let (items, now) = (Vec::from_iter(items()), server.store().clock().now());
+            reply::json(200, &table::render(target, &items, call, now, &meta))
+        }
         Shape::Metadata => {
-            let items: Vec<Value> = items.iter().map(metadata_of).collect();
-            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items})
+            let items: Vec<Value> = items().map(|item| metadata_of(&item)).collect();
+            let list = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items});
+            reply::json(200, &list)
         }
         Shape::Object => {
-            let items: Vec<Value> = items.into_iter().map(|i| listed(target, i)).collect();
-            json!({"kind": target.resource.list_kind, "apiVersion": target.api_version(), "metadata": meta, "items": items})
+            let head = json!({"kind": target.resource.list_kind, "apiVersion": target.api_version(), "metadata": meta});
+            let items = server.written().in_list(target, &chosen);
+            reply::json_list(&head, &items)
         }
-    };
-    Ok(reply::json(200, &body))
+    })
 }
 
 /// Reads the version a list is wanted of; `None` for the newest, or any.

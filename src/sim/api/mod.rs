@@ -35,6 +35,7 @@ mod strategic;
 mod table;
 mod validate;
 mod watch;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ use self::{
     reply::{not_allowed, nowhere},
     request::{Call, bad_request},
     resources::Target,
+    written::Written,
 };
 use super::{
     fields::{self, Writer},
@@ -108,6 +110,7 @@ struct Inner {
     apps: Arc<dyn Apps>,
     rules: RwLock<Rules>,
     graceful: bool,
+    written: Written,
 }
 
 impl fmt::Debug for Server {
@@ -142,6 +145,7 @@ impl Server {
                 apps,
                 rules: RwLock::new(Rules::default()),
                 graceful: false,
+                written: Written::default(),
             }),
         }
     }
@@ -156,6 +160,7 @@ impl Server {
             apps: self.inner.apps.clone(),
             rules: RwLock::new(self.rules()),
             graceful: true,
+            written: Written::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -165,6 +170,10 @@ impl Server {
     /// Returns the store behind the server.
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    fn written(&self) -> &Written {
+        &self.inner.written
     }
 
     /// Returns the rules in force.

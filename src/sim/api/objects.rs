@@ -64,7 +64,13 @@ pub(crate) fn get(server: &Server, target: &Target, call: &Call) -> Result<Respo
     let key = target.key();
     let object = server.store().get(&key);
     let object = object.ok_or_else(|| Refusal::not_found(&key))?;
-    Ok(show(server, target, call, 200, &object))
+    Ok(match call.shape() {
+        Shape::Object => {
+            let text = server.written().alone(target, &object);
+            reply::bytes(200, reply::JSON, text)
+        }
+        Shape::Metadata | Shape::Table => show(server, target, call, 200, &object),
+    })
 }
 
 /// Answers a POST to a collection.

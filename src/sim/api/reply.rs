@@ -16,9 +16,28 @@ use crate::sim::store::Refusal;
 /// The body of every answer.
 pub type Out = UnsyncBoxBody<Bytes, Infallible>;
 
+/// Media type of JSON.
+pub(crate) const JSON: &str = "application/json";
+
 /// Returns a JSON answer.
 pub(crate) fn json(code: u16, value: &Value) -> Response<Out> {
-    bytes(code, "application/json", value.to_string().into())
+    bytes(code, JSON, value.to_string().into())
+}
+
+/// Returns a list: a head, which is an object with members, and items that are JSON already.
+pub(crate) fn json_list(head: &Value, items: &[Bytes]) -> Response<Out> {
+    let mut text = head.to_string().into_bytes();
+    text.reserve(items.iter().map(|item| item.len() + 1).sum::<usize>() + 16);
+    text.pop();
+    text.extend_from_slice(b",\"items\":[");
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(item);
+    }
+    text.extend_from_slice(b"]}");
+    bytes(200, JSON, text.into())
 }
 
 /// Adds warnings to an answer.

@@ -251,7 +251,7 @@ impl Watch {
     }
 
     fn push(&mut self, kind: &str, object: &Value) {
-        let line = format!("{}\n", json!({"type": kind, "object": object}));
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
         self.ready.push_back(line.into());
     }
 }
