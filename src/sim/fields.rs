@@ -79,34 +79,47 @@ pub fn stamp(old: Option<&Value>, new: &mut Value, writer: &Writer, time: &str) 
         gained.extend(conditions);
     }
 
-    let mut mine = gained.clone();
+    // A writer who sets again what is his already keeps the fields he has, as they are noted.
+    let mut kept: Option<Value> = None;
+    let mut mine: BTreeSet<Path> = BTreeSet::new();
     let mut entries: Vec<Value> = Vec::new();
     let recorded = new["metadata"]["managedFields"].as_array();
     for entry in recorded.into_iter().flatten() {
-        let mut owned: BTreeSet<Path> = BTreeSet::new();
-        paths_of(&entry["fieldsV1"], &mut Vec::new(), &mut owned);
-        owned.retain(|path| !lost.contains(path) && !gained.contains(path));
-        if is_by(entry, writer) {
-            mine.extend(owned);
-        } else if !owned.is_empty() {
-            let mut kept = entry.clone();
-            kept["fieldsV1"] = tree(&owned);
-            entries.push(kept);
+        let fields = &entry["fieldsV1"];
+        let by_writer = is_by(entry, writer);
+        let loses = |paths: &BTreeSet<Path>| paths.iter().any(|path| owns(fields, path));
+        if by_writer && !loses(&lost) && gained.iter().all(|path| owns(fields, path)) {
+            kept = Some(fields.clone());
+        } else if !by_writer && !loses(&lost) && !loses(&gained) {
+            entries.push(entry.clone());
+        } else {
+            let mut owned: BTreeSet<Path> = BTreeSet::new();
+            paths_of(fields, &mut Vec::new(), &mut owned);
+            owned.retain(|path| !lost.contains(path) && !gained.contains(path));
+            if by_writer {
+                mine.extend(owned);
+            } else if !owned.is_empty() {
+                let mut kept = entry.clone();
+                kept["fieldsV1"] = tree(&owned);
+                entries.push(kept);
+            }
         }
     }
     let scaling = writer.subresource == "scale";
     // A scale of zero says nothing, so nobody owns it.
-    if scaling && new["spec"]["replicas"] == 0 {
-        mine.clear();
-    }
-    if !mine.is_empty() {
+    let nothing = scaling && new["spec"]["replicas"] == 0;
+    let mine = kept.or_else(|| {
+        mine.extend(gained);
+        (!mine.is_empty()).then(|| tree(&mine))
+    });
+    if let Some(mine) = mine.filter(|_| !nothing) {
         let mut entry = json!({
             "manager": writer.manager,
             "operation": "Update",
             "apiVersion": writer.api_version,
             "time": time,
             "fieldsType": "FieldsV1",
-            "fieldsV1": tree(&mine),
+            "fieldsV1": mine,
         });
         if !writer.subresource.is_empty() {
             entry["subresource"] = json!(writer.subresource);
@@ -160,19 +173,22 @@ impl Differences {
     }
 
     fn members(&mut self, at: &mut Path, (old, new): (Option<&Value>, Option<&Value>)) {
-        let fields = |side: Option<&Value>| -> BTreeSet<String> {
-            let map = side.and_then(Value::as_object);
-            map.into_iter()
-                .flatten()
-                .map(|(field, _)| field.clone())
-                .collect()
-        };
-        for field in fields(old).union(&fields(new)) {
-            let side = |whole: Option<&'_ Value>| whole.and_then(|w| w.get(field)).cloned();
-            let (old, new) = (side(old), side(new));
-            at.push(format!("f:{field}"));
-            self.between(at, (old.as_ref(), new.as_ref()));
-            at.pop();
+        let (old, new) = (
+            old.and_then(Value::as_object),
+            new.and_then(Value::as_object),
+        );
+        let added = new.into_iter().flatten();
+        let added = added.filter(|(field, _)| old.is_none_or(|old| !old.contains_key(*field)));
+        for (field, _) in old.into_iter().flatten().chain(added) {
+            let (old, new) = (
+                old.and_then(|o| o.get(field)),
+                new.and_then(|n| n.get(field)),
+            );
+            if old != new {
+                at.push(format!("f:{field}"));
+                self.between(at, (old, new));
+                at.pop();
+            }
         }
     }
 
@@ -182,20 +198,21 @@ impl Differences {
         (old, new): (Option<&Value>, Option<&Value>),
         key: impl Fn(&Value) -> String,
     ) {
-        let keyed = |side: Option<&Value>| -> BTreeMap<String, Value> {
-            let items = side.and_then(Value::as_array).into_iter().flatten();
-            items.map(|item| (key(item), item.clone())).collect()
-        };
-        let (old, new) = (keyed(old), keyed(new));
+        let (old, new) = (keyed(old, &key), keyed(new, &key));
         for key in old
             .keys()
             .chain(new.keys().filter(|k| !old.contains_key(*k)))
         {
             at.push(key.clone());
-            self.between(at, (old.get(key), new.get(key)));
+            self.between(at, (old.get(key).copied(), new.get(key).copied()));
             at.pop();
         }
     }
+}
+
+fn keyed(list: Option<&Value>, key: impl Fn(&Value) -> String) -> BTreeMap<String, &Value> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    items.map(|item| (key(item), item)).collect()
 }
 
 /// Returns whether nobody owns what is at a place.
@@ -318,6 +335,13 @@ fn blank(kind: &str) -> Value {
     };
     object["metadata"] = json!({});
     object
+}
+
+/// Returns whether a path is among `fieldsV1`.
+fn owns(fields: &Value, path: &[String]) -> bool {
+    let at = path.iter().try_fold(fields, |at, step| at.get(step));
+    at.and_then(Value::as_object)
+        .is_some_and(|map| map.is_empty() || map.contains_key("."))
 }
 
 fn paths_of(fields: &Value, at: &mut Path, found: &mut BTreeSet<Path>) {

@@ -87,7 +87,8 @@ pub(crate) fn answer(
     let items = || chosen.iter().map(|o| convert::outward(target, o));
     Ok(match call.shape() {
         Shape::Table => {
-            let (items, now) = (Vec::from_iter(items()), server.store().clock().now());
+            let items: Vec<Value> = items().collect();
+            let now = server.store().clock().now();
             reply::json(200, &table::render(target, &items, call, now, &meta))
         }
         Shape::Metadata => {
