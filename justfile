@@ -44,6 +44,10 @@ fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{ target }}
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- -max_total_time={{ seconds }}
 
+# What is shipped: one static binary that needs nothing of the machine it runs on (Linux, glibc's gcc)
+dist:
+    .ci/run dist
+
 # Documentation of the code, in a browser
 doc:
     cargo doc --no-deps --open
