@@ -163,8 +163,8 @@ pub struct Engine {
     results: Results,
     load: Option<Runner>,
     waiting_for: String,
-    /// Fields written in this phase: writing one again waits a little.
-    written: BTreeSet<(Phase, String)>,
+    /// Fields written in this phase, with when it began: writing one again waits a little.
+    written: BTreeSet<((Phase, Timestamp), String)>,
     /// The latest change.
     wrote: Option<Timestamp>,
     audit_warned: bool,
@@ -346,7 +346,7 @@ impl Engine {
         seen: &Observation,
     ) -> Result<Next, EngineError> {
         let fields = self.act(&action, sight).await?;
-        let phase = self.saved.release.phase;
+        let phase = (self.saved.release.phase, self.saved.release.since);
         self.written.retain(|(then, _)| *then == phase);
         let now = self.cluster.clock().now();
         if fields.is_empty() {

@@ -11,7 +11,7 @@ async fn auto_promotes_a_healthy_release() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s
     exit 0
     --- stdout
-    09:04:03Z  PROMOTED after 4m03s: payment-api-stable runs the new version
+    09:04:02Z  PROMOTED after 4m02s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=healthy
@@ -55,34 +55,34 @@ async fn auto_promotes_a_healthy_release() {
     09:02:27Z  waits        payment-api-canary: 5 of 10 pods to be ready
     09:02:37Z  ? unknown    pods: 7 of 10 ready, 0 restarts
     09:02:37Z  doing        scale payment-api-stable from 5 to 3
-    09:02:38Z  doing        scale payment-api-stable from 3 to 0
-    09:02:39Z  reached      canary at 100% (10 of 10 pods)
-    09:02:39Z  step 3 of 3  watching at 100%
-    09:02:39Z  ✓ healthy    pods, health
-    09:02:39Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:51Z  ✓ healthy    success rate: 98.0 % (95.5–99.4 %; 684 of 698 requests), proven above 95 %
-    09:02:51Z  waits        48s more at 100%
-    09:03:41Z  promoting    moving all traffic to the canary
-    09:03:41Z  reached      canary at 100% (10 of 10 pods)
-    09:03:41Z  promoting    updating stable
-    09:03:41Z  doing        give payment-api-stable the version of payment-api-canary
-    09:03:41Z  waits        payment-api-stable: the controller to see the change
-    09:03:41Z  promoting    starting stable's pods
-    09:03:41Z  doing        scale payment-api-stable from 0 to 10
-    09:03:41Z  ? unknown    stable, pods: no pods
-    09:03:41Z  ? unknown    stable, health: no pods to ask
-    09:03:41Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:02:37Z  doing        scale payment-api-stable from 3 to 0
+    09:02:38Z  reached      canary at 100% (10 of 10 pods)
+    09:02:38Z  step 3 of 3  watching at 100%
+    09:02:38Z  ✓ healthy    pods, health
+    09:02:38Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:50Z  ✓ healthy    success rate: 97.5 % (95.0–99.0 %; 791 of 811 requests), proven above 95 %
+    09:02:50Z  waits        48s more at 100%
+    09:03:40Z  promoting    moving all traffic to the canary
+    09:03:40Z  reached      canary at 100% (10 of 10 pods)
+    09:03:40Z  promoting    updating stable
+    09:03:40Z  doing        give payment-api-stable the version of payment-api-canary
+    09:03:40Z  waits        payment-api-stable: the controller to see the change
+    09:03:40Z  promoting    starting stable's pods
+    09:03:40Z  doing        scale payment-api-stable from 0 to 10
+    09:03:40Z  ? unknown    stable, pods: no pods
+    09:03:40Z  ? unknown    stable, health: no pods to ask
+    09:03:40Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:03:41Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:52Z  ✓ healthy    stable, health: holds, status 200 on 4 of 4 pods
-    09:03:52Z  ? unknown    stable, pods: 4 of 10 ready, 0 restarts
+    09:03:51Z  ✓ healthy    stable, health: holds, status 200 on 5 of 5 pods
+    09:03:51Z  ? unknown    stable, pods: 5 of 10 ready, 0 restarts
     09:03:52Z  promoting    checking stable
     09:03:52Z  waits        stable to prove itself healthy
     09:04:02Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
     09:04:02Z  promoting    returning traffic to stable
     09:04:02Z  doing        scale payment-api-canary from 10 to 0
-    09:04:03Z  reached      canary at 0% (0 of 10 pods)
-    09:04:03Z  phase        draining
-    09:04:03Z  phase        cleaning up
+    09:04:02Z  reached      canary at 0% (0 of 10 pods)
+    09:04:02Z  phase        draining
+    09:04:02Z  phase        cleaning up
     "#);
 }
 
@@ -106,7 +106,7 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:01.05Z","event":"waiting","what":"payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)","since":"2026-01-05T09:00:00Z"}
     {"version":1,"at":"2026-01-05T09:00:14.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:33.25Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:01:32.5Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
     "#);
 }
 
@@ -343,7 +343,7 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     $ canaryctl auto payment-api --sandbox=hpa-fights --speed 1
     exit 0
     --- stdout
-    09:05:07Z  PROMOTED after 5m07s: payment-api-stable runs the new version
+    09:05:05Z  PROMOTED after 5m05s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=hpa-fights
@@ -383,50 +383,52 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:01:35Z  waits        38s more at 25%
     09:02:15Z  step 3 of 4  moving traffic to 50%
     09:02:15Z  doing        scale payment-api-canary from 3 to 5
-    09:02:17Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready
     09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
     09:02:26Z  doing        scale payment-api-stable from 7 to 6
-    09:02:27Z  doing        scale payment-api-stable from 6 to 5
-    09:02:29Z  reached      canary at 50% (5 of 10 pods)
-    09:02:29Z  step 3 of 4  watching at 50%
-    09:02:29Z  ✓ healthy    pods, health
-    09:02:29Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:40Z  ✓ healthy    success rate: 98.4 % (94.5–99.8 %; 303 of 308 requests), proven above 95 %
-    09:02:40Z  waits        48s more at 50%
-    09:03:30Z  step 4 of 4  moving traffic to 100%
-    09:03:30Z  doing        scale payment-api-canary from 5 to 10
-    09:03:31Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:41Z  ? unknown    pods: 8 of 10 ready, 0 restarts
-    09:03:41Z  doing        scale payment-api-stable from 5 to 2
-    09:03:42Z  doing        scale payment-api-stable from 2 to 0
-    09:03:43Z  reached      canary at 100% (10 of 10 pods)
-    09:03:43Z  step 4 of 4  watching at 100%
-    09:03:43Z  ✓ healthy    pods, health
-    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:55Z  ✓ healthy    success rate: 98.6 % (96.1–99.7 %; 572 of 580 requests), proven above 95 %
-    09:03:55Z  waits        48s more at 100%
-    09:04:45Z  promoting    moving all traffic to the canary
-    09:04:45Z  reached      canary at 100% (10 of 10 pods)
-    09:04:45Z  promoting    updating stable
-    09:04:45Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:45Z  waits        payment-api-stable: the controller to see the change
-    09:04:45Z  promoting    starting stable's pods
-    09:04:45Z  doing        scale payment-api-stable from 0 to 10
-    09:04:45Z  ? unknown    stable, pods: no pods
-    09:04:45Z  ? unknown    stable, health: no pods to ask
-    09:04:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:46Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:56Z  ✓ healthy    stable, health: holds, status 200 on 5 of 5 pods
-    09:04:56Z  ? unknown    stable, pods: 5 of 10 ready, 0 restarts
-    09:04:57Z  promoting    checking stable
-    09:04:57Z  waits        stable to prove itself healthy
-    09:04:57Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:07Z  promoting    returning traffic to stable
-    09:05:07Z  doing        scale payment-api-canary from 10 to 0
-    09:05:07Z  reached      canary at 0% (0 of 10 pods)
-    09:05:07Z  phase        draining
-    09:05:07Z  phase        cleaning up
-    09:05:07Z  doing        restore what was pinned
+    09:02:26Z  doing        scale payment-api-stable from 6 to 5
+    09:02:28Z  reached      canary at 50% (5 of 10 pods)
+    09:02:28Z  step 3 of 4  watching at 50%
+    09:02:28Z  ✓ healthy    pods, health
+    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:39Z  ? unknown    success rate: 96.9 % (92.3–99.2 %; 312 of 322 requests); below 92.3 % is
+                            excluded, below 95 % must be: about 980 more requests (36 s)
+    09:02:49Z  ✓ healthy    success rate: 98.0 % (95.2–99.4 %; 584 of 596 requests), proven above 95 %
+    09:02:49Z  waits        38s more at 50%
+    09:03:29Z  step 4 of 4  moving traffic to 100%
+    09:03:29Z  doing        scale payment-api-canary from 5 to 10
+    09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:40Z  ? unknown    pods: 7 of 10 ready, 0 restarts
+    09:03:40Z  doing        scale payment-api-stable from 5 to 3
+    09:03:40Z  doing        scale payment-api-stable from 3 to 0
+    09:03:41Z  reached      canary at 100% (10 of 10 pods)
+    09:03:41Z  step 4 of 4  watching at 100%
+    09:03:41Z  ✓ healthy    pods, health
+    09:03:41Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:53Z  ✓ healthy    success rate: 98.6 % (96.3–99.7 %; 643 of 652 requests), proven above 95 %
+    09:03:53Z  waits        48s more at 100%
+    09:04:43Z  promoting    moving all traffic to the canary
+    09:04:43Z  reached      canary at 100% (10 of 10 pods)
+    09:04:43Z  promoting    updating stable
+    09:04:43Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:43Z  waits        payment-api-stable: the controller to see the change
+    09:04:43Z  promoting    starting stable's pods
+    09:04:43Z  doing        scale payment-api-stable from 0 to 10
+    09:04:43Z  ? unknown    stable, pods: no pods
+    09:04:43Z  ? unknown    stable, health: no pods to ask
+    09:04:44Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:54Z  ✓ healthy    stable, health: holds, status 200 on 2 of 2 pods
+    09:04:54Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
+    09:04:55Z  promoting    checking stable
+    09:04:55Z  waits        stable to prove itself healthy
+    09:04:55Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:05Z  promoting    returning traffic to stable
+    09:05:05Z  doing        scale payment-api-canary from 10 to 0
+    09:05:05Z  reached      canary at 0% (0 of 10 pods)
+    09:05:05Z  phase        draining
+    09:05:05Z  phase        cleaning up
+    09:05:05Z  doing        restore what was pinned
     "#);
 }
 
@@ -466,7 +468,7 @@ async fn auto_holds_with_too_few_requests() {
     $ canaryctl auto payment-api --sandbox=low-traffic --speed 1
     exit 0
     --- stdout
-    09:05:17Z  PROMOTED after 5m17s: payment-api-stable runs the new version
+    09:05:05Z  PROMOTED after 5m05s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=low-traffic
@@ -500,52 +502,56 @@ async fn auto_holds_with_too_few_requests() {
     09:01:45Z  waits        28s more at 25%
     09:02:15Z  step 3 of 4  moving traffic to 50%
     09:02:15Z  doing        scale payment-api-canary from 3 to 5
-    09:02:17Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready
     09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
     09:02:26Z  doing        scale payment-api-stable from 7 to 6
-    09:02:27Z  doing        scale payment-api-stable from 6 to 5
-    09:02:29Z  reached      canary at 50% (5 of 10 pods)
-    09:02:29Z  step 3 of 4  watching at 50%
-    09:02:29Z  ✓ healthy    pods, health
-    09:02:29Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:40Z  ? unknown    success rate: 90.7 % (71–99 %; 39 of 43 requests); below 95 % so far, which
-                            may be chance (evidence 0.6:1)
-    09:03:40Z  ✓ healthy    success rate: 95.5 % (90–99 %; 236 of 247 requests), proven above 88.17 %
-    09:03:40Z  step 4 of 4  moving traffic to 100%
-    09:03:40Z  doing        scale payment-api-canary from 5 to 10
-    09:03:41Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:51Z  ? unknown    pods: 8 of 10 ready, 0 restarts
-    09:03:51Z  doing        scale payment-api-stable from 5 to 2
-    09:03:52Z  doing        scale payment-api-stable from 2 to 0
-    09:03:53Z  reached      canary at 100% (10 of 10 pods)
-    09:03:53Z  step 4 of 4  watching at 100%
-    09:03:53Z  ✓ healthy    pods, health
-    09:03:53Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:04:05Z  ? unknown    success rate: 98.8 % (90–99.998 %; 79 of 80 requests); below 90 % is
-                            excluded, below 95 % must be: about 166 more requests (25 s)
-    09:04:45Z  ✓ healthy    success rate: 98.3 % (94.7–99.7 %; 349 of 355 requests), proven above 95 %
-    09:04:45Z  waits        8s more at 100%
-    09:04:55Z  promoting    moving all traffic to the canary
-    09:04:55Z  reached      canary at 100% (10 of 10 pods)
-    09:04:55Z  promoting    updating stable
-    09:04:55Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:55Z  waits        payment-api-stable: the controller to see the change
-    09:04:55Z  promoting    starting stable's pods
-    09:04:55Z  doing        scale payment-api-stable from 0 to 10
-    09:04:55Z  ? unknown    stable, pods: no pods
-    09:04:55Z  ? unknown    stable, health: no pods to ask
-    09:04:55Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:56Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:05:06Z  ✓ healthy    stable, health: holds, status 200 on 7 of 7 pods
-    09:05:06Z  ? unknown    stable, pods: 7 of 10 ready, 0 restarts
-    09:05:07Z  promoting    checking stable
-    09:05:07Z  waits        stable to prove itself healthy
-    09:05:17Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:17Z  promoting    returning traffic to stable
-    09:05:17Z  doing        scale payment-api-canary from 10 to 0
-    09:05:17Z  reached      canary at 0% (0 of 10 pods)
-    09:05:17Z  phase        draining
-    09:05:17Z  phase        cleaning up
+    09:02:26Z  doing        scale payment-api-stable from 6 to 5
+    09:02:28Z  reached      canary at 50% (5 of 10 pods)
+    09:02:28Z  step 3 of 4  watching at 50%
+    09:02:28Z  ✓ healthy    pods, health
+    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:39Z  ? unknown    success rate: 95.5 % (78–99.9 %; 42 of 44 requests); 50 requests wanted
+    09:02:49Z  ? unknown    success rate: 96.3 % (85–99.8 %; 78 of 81 requests); below 85 % is excluded,
+                            below 88.26 % must be: about 20 more requests (6 s)
+    09:03:09Z  ✓ healthy    success rate: 96.1 % (88–99 %; 146 of 152 requests), proven above 88.26 %
+    09:03:09Z  waits        18s more at 50%
+    09:03:29Z  step 4 of 4  moving traffic to 100%
+    09:03:29Z  doing        scale payment-api-canary from 5 to 10
+    09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:40Z  ? unknown    pods: 7 of 10 ready, 0 restarts
+    09:03:40Z  doing        scale payment-api-stable from 5 to 3
+    09:03:40Z  doing        scale payment-api-stable from 3 to 0
+    09:03:41Z  reached      canary at 100% (10 of 10 pods)
+    09:03:41Z  step 4 of 4  watching at 100%
+    09:03:41Z  ✓ healthy    pods, health
+    09:03:41Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:53Z  ? unknown    success rate: 97.6 % (87–99.9 %; 80 of 82 requests); below 87 % is excluded,
+                            below 95 % must be: about 764 more requests (2 min)
+    09:04:03Z  ? unknown    success rate: 98.0 % (91.5–99.9 %; 147 of 150 requests); below 91.5 % is
+                            excluded, below 95 % must be: about 261 more requests (38 s)
+    09:04:13Z  ✓ healthy    success rate: 98.6 % (93.9–99.9 %; 213 of 216 requests), proven above 95 %
+    09:04:13Z  waits        28s more at 100%
+    09:04:43Z  promoting    moving all traffic to the canary
+    09:04:43Z  reached      canary at 100% (10 of 10 pods)
+    09:04:43Z  promoting    updating stable
+    09:04:43Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:43Z  waits        payment-api-stable: the controller to see the change
+    09:04:43Z  promoting    starting stable's pods
+    09:04:43Z  doing        scale payment-api-stable from 0 to 10
+    09:04:43Z  ? unknown    stable, pods: no pods
+    09:04:43Z  ? unknown    stable, health: no pods to ask
+    09:04:44Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:54Z  ✓ healthy    stable, health: holds, status 200 on 2 of 2 pods
+    09:04:54Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
+    09:04:55Z  promoting    checking stable
+    09:04:55Z  waits        stable to prove itself healthy
+    09:05:05Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:05Z  promoting    returning traffic to stable
+    09:05:05Z  doing        scale payment-api-canary from 10 to 0
+    09:05:05Z  reached      canary at 0% (0 of 10 pods)
+    09:05:05Z  phase        draining
+    09:05:05Z  phase        cleaning up
     "#);
 }
 

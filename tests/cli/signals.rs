@@ -303,7 +303,7 @@ async fn a_person_can_go_on() {
     $ canaryctl auto payment-api -n canary-release --steps 50,100 --hold 2m
     exit 0
     --- stdout
-    09:05:53Z  PROMOTED after 4m53s: payment-api-stable runs the new version
+    09:05:52Z  PROMOTED after 4m52s: payment-api-stable runs the new version
                weights  0% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -335,31 +335,31 @@ async fn a_person_can_go_on() {
     09:03:17Z  waits        payment-api-canary: 5 of 10 pods to be ready
     09:03:27Z  ? unknown    pods: 8 of 10 ready, 0 restarts
     09:03:27Z  doing        scale payment-api-stable from 5 to 2
-    09:03:28Z  doing        scale payment-api-stable from 2 to 0
-    09:03:29Z  reached      canary at 100% (10 of 10 pods)
-    09:03:29Z  step 2 of 2  watching at 100%
-    09:03:29Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:29Z  waits        2m more at 100%
-    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:31Z  still waits  58s more at 100% (for 1m01s)
-    09:05:31Z  promoting    moving all traffic to the canary
-    09:05:31Z  reached      canary at 100% (10 of 10 pods)
-    09:05:31Z  promoting    updating stable
-    09:05:31Z  doing        give payment-api-stable the version of payment-api-canary
-    09:05:31Z  waits        payment-api-stable: the controller to see the change
-    09:05:31Z  promoting    starting stable's pods
-    09:05:31Z  doing        scale payment-api-stable from 0 to 10
-    09:05:31Z  ? unknown    stable, pods: no pods
-    09:05:31Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:03:27Z  doing        scale payment-api-stable from 2 to 0
+    09:03:28Z  reached      canary at 100% (10 of 10 pods)
+    09:03:28Z  step 2 of 2  watching at 100%
+    09:03:28Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:28Z  waits        2m more at 100%
+    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:30Z  still waits  58s more at 100% (for 1m01s)
+    09:05:30Z  promoting    moving all traffic to the canary
+    09:05:30Z  reached      canary at 100% (10 of 10 pods)
+    09:05:30Z  promoting    updating stable
+    09:05:30Z  doing        give payment-api-stable the version of payment-api-canary
+    09:05:30Z  waits        payment-api-stable: the controller to see the change
+    09:05:30Z  promoting    starting stable's pods
+    09:05:30Z  doing        scale payment-api-stable from 0 to 10
+    09:05:30Z  ? unknown    stable, pods: no pods
+    09:05:30Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:05:31Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:05:42Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
+    09:05:41Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
     09:05:42Z  promoting    checking stable
     09:05:42Z  waits        stable to prove itself healthy
     09:05:52Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
     09:05:52Z  promoting    returning traffic to stable
     09:05:52Z  doing        scale payment-api-canary from 10 to 0
-    09:05:53Z  reached      canary at 0% (0 of 10 pods)
-    09:05:53Z  phase        draining
-    09:05:53Z  phase        cleaning up
+    09:05:52Z  reached      canary at 0% (0 of 10 pods)
+    09:05:52Z  phase        draining
+    09:05:52Z  phase        cleaning up
     "#);
 }
 
