@@ -20,17 +20,8 @@ pub const PINNED: &str = "canaryctl.dev/pinned";
 
 /// Returns the right to hold autoscalers.
 pub(super) fn right(why: &'static str) -> Right {
-    Right {
-        verb: "patch",
-        group: "autoscaling".into(),
-        resource: "horizontalpodautoscalers".into(),
-        subresource: "",
-        namespace: None,
-        names: Vec::new(),
-        need: Need::Autoscaler,
-        why,
-        verbs: WRITERS,
-    }
+    let what = ("patch", "autoscaling", "horizontalpodautoscalers", "");
+    Right::new(what, Need::Autoscaler, why, WRITERS)
 }
 
 /// Reads the autoscalers of both sides.

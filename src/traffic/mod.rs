@@ -26,6 +26,7 @@ mod weighted;
 mod words;
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::weighted::Weighted;
@@ -38,6 +39,7 @@ use crate::{
     },
     domain::{
         change::Act,
+        options,
         release::RouterSpec,
         right::Right,
         split::{Grain, Split},
@@ -80,6 +82,17 @@ pub fn wanted(router: Option<&RouterSpec>) -> (Vec<Wanted>, Knowledge) {
     let provider = provider(&router.name);
     let wanted = provider.map(|p| p.wanted(&router.options));
     (wanted.unwrap_or_default(), Knowledge::Named)
+}
+
+/// Returns a router's options from what is recorded; those by default where nothing is.
+fn recorded<T: DeserializeOwned + Default>(
+    router: &'static str,
+    recorded: &Value,
+) -> Result<T, TrafficError> {
+    if recorded.is_null() {
+        return Ok(T::default());
+    }
+    options::read(recorded).map_err(|reason| TrafficError::Options { router, reason })
 }
 
 /// Returns the items in their order, each once.

@@ -23,7 +23,6 @@ use crate::{
         routing::{Family, Kind, Place, Wanted},
     },
     domain::{
-        options,
         right::{Need, READERS, Right, WRITERS},
         view::{Finding, Severity},
         weight::Percent,
@@ -472,13 +471,7 @@ fn right(
 }
 
 fn parsed<S: Shape>(options: &Value) -> Result<S::Options, TrafficError> {
-    if options.is_null() {
-        return Ok(S::Options::default());
-    }
-    options::read(options).map_err(|reason| TrafficError::Options {
-        router: S::NAME,
-        reason,
-    })
+    super::recorded(S::NAME, options)
 }
 
 fn context<S: Shape>(survey: &Survey, namespace: &str) -> Vec<Value> {

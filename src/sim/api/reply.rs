@@ -88,7 +88,7 @@ pub(crate) fn switching(protocol: &'static str) -> Response<Out> {
 pub(crate) fn stream(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response<Out> {
     let frames = lines.map(|line| Ok(Frame::data(line)));
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
-    let media = HeaderValue::from_static("application/json");
+    let media = HeaderValue::from_static(JSON);
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     response
 }

@@ -26,7 +26,6 @@ use crate::{
     },
     domain::{
         change::Act,
-        options,
         right::Right,
         split::{Grain, Split},
         weight::Percent,
@@ -108,14 +107,7 @@ impl Provider for Replicas {
         options: &Value,
         survey: &Survey,
     ) -> Result<Box<dyn Router>, TrafficError> {
-        let options: Options = if options.is_null() {
-            Options::default()
-        } else {
-            options::read(options).map_err(|reason| TrafficError::Options {
-                router: "replicas",
-                reason,
-            })?
-        };
+        let options: Options = super::recorded("replicas", options)?;
         let autoscaler = [&target.stable, &target.canary]
             .into_iter()
             .find_map(|name| survey.autoscaler(name));
