@@ -207,11 +207,13 @@ async fn an_autoscaler_is_held_still_and_let_go() {
 #[tokio::test]
 async fn a_quota_that_refuses_pods_ends_in_a_rollback() {
     in_a_shop(HEALTHY, async |shop| {
+        // Room for the pods of both sides as they are, and for none of those that are to come before
+        // others go.
         let quota = json!({
             "apiVersion": "v1",
             "kind": "ResourceQuota",
             "metadata": {"name": "pods"},
-            "spec": {"hard": {"pods": "12"}},
+            "spec": {"hard": {"pods": "10"}},
         });
         shop.create(&quota).await;
         shop.run("auto --yes").await.ends(2).says("pods");
