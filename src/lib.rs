@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod document;
 pub mod domain;
 pub mod engine;
 pub mod health;

@@ -12,7 +12,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["analysis"]),
     ("analysis", &[]),
     ("clock", &[]),
-    ("config", &["domain"]),
+    ("document", &[]),
+    ("config", &["domain", "document"]),
     ("report", &["domain"]),
     ("cluster", &["domain", "clock"]),
     ("traffic", &["domain", "cluster", "clock"]),
@@ -20,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("health", &["domain", "cluster", "clock", "analysis"]),
     ("engine", DRIVERS),
     ("preflight", DRIVERS),
-    ("sim", &["domain", "clock"]),
+    ("sim", &["domain", "document", "clock"]),
     ("cli", EVERYTHING),
 ];
 

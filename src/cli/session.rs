@@ -15,6 +15,7 @@ use crate::{
         objects::Survey,
     },
     config::{File, Overrides, Settings, unknown_variables},
+    document::nearest,
     domain::{check::CheckSpec, plan::Plan, release::RouterSpec},
     engine::{
         Sink,
@@ -26,7 +27,7 @@ use crate::{
     report::closing::Invocation,
     sim::{
         SimCluster,
-        scenario::{Scenario, parse_objects},
+        scenario::{Scenario, ScenarioError, parse_objects},
     },
     traffic::{self, Provider},
 };
@@ -49,7 +50,6 @@ const SANDBOX_CONFIG: &str = include_str!("../../examples/payment-api/canary.yam
 /// Names under which a configuration is looked for in a folder of objects.
 const CONFIG_NAME: &str = "canary.yaml";
 
-/// Settings of one command.
 /// The file with the program's tables.
 pub(super) type ConfigFile = File<RouterEntry, CheckEntry, MetricsEntry>;
 
@@ -125,7 +125,7 @@ pub(super) fn named_router(name: &str) -> Result<RouterSpec, CliError> {
     if traffic::provider(name).is_none() {
         let known: Vec<&str> = traffic::PROVIDERS.iter().map(|p| p.name()).collect();
         let text = format!("no router '{name}'; there are: {}", known.join(", "));
-        let hint = match nearest(name, &known) {
+        let hint = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean '{near}'? Leave --router out to have it detected"),
             None => "leave --router out to have it detected".to_owned(),
         };
@@ -253,20 +253,11 @@ pub(super) fn simulate(
 }
 
 fn nearest_scenario(mut error: CliError, name: &str) -> CliError {
-    let names: Vec<&str> = Scenario::names().iter().map(|(known, _)| *known).collect();
-    if let Some(known) = nearest(name, &names) {
+    let names = Scenario::names().iter().map(|(known, _)| *known);
+    if let Some(known) = nearest(name, names) {
         error.hints.insert(0, format!("did you mean '{known}'?"));
     }
     error
-}
-
-/// Returns the name that was probably meant.
-fn nearest<'n>(given: &str, known: &[&'n str]) -> Option<&'n str> {
-    let distances = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(name, given), *name));
-    let near = distances.min()?;
-    (near.0 <= (given.len() / 3).max(1)).then_some(near.1)
 }
 
 fn from_folder(folder: &Path) -> Result<(Scenario, Vec<Value>), CliError> {
@@ -297,7 +288,16 @@ fn from_folder(folder: &Path) -> Result<(Scenario, Vec<Value>), CliError> {
             continue;
         }
         if name == "scenario.yaml" {
-            scenario = Scenario::parse(&text).map_err(|e| trouble(&path, &e))?;
+            scenario = Scenario::parse(&text).map_err(|error| {
+                let mut told = trouble(&path, &error);
+                if let ScenarioError::Text {
+                    hint: Some(hint), ..
+                } = error
+                {
+                    told.hints.insert(0, hint);
+                }
+                told
+            })?;
             continue;
         }
         objects.extend(parse_objects(&text).map_err(|e| trouble(&path, &e))?);

@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 
-use super::error::excerpt;
+use crate::document::excerpt;
 
 /// Longest time that can be asked for: 30 days.
 pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -1,14 +1,10 @@
 //! Errors of bad input, one line each, with the place and the next thing to try.
 //!
-//! Owns: their wording and the search for the nearest known word. Must not: contain text of the
-//! YAML library that spans lines.
+//! Owns: their wording. Must not: contain text of the YAML library that spans lines.
 
 use std::fmt;
 
-use super::node::Position;
-
-/// Longest piece of somebody's input repeated in a message, in characters.
-const EXCERPT: usize = 60;
+use crate::document::{Failure, Position, one_line, snippet};
 
 /// Indicates a file, variable, flag or combination of them that cannot be used.
 ///
@@ -40,12 +36,14 @@ impl ConfigError {
         }
     }
 
-    /// Returns an error at a place in the file called `name` with the content `text`.
-    pub(super) fn in_file(name: &str, text: &str, at: Position, what: impl AsRef<str>) -> Self {
+    /// Returns a failure as an error in the file called `name` with the content `text`.
+    pub(super) fn of(failure: Failure, name: &str, text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self {
-            place: Place::File(one_line(name), at),
-            snippet: snippet(text, at),
-            ..Self::new(what)
+            place: Place::File(one_line(name), failure.at),
+            snippet: snippet(text, failure.at),
+            hint: failure.hint.as_deref().map(one_line),
+            ..Self::new(failure.what)
         }
     }
 
@@ -90,72 +88,3 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-/// Returns `"; did you mean 'x'?"`, or nothing when no known word is near.
-pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(word, known).map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
-}
-
-/// Returns the known word that is nearest to `word`, if it is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = fold(word);
-    let limit = (plain.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&plain, &fold(candidate));
-            (distance, candidate)
-        })
-        .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.len())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Returns words in quotes, separated by commas.
-pub(super) fn listing<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    words.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-/// Returns input as it may be repeated in a message: on one line, and not too long.
-pub(super) fn excerpt(text: &str) -> String {
-    let mut short: String = text.chars().take(EXCERPT).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    one_line(&short)
-}
-
-fn fold(word: &str) -> String {
-    word.chars()
-        .take(EXCERPT)
-        .filter(|c| !matches!(c, '-' | '_' | ' '))
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_unsafe(c) {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
-}
-
-/// Control characters, line separators and characters that reorder text on a terminal.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn snippet(text: &str, at: Position) -> Option<String> {
-    let line = text.lines().nth(at.line.checked_sub(1)?)?;
-    let shown = one_line(&line.replace('\t', " "));
-    let number = at.line.to_string();
-    let indent = " ".repeat(number.len() + 2 + at.column);
-    Some(format!("{number} | {shown}\n{indent}^"))
-}

@@ -12,14 +12,22 @@ use super::{
     Keyed, Overrides,
     duration::{Pause, Span},
     error::ConfigError,
+    keyed,
     load::Load,
     name::{LabelName, ObjectName},
-    node::{self, Node},
-    read::{At, Failures, Fault, Path, read_keyed},
     settings::{DEFAULT_HOLD, default_deadline},
     step::{StepSpec, check_rising, default_steps},
 };
-use crate::domain::plan::{Cleanup, OnTrouble, PlanError, Strategy};
+use crate::{
+    document::{self, At, Failure, Failures, Fault, Hints, Node, Path},
+    domain::plan::{Cleanup, OnTrouble, PlanError, Strategy},
+};
+
+/// What to try with a file that is none.
+const HINTS: Hints = Hints {
+    empty: "the least it needs is a line such as 'app: shop'",
+    second: "write one file for each app and name it with -f",
+};
 
 /// The whole file, read and valid by itself. `R` is the table of routers, `C` that of checks, `M` that of
 /// sources of metrics.
@@ -131,24 +139,12 @@ pub struct PromoteOptions {
 impl<R: Keyed, C: Keyed, M: Keyed> File<R, C, M> {
     /// Returns the file with the content `text`; `name` is what errors call it.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let tree = node::parse(name, text)?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let told = |failure| ConfigError::of(failure, name, text);
+        let tree = document::parse(text, HINTS).map_err(told)?;
         let failures = Failures::default();
-        let top = At {
-            node: &tree,
-            path: Path::Top,
-            failures: &failures,
-        };
-        let explain = |fault| {
-            let failure = failures.take(tree.at, &fault);
-            let error = ConfigError::in_file(name, text, failure.at, failure.what);
-            match failure.hint {
-                Some(hint) => error.with_hint(hint),
-                None => error,
-            }
-        };
-        let keys = Keys::deserialize(top).map_err(explain)?;
-        let judge = |(at, what): (&Node, String)| ConfigError::in_file(name, text, at.at, what);
+        let explain = |fault| told(failures.take(tree.at, &fault));
+        let keys: Keys = document::read(&tree).map_err(told)?;
+        let judge = |(at, what): (&Node, String)| told(Failure::new(at.at, what));
         keys.check(&tree).map_err(judge)?;
         let router = read_one(&tree, ("router", keys.router.is_some()), &failures);
         let router = router.map_err(explain)?;
@@ -174,7 +170,7 @@ fn read_one<T: Keyed>(
     failures: &Failures,
 ) -> Result<Option<T>, Fault> {
     let read = |node| {
-        read_keyed(At {
+        keyed::read(At {
             node,
             path: Path::Key(&Path::Top, key),
             failures,
@@ -194,7 +190,7 @@ fn read_list<T: Keyed>(
     let node = |index: usize| list.and_then(|list| list.item(index));
     let nodes = (0..given.map_or(0, Vec::len)).map_while(node);
     let read = |(index, node)| {
-        read_keyed(At {
+        keyed::read(At {
             node,
             path: Path::Item(&Path::Key(&Path::Top, key), index),
             failures,

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de, de::Visitor};
 use serde_json::Value;
 
-use super::error::{excerpt, listing};
+use crate::document::{excerpt, listing};
 
 /// Highest rate, in requests per second.
 pub const MAX_RATE: f64 = crate::domain::plan::HIGHEST_LOAD;

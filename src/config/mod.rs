@@ -7,19 +7,15 @@
 mod duration;
 mod error;
 mod file;
+mod keyed;
 mod load;
 mod name;
-mod node;
 mod overrides;
-mod raw;
-mod read;
 mod schema;
 mod settings;
 mod step;
 #[cfg(test)]
 mod tests;
-mod walk;
-mod word;
 
 pub use duration::{LONGEST, parse_duration};
 pub use error::ConfigError;

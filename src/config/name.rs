@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::error::excerpt;
+use crate::document::excerpt;
 
 /// Longest name of an object, in bytes.
 const OBJECT: usize = 253;

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use super::{
     duration::{parse_duration, parse_pause},
-    error::{ConfigError, excerpt, listing, suggestion},
+    error::ConfigError,
     name::{parse_label_name, parse_object_name},
     step::{StepSpec, parse_steps},
 };
-use crate::domain::plan::{OnTrouble, Strategy};
+use crate::{
+    document::{excerpt, listing, suggestion},
+    domain::plan::{OnTrouble, Strategy},
+};
 
 /// What one source (flags, the environment, the file) says; `None`: nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -11,7 +11,10 @@ use serde::{
 };
 
 use super::duration::{Span, parse_duration};
-use crate::domain::{plan::PlanError, weight::Percent};
+use crate::{
+    document::excerpt,
+    domain::{plan::PlanError, weight::Percent},
+};
 
 /// Weights of the steps when none are given, in percent: the commonest list in a survey of scripts.
 pub const DEFAULT_WEIGHTS: [u32; 5] = [10, 25, 50, 75, 100];
@@ -99,7 +102,7 @@ fn parse_step(text: &str) -> Result<StepSpec, String> {
                 step.hold = Some(parse_duration(hold)?);
             }
             other => {
-                let other = super::error::excerpt(other);
+                let other = excerpt(other);
                 return Err(format!(
                     "step at {weight}: '{other}' is one part too many: write WEIGHT:HOLD:approve"
                 ));

@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::document::{self, Failure, Hints, Position};
+
 mod sources;
 mod timeline;
 mod units;
@@ -28,6 +30,12 @@ const PAYMENT_API: &str = concat!(
 
 /// The objects of a Prometheus, as YAML documents.
 const PROMETHEUS: &str = include_str!("scenarios/objects/prometheus.yaml");
+
+/// What to try with a text that is no scenario.
+const HINTS: Hints = Hints {
+    empty: "the least it needs is '{}'",
+    second: "write the scenario as one document; objects belong into files beside it",
+};
 
 /// Names, one-line descriptions and texts of the built-in scenarios, in one place.
 macro_rules! builtins {
@@ -62,8 +70,15 @@ builtins! {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScenarioError {
     /// The text is not a scenario.
-    #[error("cannot read the scenario: {0}")]
-    Text(String),
+    #[error("cannot read the scenario: line {}: {what}", at.line)]
+    Text {
+        /// Where.
+        at: Position,
+        /// What is wrong.
+        what: String,
+        /// The next thing to try.
+        hint: Option<String>,
+    },
     /// The objects are not YAML documents of Kubernetes objects.
     #[error("cannot read the objects: {0}")]
     Objects(String),
@@ -346,8 +361,9 @@ impl Scenario {
 
     /// Returns the scenario written in a YAML text.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let scenario: Self =
-            serde_saphyr::from_str(text).map_err(|e| ScenarioError::Text(e.to_string()))?;
+        let told = |Failure { at, what, hint }| ScenarioError::Text { at, what, hint };
+        let tree = document::parse(text, HINTS).map_err(told)?;
+        let scenario: Self = document::read(&tree).map_err(told)?;
         scenario.validate()?;
         Ok(scenario)
     }
@@ -485,9 +501,47 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_an_error_that_names_it() {
-        let error = Scenario::parse("descripton: x").unwrap_err().to_string();
-        assert!(error.contains("descripton"), "{error}");
+    fn a_mistake_is_told_with_its_line_and_its_place() {
+        for (text, wanted) in [
+            (
+                "descripton: x",
+                "line 1: unknown key 'descripton'; did you mean 'description'?",
+            ),
+            (
+                "seed: 1\nversions:\n  - errors: {rat: 5%}",
+                "line 3: unknown key 'rat' in versions[0].errors; did you mean 'rate'?",
+            ),
+            (
+                "versions:\n  - ready: maybe",
+                "line 2: versions[0].ready: unknown value 'maybe'",
+            ),
+            (
+                "faults:\n  - {at: 1m, do: {hpa-wants: {name: web, replicas: many}}}",
+                "line 2: faults[0].do.hpa-wants.replicas: ",
+            ),
+            ("seed: [", "line 1: not valid YAML: "),
+        ] {
+            let error = Scenario::parse(text).unwrap_err().to_string();
+            let wanted = format!("cannot read the scenario: {wanted}");
+            assert!(error.starts_with(&wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_autoscaler_stops_wanting_a_size_where_that_is_null() {
+        let read = |replicas: &str| {
+            let text = format!("faults: [{{at: 1m, do: {{hpa-wants: {{name: web{replicas}}}}}}}]");
+            Scenario::parse(&text).map(|scenario| scenario.faults[0].action.clone())
+        };
+        let wants = |replicas| {
+            Ok(Action::HpaWants {
+                name: "web".into(),
+                replicas,
+            })
+        };
+        assert_eq!(read(", replicas: 7"), wants(Some(7)));
+        assert_eq!(read(", replicas: null"), wants(None));
+        assert!(read("").is_err());
     }
 
     #[test]

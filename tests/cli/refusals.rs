@@ -460,6 +460,23 @@ async fn a_folder_without_objects_is_no_sandbox() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_scenario_with_a_mistake_is_told_with_its_line() {
+    let folder = Folder::new("scenario");
+    folder.file("scenario.yaml", "traffic:\n  service: shop/web\n  rat: 5\n");
+    let console = Console::new();
+    let line = format!("status payment-api --sandbox={}", folder.root());
+    let text = console.refuses(&line).await.replace(folder.root(), "DIR");
+    assert_snapshot!(text, @r#"
+    $ canaryctl status payment-api --sandbox=DIR
+    exit 2
+    --- stderr
+    error: DIR/scenario.yaml: cannot read the scenario: line 3: unknown key 'rat' in traffic; did you mean 'rate'?
+    hint: known: service, rate, wave, bursts, cpu_per_request
+    hint: a sandbox folder holds YAML objects and an optional scenario.yaml
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reader_that_has_gone_is_no_error() {
     let console = Console::on("healthy").await.closed();
     for line in [

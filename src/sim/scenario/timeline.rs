@@ -2,7 +2,8 @@
 //!
 //! Owns: the format of a scenario's faults. Must not: carry them out.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
 use super::{Answering, Span};
 
@@ -43,6 +44,7 @@ pub enum Action {
         /// Its name.
         name: String,
         /// Wanted replicas.
+        #[serde(deserialize_with = "nullable")]
         replicas: Option<u32>,
     },
     /// Deletes the first running pod of a Deployment.
@@ -69,6 +71,13 @@ pub enum Action {
     },
     /// Changes how every Prometheus answers from now on.
     Prometheus(Answering),
+}
+
+/// Reads a value that may be written as null, which is never the same as leaving it out.
+fn nullable<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let value = Value::deserialize(from)?;
+    let number = |value| u32::deserialize(value).map_err(de::Error::custom);
+    Some(value).filter(|v| !v.is_null()).map(number).transpose()
 }
 
 fn default_manager() -> String {

@@ -12,10 +12,7 @@ use serde_saphyr::{
     UserMessageFormatter,
 };
 
-use super::{
-    error::{ConfigError, excerpt},
-    raw::Raw,
-};
+use super::{Failure, excerpt, raw::Raw};
 
 /// Largest file that is read, in bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -26,40 +23,53 @@ const MOST_NODES: usize = 50_000;
 
 /// A place in a file; line and column count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub struct Position {
+    /// Line.
+    pub line: usize,
+    /// Column, in characters.
+    pub column: usize,
 }
 
 /// One value of the document.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) at: Position,
-    pub(super) value: Value,
+pub struct Node {
+    /// Where it begins.
+    pub at: Position,
+    /// What it is.
+    pub value: Value,
 }
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) at: Position,
-    pub(super) key: String,
-    pub(super) node: Node,
+pub struct Entry {
+    /// Where the key begins.
+    pub at: Position,
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub node: Node,
 }
 
 /// What a node is; plain scalars with another meaning than text keep their text.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub enum Value {
+    /// Nothing.
     Null,
+    /// `true` or `false`.
     Bool(bool, String),
+    /// A finite number.
     Number(Number, String),
+    /// Text.
     Text(String),
+    /// Values in order.
     List(Vec<Node>),
+    /// Keys with their values, in order.
     Map(Vec<Entry>),
 }
 
 impl Node {
     /// Returns the value under `key` of a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(entries) => entries
                 .iter()
@@ -72,7 +82,7 @@ impl Node {
     }
 
     /// Returns the item at `index` of a list.
-    pub(super) fn item(&self, index: usize) -> Option<&Self> {
+    pub fn item(&self, index: usize) -> Option<&Self> {
         match &self.value {
             Value::List(items) => items.get(index),
             Value::Null | Value::Bool(..) | Value::Number(..) | Value::Text(_) | Value::Map(_) => {
@@ -82,31 +92,32 @@ impl Node {
     }
 }
 
-/// Returns the tree of the one document in `text`; `name` is what errors call the file.
-pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigError> {
+/// The next thing to try, by the mistake; it depends on what the document is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Hints {
+    /// There is nothing in the text.
+    pub empty: &'static str,
+    /// A second document follows.
+    pub second: &'static str,
+}
+
+/// Returns the tree of the one document in `text`.
+pub fn parse(text: &str, hints: Hints) -> Result<Node, Failure> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let start = Position { line: 1, column: 1 };
     if text.len() > LARGEST {
-        return Err(ConfigError::in_file(
-            name,
-            text,
-            start,
-            "the file is larger than 1 MiB",
-        ));
+        return Err(Failure::new(start, "the file is larger than 1 MiB"));
     }
-    let empty = || {
-        ConfigError::in_file(name, text, start, "the file is empty")
-            .with_hint("the least it needs is a line such as 'app: shop'")
-    };
+    let empty = || Failure::new(start, "the file is empty").with_hint(hints.empty);
     if text.lines().all(is_blank) {
         return Err(empty());
     }
     let tree = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options())
-        .map_err(|error| explain(name, text, &error))?;
+        .map_err(|error| explain(text, &error, hints))?;
     if matches!(tree.value, Raw::Null) {
         return Err(empty());
     }
-    settle(tree, text).map_err(|(at, what)| ConfigError::in_file(name, text, at, what))
+    settle(tree, text).map_err(|(at, what)| Failure::new(at, what))
 }
 
 fn options() -> serde_saphyr::Options {
@@ -132,10 +143,10 @@ fn is_blank(line: &str) -> bool {
 }
 
 /// Returns the error of the YAML library as ours.
-fn explain(name: &str, text: &str, error: &YamlError) -> ConfigError {
+fn explain(text: &str, error: &YamlError, hints: Hints) -> Failure {
     let place = error.location().filter(|at| *at != Location::UNKNOWN);
     let at = place.map_or(Position { line: 1, column: 1 }, position);
-    let fail = |what: &str| ConfigError::in_file(name, text, at, what);
+    let fail = |what: &str| Failure::new(at, what);
     let mut inner = error.without_snippet();
     while let YamlError::AliasError { error, .. } = inner {
         inner = error.without_snippet();
@@ -149,8 +160,9 @@ fn explain(name: &str, text: &str, error: &YamlError) -> ConfigError {
             let key = key.as_deref().map_or_else(String::new, excerpt);
             fail(&format!("duplicate key '{key}'")).with_hint("keep one of the two")
         }
-        YamlError::MultipleDocuments { .. } => fail("a second document begins here")
-            .with_hint("write one file for each app and name it with -f"),
+        YamlError::MultipleDocuments { .. } => {
+            fail("a second document begins here").with_hint(hints.second)
+        }
         YamlError::NonFiniteFloat { value, .. } => {
             fail(&format!("'{}' is not a finite number", excerpt(value)))
         }

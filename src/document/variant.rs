@@ -8,10 +8,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{
-    node::{Entry, Position},
-    read::{At, Failures, Fault, Path},
-};
+use super::{At, Entry, Failures, Fault, Path, Position};
 
 /// A key, or a variant without content.
 #[derive(Clone, Copy)]

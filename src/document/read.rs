@@ -5,76 +5,108 @@
 
 use std::{cell::RefCell, fmt};
 
-use serde::de;
+use serde::de::{self, DeserializeOwned};
 
-use super::{
-    Keyed,
-    error::{excerpt, listing, suggestion},
-    node::{Entry, Node, Position, Value},
-};
+use super::{Node, Position, Value, excerpt, listing, suggestion};
 
 /// The keys from the top of the file to a node.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Path<'a> {
+pub enum Path<'a> {
+    /// The top of the file.
     Top,
+    /// What stands under a key.
     Key(&'a Self, &'a str),
+    /// An item of a list; the first is 0.
     Item(&'a Self, usize),
 }
 
 /// A node together with the way to it.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
-    pub(super) node: &'a Node,
-    pub(super) path: Path<'a>,
-    pub(super) failures: &'a Failures,
+pub struct At<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// The way to it.
+    pub path: Path<'a>,
+    /// Where mistakes are noted.
+    pub failures: &'a Failures,
 }
 
 /// The first failure that has not been recovered from. Kept beside the errors of serde because
 /// type erasure drops their places.
 #[derive(Default)]
-pub(super) struct Failures(RefCell<Option<Failure>>);
+pub struct Failures(RefCell<Option<Failure>>);
 
 /// A failure in words, with its place.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
-    pub(super) at: Position,
-    pub(super) what: String,
-    pub(super) hint: Option<String>,
+pub struct Failure {
+    /// The place.
+    pub at: Position,
+    /// What is wrong; input in it is on one line, short and harmless.
+    pub what: String,
+    /// The next thing to try.
+    pub hint: Option<String>,
 }
 
 /// Indicates that a node does not have the wanted form.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum Fault {
+pub enum Fault {
+    /// A key that is not known, and those that are.
     #[error("unknown key '{0}'")]
     UnknownKey(String, Vec<String>),
+    /// A word that is not known, and those that are.
     #[error("unknown value '{0}'")]
     UnknownValue(String, Vec<String>),
+    /// A key that is needed.
     #[error("missing key '{0}'")]
     Missing(String),
+    /// Something of another kind.
     #[error("expected {expected}, found {found}")]
-    Mismatch { expected: String, found: String },
+    Mismatch {
+        /// What is wanted, in words.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// Anything else, in words.
     #[error("{0}")]
     Other(String),
 }
 
 impl Failures {
     /// Returns the failure, or `fault` at `at` when none was recorded.
-    pub(super) fn take(&self, at: Position, fault: &Fault) -> Failure {
+    pub fn take(&self, at: Position, fault: &Fault) -> Failure {
         self.0
             .take()
             .unwrap_or_else(|| fault.at(at, &Path::Top.to_string()))
     }
 
-    pub(super) fn forget(&self) {
+    /// Forgets what was recorded: it was recovered from.
+    pub fn forget(&self) {
         self.0.replace(None);
     }
 
-    pub(super) fn record(&self, at: Position, path: &Path<'_>, fault: Fault) -> Fault {
+    /// Records the first failure, and returns it.
+    pub fn record(&self, at: Position, path: &Path<'_>, fault: Fault) -> Fault {
         let mut slot = self.0.borrow_mut();
         if slot.is_none() {
             *slot = Some(fault.at(at, &path.to_string()));
         }
         fault
+    }
+}
+
+impl Failure {
+    /// Returns a failure without the next thing to try.
+    pub fn new(at: Position, what: impl Into<String>) -> Self {
+        let what = what.into();
+        let hint = None;
+        Self { at, what, hint }
+    }
+
+    /// Adds the next thing to try.
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        let hint = Some(hint.into());
+        Self { hint, ..self }
     }
 }
 
@@ -111,10 +143,11 @@ impl Fault {
 
 impl At<'_> {
     /// Records `fault` at this node and returns it.
-    pub(super) fn fail(&self, fault: Fault) -> Fault {
+    pub fn fail(&self, fault: Fault) -> Fault {
         self.failures.record(self.node.at, &self.path, fault)
     }
 
+    /// Runs `read` on this node; a failure in it is one at this node, unless it knows better.
     pub(super) fn tracked<T>(
         self,
         read: impl FnOnce(Self) -> Result<T, Fault>,
@@ -124,64 +157,23 @@ impl At<'_> {
     }
 }
 
-/// Reads a node that is a map with exactly one key of a table, or just the key.
-pub(super) fn read_keyed<T: Keyed>(at: At<'_>) -> Result<T, Fault> {
-    at.failures.forget();
-    let empty = |at| Node {
-        at,
-        value: Value::Map(Vec::new()),
+/// Reads a node as a type.
+///
+/// The type is compiled for one deserializer only, whatever it is read from.
+pub fn read<T: DeserializeOwned>(node: &Node) -> Result<T, Failure> {
+    let failures = Failures::default();
+    let top = At {
+        node,
+        path: Path::Top,
+        failures: &failures,
     };
-    let known = || T::keys().iter().map(|(key, _)| (*key).to_owned()).collect();
-    let (key, place, options, given) = match &at.node.value {
-        Value::Text(key) => (key, at.node.at, None, true),
-        Value::Map(entries) => match entries.as_slice() {
-            [entry] => (&entry.key, entry.at, Some(&entry.node), false),
-            _ => return Err(at.fail(Fault::Other(number_of_keys(entries, &T::keys())))),
-        },
-        Value::Null | Value::Bool(..) | Value::Number(..) | Value::List(_) => {
-            let keys = T::keys();
-            let expected = format!("one of {}", listing(keys.iter().map(|(key, _)| *key)));
-            let found = found(&at.node.value);
-            return Err(at.fail(Fault::Mismatch { expected, found }));
-        }
-    };
-    if !T::keys().iter().any(|(name, _)| name == key) {
-        let fault = if let Some(why) = T::absent(key) {
-            Fault::Other(format!("there is no '{}': {why}", excerpt(key)))
-        } else if given {
-            Fault::UnknownValue(key.clone(), known())
-        } else {
-            Fault::UnknownKey(key.clone(), known())
-        };
-        return Err(at.failures.record(place, &at.path, fault));
-    }
-    let nothing = empty(place);
-    let options = options
-        .filter(|node| node.value != Value::Null)
-        .unwrap_or(&nothing);
-    let inner = At {
-        node: options,
-        path: Path::Key(&at.path, key),
-        failures: at.failures,
-    };
-    let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(inner);
-    T::parse(key, &mut erased).map_err(|error| inner.fail(Fault::Other(error.to_string())))
+    let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(top);
+    erased_serde::deserialize(&mut erased)
+        .map_err(|error| failures.take(node.at, &Fault::Other(error.to_string())))
 }
 
-fn number_of_keys(entries: &[Entry], keys: &[(&'static str, &'static str)]) -> String {
-    if entries.is_empty() {
-        let known = listing(keys.iter().map(|(key, _)| *key));
-        format!("exactly one key is needed, found none; known: {known}")
-    } else {
-        let given = listing(entries.iter().map(|entry| entry.key.as_str()));
-        format!(
-            "exactly one key is allowed, found {}: {given}",
-            entries.len()
-        )
-    }
-}
-
-fn found(value: &Value) -> String {
+/// Returns what a value is, in words.
+pub fn found(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(_, text) => format!("'{}'", excerpt(text)),

@@ -12,9 +12,9 @@ use serde::{
 use serde_json::Number;
 
 use super::{
-    node::{Entry, Node, Value},
-    read::{At, Fault, Path, is_ambiguous},
-    word::{Variant, Word},
+    At, Entry, Fault, Node, Path, Value,
+    read::is_ambiguous,
+    variant::{Variant, Word},
 };
 
 impl<'de> Deserializer<'de> for At<'_> {
