@@ -11,7 +11,7 @@ async fn auto_promotes_a_healthy_release() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s
     exit 0
     --- stdout
-    09:04:02Z  PROMOTED after 4m02s: payment-api-stable runs the new version
+    09:04:07Z  PROMOTED after 4m07s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=healthy
@@ -27,62 +27,65 @@ async fn auto_promotes_a_healthy_release() {
     09:00:00Z  step 1 of 3  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 7,663 more requests (25 min)
-    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
-                            excluded, below 95 % must be: about 503 more requests (89 s)
-    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
-    09:01:10Z  step 2 of 3  moving traffic to 50%
-    09:01:10Z  doing        scale payment-api-canary from 1 to 5
-    09:01:11Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
-    09:01:12Z  waits        payment-api-canary: 1 of 5 pods to be ready
-    09:01:20Z  ? unknown    pods: 2 of 5 ready, 0 restarts
-    09:01:20Z  doing        scale payment-api-stable from 9 to 8
-    09:01:21Z  doing        scale payment-api-stable from 8 to 7
-    09:01:22Z  doing        scale payment-api-stable from 7 to 6
-    09:01:23Z  doing        scale payment-api-stable from 6 to 5
-    09:01:24Z  reached      canary at 50% (5 of 10 pods)
-    09:01:24Z  step 2 of 3  watching at 50%
-    09:01:24Z  ✓ healthy    pods, health
-    09:01:24Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:36Z  ? unknown    success rate: 97.9 % (93.9–99.6 %; 325 of 332 requests); below 93.9 % is
-                            excluded, below 95 % must be: about 59 more requests (3 s)
-    09:01:46Z  ✓ healthy    success rate: 98.1 % (95.5–99.4 %; 655 of 668 requests), proven above 95 %
-    09:01:46Z  waits        38s more at 50%
-    09:02:26Z  step 3 of 3  moving traffic to 100%
-    09:02:26Z  doing        scale payment-api-canary from 5 to 10
-    09:02:27Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:02:37Z  ? unknown    pods: 7 of 10 ready, 0 restarts
-    09:02:37Z  doing        scale payment-api-stable from 5 to 3
-    09:02:37Z  doing        scale payment-api-stable from 3 to 0
-    09:02:38Z  reached      canary at 100% (10 of 10 pods)
-    09:02:38Z  step 3 of 3  watching at 100%
-    09:02:38Z  ✓ healthy    pods, health
-    09:02:38Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:50Z  ✓ healthy    success rate: 97.5 % (95.0–99.0 %; 791 of 811 requests), proven above 95 %
-    09:02:50Z  waits        48s more at 100%
-    09:03:40Z  promoting    moving all traffic to the canary
-    09:03:40Z  reached      canary at 100% (10 of 10 pods)
-    09:03:40Z  promoting    updating stable
-    09:03:40Z  doing        give payment-api-stable the version of payment-api-canary
-    09:03:40Z  waits        payment-api-stable: the controller to see the change
-    09:03:40Z  promoting    starting stable's pods
-    09:03:40Z  doing        scale payment-api-stable from 0 to 10
-    09:03:40Z  ? unknown    stable, pods: no pods
-    09:03:40Z  ? unknown    stable, health: no pods to ask
-    09:03:40Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:03:41Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:51Z  ✓ healthy    stable, health: holds, status 200 on 5 of 5 pods
-    09:03:51Z  ? unknown    stable, pods: 5 of 10 ready, 0 restarts
-    09:03:52Z  promoting    checking stable
-    09:03:52Z  waits        stable to prove itself healthy
-    09:04:02Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:04:02Z  promoting    returning traffic to stable
-    09:04:02Z  doing        scale payment-api-canary from 10 to 0
-    09:04:02Z  reached      canary at 0% (0 of 10 pods)
-    09:04:02Z  phase        draining
-    09:04:02Z  phase        cleaning up
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
+                            excluded, below 95 % must be: about 393 more requests (68 s)
+    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
+    09:01:20Z  step 2 of 3  moving traffic to 50%
+    09:01:20Z  doing        scale payment-api-canary from 1 to 5
+    09:01:21Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
+    09:01:23Z  waits        payment-api-canary: 1 of 5 pods to be ready
+    09:01:28Z  ? unknown    pods: 1 of 5 ready, 0 restarts
+    09:01:30Z  doing        scale payment-api-stable from 9 to 8
+    09:01:31Z  doing        scale payment-api-stable from 8 to 7
+    09:01:32Z  doing        scale payment-api-stable from 7 to 6
+    09:01:33Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:01:33Z  doing        scale payment-api-stable from 6 to 5
+    09:01:34Z  reached      canary at 50% (5 of 10 pods)
+    09:01:34Z  step 2 of 3  watching at 50%
+    09:01:34Z  ✓ healthy    pods, health
+    09:01:34Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:41Z  ? unknown    success rate: 97.4 % (91.4–99.7 %; 187 of 192 requests); below 91.4 % is
+                            excluded, below 95 % must be: about 560 more requests (20 s)
+    09:02:01Z  ✓ healthy    success rate: 97.4 % (94.9–98.9 %; 827 of 849 requests), proven above 95 %
+    09:02:01Z  waits        33s more at 50%
+    09:02:36Z  step 3 of 3  moving traffic to 100%
+    09:02:36Z  doing        scale payment-api-canary from 5 to 10
+    09:02:37Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:02:42Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:02:46Z  doing        scale payment-api-stable from 5 to 2
+    09:02:47Z  doing        scale payment-api-stable from 2 to 0
+    09:02:48Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:02:48Z  reached      canary at 100% (10 of 10 pods)
+    09:02:48Z  step 3 of 3  watching at 100%
+    09:02:48Z  ✓ healthy    pods, health
+    09:02:48Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:55Z  ✓ healthy    success rate: 98.3 % (95.2–99.6 %; 453 of 461 requests), proven above 95 %
+    09:02:55Z  waits        53s more at 100%
+    09:03:50Z  promoting    moving all traffic to the canary
+    09:03:50Z  reached      canary at 100% (10 of 10 pods)
+    09:03:50Z  promoting    updating stable
+    09:03:50Z  doing        give payment-api-stable the version of payment-api-canary
+    09:03:50Z  waits        payment-api-stable: the controller to see the change
+    09:03:50Z  promoting    starting stable's pods
+    09:03:50Z  doing        scale payment-api-stable from 0 to 10
+    09:03:50Z  ? unknown    stable, pods: no pods
+    09:03:50Z  ? unknown    stable, health: no pods to ask
+    09:03:50Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:03:50Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:03:56Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:01Z  ✓ healthy    stable, pods, health
+    09:04:01Z  promoting    checking stable
+    09:04:01Z  waits        stable to prove itself healthy
+    09:04:07Z  promoting    returning traffic to stable
+    09:04:07Z  doing        scale payment-api-canary from 10 to 0
+    09:04:07Z  reached      canary at 0% (0 of 10 pods)
+    09:04:07Z  phase        draining
+    09:04:07Z  phase        cleaning up
     "#);
 }
 
@@ -106,7 +109,7 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:01.05Z","event":"waiting","what":"payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)","since":"2026-01-05T09:00:00Z"}
     {"version":1,"at":"2026-01-05T09:00:14.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:32.5Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:01:27.5Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
     "#);
 }
 
@@ -117,7 +120,7 @@ async fn auto_rolls_back_what_is_unhealthy() {
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:02:28Z  ROLLED BACK after 2m28s: verified at 0%: success rate: 73 % (68–78 %; 749 of 1,026
+    09:02:03Z  ROLLED BACK after 2m03s: verified at 0%: success rate: 75 % (68–81 %; 426 of 571
                requests): below 95 %, almost surely (p < 0.01)
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
@@ -134,38 +137,42 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 100 % (89–100 %; 45 of 45 requests); 50 requests wanted
-    09:00:20Z  ? unknown    success rate: 100 % (94.4–100.0 %; 102 of 102 requests); below 94.4 % is
-                            excluded, below 95 % must be: about 20 more requests (4 s)
-    09:00:50Z  ✓ healthy    success rate: 99.16 % (95.3–99.98 %; 237 of 239 requests), proven above 95 %
-    09:00:50Z  waits        10s more at 10%
+    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 100 % (93.1–100.0 %; 81 of 81 requests); below 93.1 % is
+                            excluded, below 95 % must be: about 17 more requests (4 s)
+    09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
+    09:00:20Z  waits        40s more at 10%
+    09:00:30Z  ? unknown    success rate: 99.32 % (94.0–99.999 %; 145 of 146 requests); below 94.0 % is
+                            excluded, below 95 % must be: about 8 more requests (2 s)
+    09:00:45Z  ✓ healthy    success rate: 99.10 % (94.9–99.98 %; 219 of 221 requests), proven above 95 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:12Z  ? unknown    pods: 2 of 3 ready, 0 restarts
+    09:01:08Z  ? unknown    pods: 1 of 3 ready, 0 restarts
     09:01:12Z  doing        scale payment-api-stable from 9 to 8
+    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
     09:01:13Z  doing        scale payment-api-stable from 8 to 7
     09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:14Z  step 2 of 4  watching at 25%
     09:01:14Z  ✓ healthy    pods, health
     09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:25Z  ? unknown    success rate: 77 % (65–86 %; 139 of 181 requests); below 95 % so far, which
-                            may be chance (evidence 0.9:1)
-    09:01:55Z  ? unknown    success rate: 74 % (68–80 %; 501 of 674 requests): evidence 6.3:1, 100:1
+    09:01:20Z  ? unknown    success rate: 79 % (64–90 %; 81 of 102 requests); below 95 % so far, which
+                            may be chance (evidence 0.7:1)
+    09:01:40Z  ? unknown    success rate: 76 % (68–83 %; 312 of 409 requests): evidence 15:1, 100:1
                             rolls back
-    09:02:15Z  ✗ unhealthy  success rate: 73 % (68–78 %; 749 of 1,026 requests): below 95 %, almost
-                            surely (p < 0.01)
-    09:02:15Z  ROLLING BACK from 30%: success rate: 73 % (68–78 %; 749 of 1,026 requests): below 95 %,
+    09:01:50Z  ✗ unhealthy  success rate: 75 % (68–81 %; 426 of 571 requests): below 95 %, almost surely
+                            (p < 0.01)
+    09:01:50Z  ROLLING BACK from 30%: success rate: 75 % (68–81 %; 426 of 571 requests): below 95 %,
                             almost surely (p < 0.01)
-    09:02:15Z  back         moving traffic to stable
-    09:02:15Z  doing        scale payment-api-stable from 7 to 10
-    09:02:16Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:02:26Z  doing        scale payment-api-canary from 3 to 1
-    09:02:26Z  doing        scale payment-api-canary from 1 to 0
-    09:02:28Z  reached      canary at 0% (0 of 10 pods)
-    09:02:28Z  phase        draining
-    09:02:28Z  phase        cleaning up
+    09:01:50Z  back         moving traffic to stable
+    09:01:50Z  doing        scale payment-api-stable from 7 to 10
+    09:01:51Z  waits        payment-api-canary: to be scaled from 3 to 0
+    09:02:01Z  doing        scale payment-api-canary from 3 to 2
+    09:02:01Z  doing        scale payment-api-canary from 2 to 0
+    09:02:03Z  reached      canary at 0% (0 of 10 pods)
+    09:02:03Z  phase        draining
+    09:02:03Z  phase        cleaning up
     "#);
 }
 
@@ -176,7 +183,7 @@ async fn auto_stops_at_a_step() {
     $ canaryctl auto payment-api --sandbox --speed 1 --until step=2
     exit 0
     --- stdout
-    09:02:26Z  AT THE WEIGHT after 2m26s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:02:36Z  AT THE WEIGHT after 2m36s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 10% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release --sandbox=healthy
@@ -193,25 +200,32 @@ async fn auto_stops_at_a_step() {
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 7,663 more requests (25 min)
-    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
-                            excluded, below 95 % must be: about 503 more requests (89 s)
-    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
-    09:01:10Z  step 2 of 4  moving traffic to 25%
-    09:01:10Z  doing        scale payment-api-canary from 1 to 3
-    09:01:11Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:13Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:21Z  ? unknown    pods: 2 of 3 ready, 0 restarts
-    09:01:21Z  doing        scale payment-api-stable from 9 to 8
-    09:01:23Z  doing        scale payment-api-stable from 8 to 7
-    09:01:24Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:24Z  step 2 of 4  watching at 25%
-    09:01:24Z  ✓ healthy    pods, health
-    09:01:24Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:36Z  ✓ healthy    success rate: 98.6 % (93.9–99.9 %; 210 of 213 requests), proven above 95 %
-    09:01:36Z  waits        48s more at 25%
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
+                            excluded, below 95 % must be: about 393 more requests (68 s)
+    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
+    09:01:20Z  step 2 of 4  moving traffic to 25%
+    09:01:20Z  doing        scale payment-api-canary from 1 to 3
+    09:01:21Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:23Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:28Z  ? unknown    pods: 1 of 3 ready, 0 restarts
+    09:01:31Z  doing        scale payment-api-stable from 9 to 8
+    09:01:33Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:33Z  doing        scale payment-api-stable from 8 to 7
+    09:01:34Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:34Z  step 2 of 4  watching at 25%
+    09:01:34Z  ✓ healthy    pods, health
+    09:01:34Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:41Z  ? unknown    success rate: 97.0 % (88–99.8 %; 98 of 101 requests); below 88 % is
+                            excluded, below 95 % must be: about 1,434 more requests (2 min)
+    09:01:46Z  ? unknown    success rate: 97.7 % (92.3–99.7 %; 209 of 214 requests); below 92.3 % is
+                            excluded, below 95 % must be: about 327 more requests (18 s)
+    09:02:01Z  ✓ healthy    success rate: 97.7 % (94.5–99.3 %; 502 of 514 requests), proven above 95 %
+    09:02:01Z  waits        33s more at 25%
     "#);
 }
 
@@ -222,7 +236,7 @@ async fn auto_stops_at_an_approval() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100 --until paused
     exit 0
     --- stdout
-    09:01:10Z  PAUSED with the split live after 1m10s: waits for approval of step 1
+    09:01:20Z  PAUSED with the split live after 1m20s: waits for approval of step 1
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl approve payment-api -n canary-release --sandbox=healthy
@@ -239,19 +253,21 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  step 1 of 2  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 7,663 more requests (25 min)
-    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
-                            excluded, below 95 % must be: about 503 more requests (89 s)
-    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
-    09:01:10Z  step 1 of 2  waiting for approval at 10%
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
+                            excluded, below 95 % must be: about 393 more requests (68 s)
+    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
+    09:01:20Z  step 1 of 2  waiting for approval at 10%
     "#);
     assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100").await, @r#"
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100
     exit 5
     --- stdout
-    09:01:10Z  PAUSED with the split live after 1m10s: waits for approval of step 1
+    09:01:20Z  PAUSED with the split live after 1m20s: waits for approval of step 1
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl approve payment-api -n canary-release --sandbox=healthy
@@ -268,13 +284,15 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  step 1 of 2  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 95.0 % (77–99.8 %; 38 of 40 requests); 50 requests wanted
+    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 7,663 more requests (25 min)
-    09:00:50Z  ? unknown    success rate: 97.2 % (92.4–99.4 %; 276 of 284 requests); below 92.4 % is
-                            excluded, below 95 % must be: about 503 more requests (89 s)
-    09:01:10Z  ✓ healthy    success rate: 97.8 % (94.2–99.5 %; 399 of 408 requests), proven above 95 %
-    09:01:10Z  step 1 of 2  waiting for approval at 10%
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
+                            excluded, below 95 % must be: about 393 more requests (68 s)
+    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
+    09:01:20Z  step 1 of 2  waiting for approval at 10%
     "#);
 }
 
@@ -343,7 +361,7 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     $ canaryctl auto payment-api --sandbox=hpa-fights --speed 1
     exit 0
     --- stdout
-    09:05:05Z  PROMOTED after 5m05s: payment-api-stable runs the new version
+    09:05:00Z  PROMOTED after 5m00s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=hpa-fights
@@ -360,53 +378,62 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 100 % (89–100 %; 45 of 45 requests); 50 requests wanted
-    09:00:20Z  ? unknown    success rate: 100 % (94.4–100.0 %; 102 of 102 requests); below 94.4 % is
-                            excluded, below 95 % must be: about 20 more requests (4 s)
-    09:00:50Z  ✓ healthy    success rate: 99.16 % (95.3–99.98 %; 237 of 239 requests), proven above 95 %
-    09:00:50Z  waits        10s more at 10%
+    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 100 % (93.5–100.0 %; 86 of 86 requests); below 93.5 % is
+                            excluded, below 95 % must be: about 8 more requests (2 s)
+    09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
+    09:00:20Z  waits        40s more at 10%
+    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 146 of 147 requests); below 94.1 % is
+                            excluded, below 95 % must be: about 6 more requests (2 s)
+    09:00:45Z  ✓ healthy    success rate: 99.10 % (95.0–99.98 %; 221 of 223 requests), proven above 95 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:12Z  ? unknown    pods: 2 of 3 ready, 0 restarts
+    09:01:08Z  ? unknown    pods: 1 of 3 ready, 0 restarts
     09:01:12Z  doing        scale payment-api-stable from 9 to 8
+    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
     09:01:13Z  doing        scale payment-api-stable from 8 to 7
     09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:14Z  step 2 of 4  watching at 25%
     09:01:14Z  ✓ healthy    pods, health
     09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:20Z  ✓ healthy    success rate: 100 % (93.3–100.0 %; 84 of 84 requests), proven above 94.31 %
+    09:01:20Z  waits        53s more at 25%
     09:01:25Z  ? unknown    success rate: 98.1 % (91.9–99.9 %; 154 of 157 requests); below 91.9 % is
                             excluded, below 94.31 % must be: about 91 more requests (7 s)
-    09:01:35Z  ✓ healthy    success rate: 97.8 % (93.6–99.6 %; 309 of 316 requests), proven above 94.31
+    09:01:35Z  ✓ healthy    success rate: 98.0 % (93.9–99.7 %; 301 of 307 requests), proven above 94.31
                             %
-    09:01:35Z  waits        38s more at 25%
     09:02:15Z  step 3 of 4  moving traffic to 50%
     09:02:15Z  doing        scale payment-api-canary from 3 to 5
     09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
+    09:02:22Z  ? unknown    pods: 3 of 5 ready, 0 restarts
     09:02:26Z  doing        scale payment-api-stable from 7 to 6
     09:02:26Z  doing        scale payment-api-stable from 6 to 5
+    09:02:28Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
     09:02:28Z  reached      canary at 50% (5 of 10 pods)
     09:02:28Z  step 3 of 4  watching at 50%
     09:02:28Z  ✓ healthy    pods, health
     09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:39Z  ? unknown    success rate: 96.9 % (92.3–99.2 %; 312 of 322 requests); below 92.3 % is
-                            excluded, below 95 % must be: about 980 more requests (36 s)
-    09:02:49Z  ✓ healthy    success rate: 98.0 % (95.2–99.4 %; 584 of 596 requests), proven above 95 %
-    09:02:49Z  waits        38s more at 50%
+    09:02:34Z  ? unknown    success rate: 96.5 % (90–99 %; 167 of 173 requests); below 90 % is excluded,
+                            below 95 % must be: about 2,529 more requests (2 min)
+    09:02:39Z  ? unknown    success rate: 97.7 % (93.4–99.6 %; 300 of 307 requests); below 93.4 % is
+                            excluded, below 95 % must be: about 170 more requests (7 s)
+    09:02:44Z  ✓ healthy    success rate: 97.8 % (94.5–99.4 %; 446 of 456 requests), proven above 95 %
+    09:02:44Z  waits        43s more at 50%
     09:03:29Z  step 4 of 4  moving traffic to 100%
     09:03:29Z  doing        scale payment-api-canary from 5 to 10
     09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:40Z  ? unknown    pods: 7 of 10 ready, 0 restarts
+    09:03:35Z  ? unknown    pods: 5 of 10 ready, 0 restarts
     09:03:40Z  doing        scale payment-api-stable from 5 to 3
     09:03:40Z  doing        scale payment-api-stable from 3 to 0
+    09:03:41Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
     09:03:41Z  reached      canary at 100% (10 of 10 pods)
     09:03:41Z  step 4 of 4  watching at 100%
     09:03:41Z  ✓ healthy    pods, health
     09:03:41Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:53Z  ✓ healthy    success rate: 98.6 % (96.3–99.7 %; 643 of 652 requests), proven above 95 %
-    09:03:53Z  waits        48s more at 100%
+    09:03:48Z  ✓ healthy    success rate: 98.6 % (95.3–99.8 %; 363 of 368 requests), proven above 95 %
+    09:03:48Z  waits        53s more at 100%
     09:04:43Z  promoting    moving all traffic to the canary
     09:04:43Z  reached      canary at 100% (10 of 10 pods)
     09:04:43Z  promoting    updating stable
@@ -418,17 +445,16 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:04:43Z  ? unknown    stable, health: no pods to ask
     09:04:44Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:54Z  ✓ healthy    stable, health: holds, status 200 on 2 of 2 pods
-    09:04:54Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
+    09:04:49Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:54Z  ✓ healthy    stable, pods, health
     09:04:55Z  promoting    checking stable
     09:04:55Z  waits        stable to prove itself healthy
-    09:04:55Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:05Z  promoting    returning traffic to stable
-    09:05:05Z  doing        scale payment-api-canary from 10 to 0
-    09:05:05Z  reached      canary at 0% (0 of 10 pods)
-    09:05:05Z  phase        draining
-    09:05:05Z  phase        cleaning up
-    09:05:05Z  doing        restore what was pinned
+    09:05:00Z  promoting    returning traffic to stable
+    09:05:00Z  doing        scale payment-api-canary from 10 to 0
+    09:05:00Z  reached      canary at 0% (0 of 10 pods)
+    09:05:00Z  phase        draining
+    09:05:00Z  phase        cleaning up
+    09:05:00Z  doing        restore what was pinned
     "#);
 }
 
@@ -468,7 +494,7 @@ async fn auto_holds_with_too_few_requests() {
     $ canaryctl auto payment-api --sandbox=low-traffic --speed 1
     exit 0
     --- stdout
-    09:05:05Z  PROMOTED after 5m05s: payment-api-stable runs the new version
+    09:05:00Z  PROMOTED after 5m00s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release --sandbox=low-traffic
@@ -484,47 +510,54 @@ async fn auto_holds_with_too_few_requests() {
     09:00:00Z  step 1 of 4  watching at 10%
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 100 % (56–100 %; 8 of 8 requests); 50 requests wanted
+    09:00:05Z  ? unknown    success rate: 100 % (34–100 %; 4 of 4 requests); 50 requests wanted
     09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 52 of 53 requests), proven above 75 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
     09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:12Z  ? unknown    pods: 2 of 3 ready, 0 restarts
+    09:01:08Z  ? unknown    pods: 1 of 3 ready, 0 restarts
     09:01:12Z  doing        scale payment-api-stable from 9 to 8
+    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
     09:01:13Z  doing        scale payment-api-stable from 8 to 7
     09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:14Z  step 2 of 4  watching at 25%
     09:01:14Z  ✓ healthy    pods, health
     09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:25Z  ? unknown    success rate: 100 % (80–100 %; 23 of 23 requests); 50 requests wanted
-    09:01:45Z  ✓ healthy    success rate: 100 % (91.8–100.0 %; 66 of 66 requests), proven above 66.69 %
-    09:01:45Z  waits        28s more at 25%
+    09:01:20Z  ? unknown    success rate: 100 % (69–100 %; 13 of 13 requests); 50 requests wanted
+    09:01:40Z  ✓ healthy    success rate: 100 % (90.5–100.0 %; 56 of 56 requests), proven above 66.69 %
+    09:01:40Z  waits        33s more at 25%
     09:02:15Z  step 3 of 4  moving traffic to 50%
     09:02:15Z  doing        scale payment-api-canary from 3 to 5
     09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:26Z  ? unknown    pods: 4 of 5 ready, 0 restarts
+    09:02:22Z  ? unknown    pods: 3 of 5 ready, 0 restarts
     09:02:26Z  doing        scale payment-api-stable from 7 to 6
     09:02:26Z  doing        scale payment-api-stable from 6 to 5
+    09:02:28Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
     09:02:28Z  reached      canary at 50% (5 of 10 pods)
     09:02:28Z  step 3 of 4  watching at 50%
     09:02:28Z  ✓ healthy    pods, health
     09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:39Z  ? unknown    success rate: 95.5 % (78–99.9 %; 42 of 44 requests); 50 requests wanted
-    09:02:49Z  ? unknown    success rate: 96.3 % (85–99.8 %; 78 of 81 requests); below 85 % is excluded,
-                            below 88.26 % must be: about 20 more requests (6 s)
-    09:03:09Z  ✓ healthy    success rate: 96.1 % (88–99 %; 146 of 152 requests), proven above 88.26 %
-    09:03:09Z  waits        18s more at 50%
+    09:02:34Z  ? unknown    success rate: 91.7 % (64–99.7 %; 22 of 24 requests); 50 requests wanted
+    09:02:44Z  ? unknown    success rate: 95.2 % (81–99.7 %; 59 of 62 requests); below 81 % is excluded,
+                            below 88.26 % must be: about 112 more requests (30 s)
+    09:02:54Z  ✓ healthy    success rate: 96.9 % (87–99.8 %; 94 of 97 requests), proven above 88.26 %
+    09:02:54Z  waits        33s more at 50%
+    09:02:59Z  ? unknown    success rate: 95.6 % (86–99 %; 109 of 114 requests); below 86 % is excluded,
+                            below 88.26 % must be: about 12 more requests (4 s)
+    09:03:04Z  ✓ healthy    success rate: 95.5 % (87–99 %; 127 of 133 requests), proven above 88.26 %
     09:03:29Z  step 4 of 4  moving traffic to 100%
     09:03:29Z  doing        scale payment-api-canary from 5 to 10
     09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:40Z  ? unknown    pods: 7 of 10 ready, 0 restarts
+    09:03:35Z  ? unknown    pods: 5 of 10 ready, 0 restarts
     09:03:40Z  doing        scale payment-api-stable from 5 to 3
     09:03:40Z  doing        scale payment-api-stable from 3 to 0
+    09:03:41Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
     09:03:41Z  reached      canary at 100% (10 of 10 pods)
     09:03:41Z  step 4 of 4  watching at 100%
     09:03:41Z  ✓ healthy    pods, health
     09:03:41Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:48Z  ? unknown    success rate: 97.9 % (84–99.996 %; 46 of 47 requests); 50 requests wanted
     09:03:53Z  ? unknown    success rate: 97.6 % (87–99.9 %; 80 of 82 requests); below 87 % is excluded,
                             below 95 % must be: about 764 more requests (2 min)
     09:04:03Z  ? unknown    success rate: 98.0 % (91.5–99.9 %; 147 of 150 requests); below 91.5 % is
@@ -542,16 +575,15 @@ async fn auto_holds_with_too_few_requests() {
     09:04:43Z  ? unknown    stable, health: no pods to ask
     09:04:44Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:54Z  ✓ healthy    stable, health: holds, status 200 on 2 of 2 pods
-    09:04:54Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
+    09:04:49Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:54Z  ✓ healthy    stable, pods, health
     09:04:55Z  promoting    checking stable
     09:04:55Z  waits        stable to prove itself healthy
-    09:05:05Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:05Z  promoting    returning traffic to stable
-    09:05:05Z  doing        scale payment-api-canary from 10 to 0
-    09:05:05Z  reached      canary at 0% (0 of 10 pods)
-    09:05:05Z  phase        draining
-    09:05:05Z  phase        cleaning up
+    09:05:00Z  promoting    returning traffic to stable
+    09:05:00Z  doing        scale payment-api-canary from 10 to 0
+    09:05:00Z  reached      canary at 0% (0 of 10 pods)
+    09:05:00Z  phase        draining
+    09:05:00Z  phase        cleaning up
     "#);
 }
 
