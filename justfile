@@ -29,7 +29,7 @@ sandbox scenario="healthy":
 
 # Size, speed and memory of the binary, and CPU of a whole release, beside their goals
 bench:
-    cargo bench --bench binary --bench engine --bench metrics
+    cargo bench --profile release --bench binary --bench engine --bench metrics
 
 # Simulate rollouts and print what the judgement is worth; --quick takes seconds, numbers name tables
 bench-judgement *options:

@@ -1,7 +1,7 @@
 //! Size, speed and memory of the release binary, beside its goals and beside kubectl.
 //!
 //! `status` and `kubectl get` read the same two Deployments of the same `canaryctl sandbox` over
-//! loopback. Run it with `cargo bench --bench binary`. Needs Linux: the numbers are those of /proc.
+//! loopback. Run it with `cargo bench --profile release --bench binary`. Needs Linux: the numbers are those of /proc.
 
 use std::{
     fs,
