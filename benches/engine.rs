@@ -37,7 +37,11 @@ struct Cost {
 fn main() {
     let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let alone = least(|| in_virtual_time(idle));
-    report("30 simulated minutes without a release", "the runtime", alone);
+    report(
+        "30 simulated minutes without a release",
+        "the runtime",
+        alone,
+    );
     let line = |what: &str, work: &dyn Fn() -> Duration| {
         if only.as_deref().is_none_or(|only| what.contains(only)) {
             let cost = least(work);

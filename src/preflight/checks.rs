@@ -3,7 +3,11 @@
 //! Owns: trying every check and the load's paths once. Must not: judge the canary, or make a look that
 //! its probe says has an effect.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{
@@ -61,8 +65,11 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
         .checks
         .iter()
         .map(|check| one(ground, check, (source.as_ref(), counted.as_ref())));
-    let requests = plan.load.iter().flat_map(|load| &load.requests);
-    let sent = requests.map(|request| path(ground, request));
+    // Bodies are not sent: requests that differ in them alone are one.
+    let mut known = BTreeSet::new();
+    let mut requests: Vec<&LoadRequest> = plan.load.iter().flat_map(|l| &l.requests).collect();
+    requests.retain(|request| known.insert((&request.method, &request.path)));
+    let sent = requests.iter().map(|request| path(ground, request));
     let (checks, paths) = futures::join!(join_all(asked), join_all(sent));
     let (checks, read): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
     if let Some(source) = &source {

@@ -26,7 +26,12 @@ pub struct Closing {
     pub next: String,
     /// The command that takes the canary out, where it may have traffic.
     pub undo: Option<String>,
+    /// What to know before.
+    pub note: Option<&'static str>,
 }
+
+/// Said where the run had a simulated cluster of its own.
+const GONE: &str = "this simulated cluster is gone; that one stays";
 
 // === impl Invocation ===
 
@@ -52,6 +57,13 @@ pub fn closing(
     phase: Option<Phase>,
     invocation: &Invocation,
 ) -> Closing {
+    if let Some(sandbox) = &invocation.sandbox {
+        return Closing {
+            next: format!("{} sandbox {}", invocation.invoked_as, quoted(sandbox)),
+            undo: None,
+            note: Some(GONE),
+        };
+    }
     let undo = Some(invocation.command("rollback"));
     let (verb, undo) = match outcome {
         Outcome::Promoted => ("status", None),
@@ -66,6 +78,7 @@ pub fn closing(
     Closing {
         next: invocation.command(verb),
         undo,
+        note: None,
     }
 }
 
@@ -135,6 +148,23 @@ mod tests {
             command,
             "canaryctl rollback web -n shop --context 'prod eu'"
         );
+    }
+
+    #[test]
+    fn a_cluster_that_is_gone_is_not_named_again() {
+        let invocation = Invocation {
+            app: "payment-api".into(),
+            namespace: "canary-release".into(),
+            invoked_as: "canaryctl".into(),
+            flags: Vec::new(),
+            sandbox: Some("errors-at-25".into()),
+        };
+        for outcome in [Outcome::RolledBack, Outcome::Paused, Outcome::AtWeight] {
+            let hints = closing(outcome, None, Some(Phase::Approving), &invocation);
+            assert_eq!(hints.next, "canaryctl sandbox errors-at-25");
+            assert_eq!(hints.undo, None);
+            assert!(hints.note.is_some_and(|note| note.contains("gone")));
+        }
     }
 
     #[test]

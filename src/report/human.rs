@@ -336,6 +336,9 @@ impl Narrator {
         if let Some(undo) = &hints.undo {
             row("undo", Tone::Bold, undo);
         }
+        if let Some(note) = hints.note {
+            row("note", Tone::Plain, note);
+        }
         lines
     }
 

@@ -14,7 +14,8 @@ async fn auto_promotes_a_healthy_release() {
     09:04:07Z  PROMOTED after 4m07s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
-               next     canaryctl status payment-api -n canary-release --sandbox=healthy
+               next     canaryctl sandbox healthy
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -124,7 +125,8 @@ async fn auto_rolls_back_what_is_unhealthy() {
                requests): below 95 %, almost surely (p < 0.01)
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
-               next     canaryctl history payment-api -n canary-release --sandbox=errors-at-25
+               next     canaryctl sandbox errors-at-25
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox errors-at-25, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -186,8 +188,8 @@ async fn auto_stops_at_a_step() {
     09:02:36Z  AT THE WEIGHT after 2m36s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 10% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
-               next     canaryctl monitor payment-api -n canary-release --sandbox=healthy
-               undo     canaryctl rollback payment-api -n canary-release --sandbox=healthy
+               next     canaryctl sandbox healthy
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -239,8 +241,8 @@ async fn auto_stops_at_an_approval() {
     09:01:20Z  PAUSED with the split live after 1m20s: waits for approval of step 1
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
-               next     canaryctl approve payment-api -n canary-release --sandbox=healthy
-               undo     canaryctl rollback payment-api -n canary-release --sandbox=healthy
+               next     canaryctl sandbox healthy
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -270,8 +272,8 @@ async fn auto_stops_at_an_approval() {
     09:01:20Z  PAUSED with the split live after 1m20s: waits for approval of step 1
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
-               next     canaryctl approve payment-api -n canary-release --sandbox=healthy
-               undo     canaryctl rollback payment-api -n canary-release --sandbox=healthy
+               next     canaryctl sandbox healthy
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -326,7 +328,8 @@ async fn auto_gives_up_on_a_missing_image() {
                1 ready, 0 restarts)
                weights  0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
-               next     canaryctl history payment-api -n canary-release --sandbox=image-missing
+               next     canaryctl sandbox image-missing
+               note     this simulated cluster is gone; that one stays
     --- stderr
     warning: pods of the canary are in trouble already (payment-api ImagePullBackOff) (Deployment canary-release/payment-api-canary)
     cluster sandbox image-missing, namespace canary-release
@@ -364,7 +367,8 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:05:00Z  PROMOTED after 5m00s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
-               next     canaryctl status payment-api -n canary-release --sandbox=hpa-fights
+               next     canaryctl sandbox hpa-fights
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox hpa-fights, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -469,8 +473,8 @@ async fn auto_holds_without_data() {
                yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
                weights  0% → 10%
                was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
-               next     canaryctl status payment-api -n canary-release --sandbox=no-data
-               undo     canaryctl rollback payment-api -n canary-release --sandbox=no-data
+               next     canaryctl sandbox no-data
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox no-data, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -497,7 +501,8 @@ async fn auto_holds_with_too_few_requests() {
     09:05:00Z  PROMOTED after 5m00s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
-               next     canaryctl status payment-api -n canary-release --sandbox=low-traffic
+               next     canaryctl sandbox low-traffic
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox low-traffic, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name

@@ -535,8 +535,8 @@ async fn hints_call_the_tool_as_it_was_called() {
     09:00:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
-               next     kubectl canary monitor payment-api -n canary-release --sandbox=healthy
-               undo     kubectl canary rollback payment-api -n canary-release --sandbox=healthy
+               next     kubectl canary sandbox healthy
+               note     this simulated cluster is gone; that one stays
     --- stderr
     cluster sandbox healthy, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
