@@ -363,6 +363,30 @@ fn a_kill_changes_no_rollback() {
     }
 }
 
+/// The pause after a field that did not keep its value is for that alone: every step writes the
+/// weight, and none waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_weight_that_is_written_at_every_step_is_read_back_at_once() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        bench
+            .ends(auto(), plan(&[10, 25, 50], 20), Outcome::Promoted)
+            .await;
+        let mut wrote = None;
+        let mut waits = Vec::new();
+        for (at, kind) in bench.kinds() {
+            if matches!(kind, EventKind::Acting { .. }) {
+                wrote = Some(at);
+            } else if matches!(kind, EventKind::Reached { .. }) {
+                waits.extend(wrote.take().map(|then| at.duration_since(then)));
+            }
+        }
+        assert!(waits.len() >= 3, "{}", bench.told());
+        let longest = waits.iter().max().unwrap();
+        assert!(longest.as_secs() < 1, "{longest:#}\n{}", bench.told());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_weight_that_somebody_changes_is_put_right_three_times() {
     for by in BOTH {
