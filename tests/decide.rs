@@ -1,6 +1,9 @@
 //! Properties of `decide`: whatever is seen, in whatever order, the rules hold. No I/O, no clock.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use canaryctl::{
     domain::{
@@ -74,6 +77,7 @@ fn release(plan: Plan) -> Release {
         ending: None,
         gradual: false,
         reasserted: 0,
+        pinned: BTreeSet::new(),
         started: start(),
         ended: None,
         holder: None,

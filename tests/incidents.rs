@@ -13,6 +13,7 @@ use canaryctl::{
     engine::{EngineError, start::Begun, start::Intent},
     journal::JournalError,
     sim::{
+        api::Rules,
         fault::{self, Fault},
         scenario::Scenario,
     },
@@ -591,6 +592,32 @@ async fn a_rollback_without_a_journal_gives_an_autoscaler_its_bounds_back() {
         .ends(Intent::Rollback, plan(&[50], 20), Outcome::RolledBack)
         .await;
     assert_eq!(bounds(&bench), (json!(5), json!(15), false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_autoscaler_that_may_not_be_read_any_more_is_named_and_let_go_of_later() {
+    let bench = Bench::new("hpa-fights");
+    let administrator = async {
+        bench.until_step(2).await;
+        let rules = Rules::new("ana").deny("list", "autoscaling", "horizontalpodautoscalers");
+        bench.sim.server().set_rules(rules);
+        bench.wait(60).await;
+        bench.requests.send_replace(Some(Request::Rollback));
+    };
+    let (end, ()) = tokio::join!(
+        bench.drive(auto(), plan(&[10, 50, 100], 300)),
+        administrator
+    );
+    assert_eq!(end.unwrap().outcome, Outcome::RolledBack);
+    assert!(bounds(&bench).2, "let go of unseen");
+    let warned = format!("not let go of because it is not seen any more: {HPA};");
+    assert_eq!(bench.told().matches(&warned).count(), 1, "{}", bench.told());
+    bench.sim.server().set_rules(Rules::new("ana"));
+    bench
+        .ends(Intent::Rollback, plan(&[50], 20), Outcome::RolledBack)
+        .await;
+    assert_eq!(bounds(&bench), (json!(5), json!(15), false));
+    assert_eq!(bench.told().matches(&warned).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,11 @@
 //! Owns: the record, its phases and outcomes. Must not: know where it is stored. The record says
 //! what is meant; the cluster says what is; `decide` closes the gap.
 
-use std::{collections::BTreeMap, mem::take, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::take,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -95,6 +99,9 @@ pub struct Release {
     pub gradual: bool,
     /// Times that a change by somebody else was put right.
     pub reasserted: u32,
+    /// What was held for the run when it was last seen, until it is let go of.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub pinned: BTreeSet<String>,
     /// When the run began.
     pub started: Timestamp,
     /// When it ended.

@@ -208,8 +208,18 @@ impl Round<'_> {
                 }
             }
         }
+        let pinned = std::mem::take(&mut self.release.pinned);
         if !self.seen.split.pinned.is_empty() {
             return Some(Action::Unpin);
+        }
+        if !pinned.is_empty() {
+            let names: Vec<&str> = pinned.iter().map(String::as_str).collect();
+            let text = format!(
+                "held for this run, and not let go of because it is not seen any more: {}; if it is still \
+                 there, rollback lets go of it once it may be read",
+                names.join(", ")
+            );
+            self.emit(EventKind::Warning { text });
         }
         self.end();
         None

@@ -190,6 +190,9 @@ pub fn decide(release: &Release, seen: &Observation) -> Decision {
         events: Vec::new(),
         moved: false,
     };
+    if !seen.split.pinned.is_empty() {
+        round.release.pinned = seen.split.pinned.iter().cloned().collect();
+    }
     let action = round.take_request().unwrap_or_else(|| {
         (0..TURNS)
             .find_map(|_| round.turn())

@@ -3,7 +3,10 @@
 //! Owns: what is written down of how things were and of what is wanted. Must not: read or write the
 //! cluster.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -85,6 +88,7 @@ pub(super) fn draft(
         ending: None,
         gradual: false,
         reasserted: 0,
+        pinned: BTreeSet::new(),
         started: now,
         ended: None,
         holder: None,
