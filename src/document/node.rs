@@ -120,6 +120,16 @@ pub fn parse(text: &str, hints: Hints) -> Result<Node, Failure> {
     settle(tree, text).map_err(|(at, what)| Failure::new(at, what))
 }
 
+/// Returns the documents in `text`, without their places and with no bound but the library's: whole
+/// collections of objects come so.
+pub fn documents(text: &str) -> Result<Vec<serde_json::Value>, Failure> {
+    let hints = Hints {
+        empty: "",
+        second: "",
+    };
+    serde_saphyr::from_multiple(text).map_err(|error| explain(text, &error, hints))
+}
+
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {

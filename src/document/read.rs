@@ -7,7 +7,7 @@ use std::{cell::RefCell, fmt};
 
 use serde::de::{self, DeserializeOwned};
 
-use super::{Node, Position, Value, excerpt, listing, suggestion};
+use super::{Node, Position, Value, excerpt, listing, one_line, suggestion};
 
 /// The keys from the top of the file to a node.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +98,7 @@ impl Failures {
 impl Failure {
     /// Returns a failure without the next thing to try.
     pub fn new(at: Position, what: impl Into<String>) -> Self {
-        let what = what.into();
+        let what = one_line(&what.into());
         let hint = None;
         Self { at, what, hint }
     }
@@ -137,7 +137,10 @@ impl Fault {
         let hint = hint
             .filter(|known| !known.is_empty())
             .map(|known| format!("known: {}", listing(known.iter().map(String::as_str))));
-        Failure { at, what, hint }
+        Failure {
+            hint,
+            ..Failure::new(at, what)
+        }
     }
 }
 

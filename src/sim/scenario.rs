@@ -450,8 +450,11 @@ fn monitored(mut objects: Vec<Value>) -> Result<Vec<Value>, ScenarioError> {
 /// Returns the objects in a text of YAML documents; a `List` is taken apart, empty documents are
 /// left out.
 pub fn parse_objects(text: &str) -> Result<Vec<Value>, ScenarioError> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|e| ScenarioError::Objects(e.to_string()))?;
+    let told = |failure: Failure| {
+        let Failure { at, what, .. } = failure;
+        ScenarioError::Objects(format!("line {}: {what}", at.line))
+    };
+    let documents = document::documents(text).map_err(told)?;
     let mut objects = Vec::new();
     for document in documents {
         if document.is_null() {
@@ -525,6 +528,22 @@ mod tests {
             let wanted = format!("cannot read the scenario: {wanted}");
             assert!(error.starts_with(&wanted), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn objects_that_are_no_yaml_are_told_on_one_line() {
+        let error = parse_objects("kind: Pod\n---\nkind: {a: 1\nb: c\n").unwrap_err();
+        let text = error.to_string();
+        let wanted = "cannot read the objects: line 4: not valid YAML: ";
+        assert!(text.starts_with(wanted) && !text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn a_mistake_moves_no_cursor() {
+        let text = r#"versions: [{latency: {p50: "\e[2J\nfine"}}]"#;
+        let error = Scenario::parse(text).unwrap_err().to_string();
+        assert!(error.contains("versions[0].latency.p50: "), "{error}");
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
 
     #[test]
