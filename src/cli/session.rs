@@ -290,11 +290,8 @@ fn from_folder(folder: &Path) -> Result<(Scenario, Vec<Value>), CliError> {
         if name == "scenario.yaml" {
             scenario = Scenario::parse(&text).map_err(|error| {
                 let mut told = trouble(&path, &error);
-                if let ScenarioError::Text {
-                    hint: Some(hint), ..
-                } = error
-                {
-                    told.hints.insert(0, hint);
+                if let ScenarioError::Text(failure) = error {
+                    told.hints.splice(0..0, failure.hint);
                 }
                 told
             })?;

@@ -112,8 +112,14 @@ pub fn parse(text: &str, hints: Hints) -> Result<Node, Failure> {
     if text.lines().all(is_blank) {
         return Err(empty());
     }
-    let tree = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options())
-        .map_err(|error| explain(text, &error, hints))?;
+    let tree =
+        serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options()).map_err(|error| {
+            let failure = explain(text, &error);
+            if matches!(error.without_snippet(), YamlError::MultipleDocuments { .. }) {
+                return failure.with_hint(hints.second);
+            }
+            failure
+        })?;
     if matches!(tree.value, Raw::Null) {
         return Err(empty());
     }
@@ -123,11 +129,7 @@ pub fn parse(text: &str, hints: Hints) -> Result<Node, Failure> {
 /// Returns the documents in `text`, without their places and with no bound but the library's: whole
 /// collections of objects come so.
 pub fn documents(text: &str) -> Result<Vec<serde_json::Value>, Failure> {
-    let hints = Hints {
-        empty: "",
-        second: "",
-    };
-    serde_saphyr::from_multiple(text).map_err(|error| explain(text, &error, hints))
+    serde_saphyr::from_multiple(text).map_err(|error| explain(text, &error))
 }
 
 fn options() -> serde_saphyr::Options {
@@ -153,7 +155,7 @@ fn is_blank(line: &str) -> bool {
 }
 
 /// Returns the error of the YAML library as ours.
-fn explain(text: &str, error: &YamlError, hints: Hints) -> Failure {
+fn explain(text: &str, error: &YamlError) -> Failure {
     let place = error.location().filter(|at| *at != Location::UNKNOWN);
     let at = place.map_or(Position { line: 1, column: 1 }, position);
     let fail = |what: &str| Failure::new(at, what);
@@ -170,9 +172,7 @@ fn explain(text: &str, error: &YamlError, hints: Hints) -> Failure {
             let key = key.as_deref().map_or_else(String::new, excerpt);
             fail(&format!("duplicate key '{key}'")).with_hint("keep one of the two")
         }
-        YamlError::MultipleDocuments { .. } => {
-            fail("a second document begins here").with_hint(hints.second)
-        }
+        YamlError::MultipleDocuments { .. } => fail("a second document begins here"),
         YamlError::NonFiniteFloat { value, .. } => {
             fail(&format!("'{}' is not a finite number", excerpt(value)))
         }

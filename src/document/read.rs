@@ -37,7 +37,8 @@ pub struct At<'a> {
 pub struct Failures(RefCell<Option<Failure>>);
 
 /// A failure in words, with its place.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {}: {what}", at.line)]
 pub struct Failure {
     /// The place.
     pub at: Position,

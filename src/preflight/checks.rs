@@ -67,9 +67,10 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
         .map(|check| one(ground, check, (source.as_ref(), counted.as_ref())));
     // Bodies are not sent: requests that differ in them alone are one.
     let mut known = BTreeSet::new();
-    let mut requests: Vec<&LoadRequest> = plan.load.iter().flat_map(|l| &l.requests).collect();
-    requests.retain(|request| known.insert((&request.method, &request.path)));
-    let sent = requests.iter().map(|request| path(ground, request));
+    let requests = plan.load.iter().flat_map(|load| &load.requests);
+    let sent = requests
+        .filter(|request| known.insert((&request.method, &request.path)))
+        .map(|request| path(ground, request));
     let (checks, paths) = futures::join!(join_all(asked), join_all(sent));
     let (checks, read): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
     if let Some(source) = &source {

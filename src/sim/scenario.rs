@@ -6,30 +6,20 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::document::{self, Failure, Hints, Position};
+use crate::document::{self, Failure, Hints};
 
+mod objects;
 mod sources;
 mod timeline;
 mod units;
 
+pub use objects::parse_objects;
+use objects::{PAYMENT_API, monitored};
 pub use sources::{Alert, Answering, Memory, Prometheus};
 pub use timeline::{Action, Fault};
 pub use units::{Bytes, Growth, Ratio, Span};
-
-/// The objects of the payment API, as YAML documents: those of the example, so that what it shows
-/// is what runs.
-const PAYMENT_API: &str = concat!(
-    include_str!("../../examples/payment-api/base.yaml"),
-    "---\n",
-    include_str!("../../examples/payment-api/deployments.yaml"),
-    "---\n",
-    include_str!("../../examples/payment-api/services.yaml"),
-);
-
-/// The objects of a Prometheus, as YAML documents.
-const PROMETHEUS: &str = include_str!("scenarios/objects/prometheus.yaml");
 
 /// What to try with a text that is no scenario.
 const HINTS: Hints = Hints {
@@ -70,15 +60,8 @@ builtins! {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScenarioError {
     /// The text is not a scenario.
-    #[error("cannot read the scenario: line {}: {what}", at.line)]
-    Text {
-        /// Where.
-        at: Position,
-        /// What is wrong.
-        what: String,
-        /// The next thing to try.
-        hint: Option<String>,
-    },
+    #[error("cannot read the scenario: {0}")]
+    Text(Failure),
     /// The objects are not YAML documents of Kubernetes objects.
     #[error("cannot read the objects: {0}")]
     Objects(String),
@@ -361,9 +344,8 @@ impl Scenario {
 
     /// Returns the scenario written in a YAML text.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let told = |Failure { at, what, hint }| ScenarioError::Text { at, what, hint };
-        let tree = document::parse(text, HINTS).map_err(told)?;
-        let scenario: Self = document::read(&tree).map_err(told)?;
+        let tree = document::parse(text, HINTS).map_err(ScenarioError::Text)?;
+        let scenario: Self = document::read(&tree).map_err(ScenarioError::Text)?;
         scenario.validate()?;
         Ok(scenario)
     }
@@ -433,53 +415,6 @@ impl Scenario {
     }
 }
 
-/// Has the pods of all Deployments scraped by a Prometheus that is added.
-fn monitored(mut objects: Vec<Value>) -> Result<Vec<Value>, ScenarioError> {
-    let deployments = objects.iter_mut().filter(|o| o["kind"] == "Deployment");
-    for deployment in deployments {
-        deployment["spec"]["template"]["metadata"]["annotations"] = json!({
-            "prometheus.io/scrape": "true",
-            "prometheus.io/port": "3000",
-            "prometheus.io/path": "/prometheus-metrics",
-        });
-    }
-    objects.extend(parse_objects(PROMETHEUS)?);
-    Ok(objects)
-}
-
-/// Returns the objects in a text of YAML documents; a `List` is taken apart, empty documents are
-/// left out.
-pub fn parse_objects(text: &str) -> Result<Vec<Value>, ScenarioError> {
-    let told = |failure: Failure| {
-        let Failure { at, what, .. } = failure;
-        ScenarioError::Objects(format!("line {}: {what}", at.line))
-    };
-    let documents = document::documents(text).map_err(told)?;
-    let mut objects = Vec::new();
-    for document in documents {
-        if document.is_null() {
-            continue;
-        }
-        if document["kind"]
-            .as_str()
-            .is_some_and(|k| k.ends_with("List"))
-        {
-            objects.extend(document["items"].as_array().into_iter().flatten().cloned());
-        } else {
-            objects.push(document);
-        }
-    }
-    for object in &objects {
-        for field in ["/apiVersion", "/kind", "/metadata/name"] {
-            if object.pointer(field).and_then(Value::as_str).is_none() {
-                let at = field.trim_start_matches('/').replace('/', ".");
-                return Err(ScenarioError::Objects(format!("an object has no {at}")));
-            }
-        }
-    }
-    Ok(objects)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -528,14 +463,6 @@ mod tests {
             let wanted = format!("cannot read the scenario: {wanted}");
             assert!(error.starts_with(&wanted), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn objects_that_are_no_yaml_are_told_on_one_line() {
-        let error = parse_objects("kind: Pod\n---\nkind: {a: 1\nb: c\n").unwrap_err();
-        let text = error.to_string();
-        let wanted = "cannot read the objects: line 4: not valid YAML: ";
-        assert!(text.starts_with(wanted) && !text.contains('\n'), "{text}");
     }
 
     #[test]
@@ -592,18 +519,5 @@ mod tests {
             Scenario::parse("edits: [{kind: Deployment, name: ghost, patch: []}]").unwrap();
         let error = scenario.objects().unwrap_err().to_string();
         assert!(error.contains("Deployment ghost"), "{error}");
-    }
-
-    #[test]
-    fn the_payment_api_has_the_sizes_of_its_script() {
-        let objects = parse_objects(PAYMENT_API).unwrap();
-        let replicas = |name: &str| {
-            objects
-                .iter()
-                .find(|o| o["kind"] == "Deployment" && o["metadata"]["name"] == name)
-                .map(|o| o["spec"]["replicas"].clone())
-        };
-        assert_eq!(replicas("payment-api-stable"), Some(Value::from(9)));
-        assert_eq!(replicas("payment-api-canary"), Some(Value::from(1)));
     }
 }

@@ -213,7 +213,7 @@ impl Round<'_> {
             return Some(Action::Unpin);
         }
         if !pinned.is_empty() {
-            let names: Vec<&str> = pinned.iter().map(String::as_str).collect();
+            let names: Vec<String> = pinned.into_iter().collect();
             let text = format!(
                 "held for this run, and not let go of because it is not seen any more: {}; if it is still \
                  there, rollback lets go of it once it may be read",
