@@ -69,6 +69,7 @@ fn release(plan: Plan) -> Release {
         step_since: start(),
         gate_spent: Duration::ZERO,
         approved: false,
+        gate: None,
         checks: BTreeMap::new(),
         meters: Meters::default(),
         braking: Braking::default(),

@@ -1,9 +1,6 @@
 //! `approve`: a right of its own, by writing one small object.
 
-use crate::{
-    cluster::Reason,
-    journal::{JournalError, approve},
-};
+use crate::journal::{JournalError, approve};
 
 use super::{
     Context,
@@ -46,15 +43,9 @@ pub(super) async fn run(
 
 /// A release that waits for nobody is a wrong command, not a broken cluster.
 fn nothing_waits(error: JournalError) -> CliError {
-    match error {
-        JournalError::Cluster(error) if error.reason == Reason::Garbled => CliError::usage(
-            error.to_string(),
-            "`canaryctl status APP` shows what it waits for",
-        ),
-        error @ (JournalError::Cluster(_)
-        | JournalError::Held { .. }
-        | JournalError::Lost(_)
-        | JournalError::Newer(_)
-        | JournalError::Damaged { .. }) => error.into(),
+    if approve::is_idle(&error) {
+        let hint = "`canaryctl status APP` shows what it waits for";
+        return CliError::usage(error.to_string(), hint);
     }
+    error.into()
 }

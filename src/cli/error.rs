@@ -172,6 +172,8 @@ impl From<JournalError> for CliError {
                 .hint("this process changed nothing since; see `canaryctl status APP`"),
             JournalError::Newer(_) => Self::new(Code::Refused, error.to_string())
                 .hint("install the version that wrote it"),
+            JournalError::Unsigned(_) => Self::new(Code::Failed, error.to_string())
+                .hint("this machine gives no random numbers; a rollback works without"),
             JournalError::Damaged { .. } => Self::new(Code::Failed, error.to_string())
                 .hint("a rollback works without it; then delete the ConfigMap"),
         }

@@ -10,6 +10,7 @@ use crate::{
         right::{Need, Right},
     },
     health,
+    journal::name,
     preflight::rights,
     report::role::{RoleText, role},
 };
@@ -71,10 +72,12 @@ fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
         .chain(app)
         .chain(verbs)
         .collect();
+    let records = args.app.as_deref();
+    let records = records.map(|app| (name::config_map(app), name::approval(app)));
     let own = RoleText {
         name: &words.join("-"),
         namespace: context.global.namespace.as_deref(),
-        app: args.app.as_deref(),
+        records: records.as_ref().map(|(a, b)| (a.as_str(), b.as_str())),
         everywhere: args.all_namespaces,
     };
     if args.all_namespaces {

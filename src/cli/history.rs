@@ -33,8 +33,15 @@ pub(super) async fn run(
     let saved = journal.load().await?;
     let mut runs: Vec<PastRun> = Vec::new();
     if let Some(saved) = saved {
-        runs.push(past_run(&saved.release));
-        runs.extend(saved.past.into_iter().rev());
+        let mut latest = past_run(&saved.release);
+        latest.unproven = saved.doubt().is_some();
+        runs.push(latest);
+        let doubtful = saved.doubt().is_some();
+        let past = saved.past.into_iter().rev();
+        runs.extend(past.map(|run| PastRun {
+            unproven: run.unproven || doubtful,
+            ..run
+        }));
     }
     let view = HistoryView {
         version: DOCUMENT,
@@ -58,5 +65,6 @@ fn shown(run: PastRun) -> HistoryRun {
         ended: run.ended,
         outcome: run.outcome,
         trail: run.trail,
+        unproven: run.unproven,
     }
 }

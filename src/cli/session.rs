@@ -330,17 +330,11 @@ pub(super) async fn work(
     let (wanted, knowledge) = traffic::wanted(configured);
     let survey = session.cluster.survey(&record, &wanted, knowledge).await;
     let survey = survey.map_err(|e| CliError::from(e).for_app(&invocation))?;
-    let mut names = discover::names(
-        &survey,
-        session.cluster.namespace(),
-        &settings.app,
-        settings.stable.as_deref(),
-        settings.canary.as_deref(),
-        settings.service.as_deref(),
-    )?;
+    let recorded = recorded(&survey, namespace, &settings.app);
+    let mut names = find_names(&survey, namespace, &settings, recorded.as_ref())?;
     let (router, unsure) = match &settings.router {
         Some(router) => (router.0.clone(), None),
-        None => find_router(&survey, namespace, &mut names)?,
+        None => find_router(&survey, namespace, &mut names, recorded.as_ref())?,
     };
     Ok(Work {
         settings,
@@ -354,16 +348,55 @@ pub(super) async fn work(
     })
 }
 
+/// Returns the record of an app, where it is authentic.
+fn recorded(survey: &Survey, namespace: &str, app: &str) -> Option<Saved> {
+    let saved = Saved::of(survey, namespace, app).ok().flatten();
+    saved.and_then(Saved::authentic)
+}
+
+/// Finds the app's objects: as they were named here, else as the last run had them, else by convention.
+fn find_names(
+    survey: &Survey,
+    namespace: &str,
+    settings: &AppSettings,
+    recorded: Option<&Saved>,
+) -> Result<Names, CliError> {
+    let named = (&settings.stable, &settings.canary, &settings.service);
+    if let ((None, None, None), Some(saved)) = (named, recorded)
+        && survey.deployment(&saved.release.stable).is_some()
+    {
+        let run = &saved.release;
+        return Ok(Names {
+            stable: run.stable.clone(),
+            canary: run.canary.clone(),
+            service: run.service.clone(),
+            found_by: vec![format!(
+                "Deployments {} and {} by the record of run {}",
+                run.stable, run.canary, run.id
+            )],
+        });
+    }
+    let names = discover::names(
+        survey,
+        namespace,
+        &settings.app,
+        settings.stable.as_deref(),
+        settings.canary.as_deref(),
+        settings.service.as_deref(),
+    );
+    Ok(names?)
+}
+
 /// Finds the router of a run under way, or the one that fits; two that fit are an error, none is as
 /// well. Returns beside it what may make another one the right one.
 fn find_router(
     survey: &Survey,
     namespace: &str,
     names: &mut Names,
+    recorded: Option<&Saved>,
 ) -> Result<(RouterSpec, Option<String>), CliError> {
-    let recorded = Saved::of(survey).ok().flatten();
-    let recorded = recorded.map(|saved| saved.release);
-    if let Some(run) = recorded.as_ref().filter(|release| !release.is_over()) {
+    let recorded = recorded.map(|saved| &saved.release);
+    if let Some(run) = recorded.filter(|release| !release.is_over()) {
         let how = format!("router {} by the run under way", run.router.name);
         names.found_by.push(how);
         return Ok((run.router.clone(), None));
@@ -371,7 +404,8 @@ fn find_router(
     match detect(survey, namespace, names) {
         // What moved the traffic before can at least be looked at, and taken back.
         Err(_) if recorded.is_some() => {
-            let router = recorded.map(|release| release.router).unwrap_or_default();
+            let router = recorded.map(|release| release.router.clone());
+            let router = router.unwrap_or_default();
             let how = format!("router {} by the last run", router.name);
             names.found_by.push(how);
             Ok((router, None))
@@ -453,7 +487,8 @@ impl Work {
 
     /// Returns whether an unfinished run is there to be resumed.
     pub(super) fn goes_on(&self) -> bool {
-        let saved = Saved::of(&self.survey).ok().flatten();
+        let namespace = self.session.cluster.namespace();
+        let saved = recorded(&self.survey, namespace, &self.settings.app);
         saved.is_some_and(|saved| !saved.release.is_over())
     }
 

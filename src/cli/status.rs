@@ -1,13 +1,10 @@
 //! `status`: one release, or all of them. Reads only.
 
 use crate::{
-    cluster::Cluster,
-    domain::{
-        release::Release,
-        view::{DOCUMENT, ReleaseLine, StatusView},
-    },
+    domain::view::{DOCUMENT, ReleaseLine, StatusView},
     engine::start::{Begun, Intent, begin},
-    journal, report,
+    journal::{self, JournalError, Saved},
+    report,
 };
 
 use super::{
@@ -64,12 +61,22 @@ pub(super) async fn look(
         match Box::pin(begin(&work.session.cluster, order)).await? {
             Begun::Run(mut engine) => {
                 let found_by = work.names.found_by.clone();
-                Ok(Box::pin(engine.view(found_by, checks, &command)).await?)
+                let doubt = doubt(work);
+                Ok(Box::pin(engine.view((found_by, doubt), checks, &command)).await?)
             }
             Begun::Nothing(text) => Err(CliError::new(Code::Failed, text)),
         }
     };
     looked.await.map_err(|e| e.for_app(&work.invocation))
+}
+
+/// Returns why the record is not believed, or cannot be read, if that is so.
+fn doubt(work: &Work) -> Option<String> {
+    let namespace = work.session.cluster.namespace();
+    match Saved::of(&work.survey, namespace, &work.settings.app) {
+        Ok(saved) => saved?.doubt().map(ToString::to_string),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 async fn all(
@@ -79,9 +86,15 @@ async fn all(
 ) -> Result<Code, CliError> {
     let namespace = context.global.namespace.as_deref();
     let session = open(context, namespace).await?;
-    let lines = lines(&session.cluster, everywhere).await?;
+    let journals = journal::all(&session.cluster, everywhere).await?;
+    let lines: Vec<ReleaseLine> = journals.saved.iter().map(line).collect();
+    for (namespace, error) in &journals.damaged {
+        terminal.warn(&format!("namespace {namespace}: {error}"));
+    }
     if terminal.is_json() {
-        let document = serde_json::json!({"version": DOCUMENT, "releases": lines});
+        let damaged: Vec<_> = journals.damaged.iter().map(unreadable).collect();
+        let document =
+            serde_json::json!({"version": DOCUMENT, "releases": lines, "unreadable": damaged});
         terminal.document(&document);
     } else if lines.is_empty() {
         let place = if everywhere {
@@ -103,9 +116,13 @@ async fn all(
     Ok(Code::Done)
 }
 
-async fn lines(cluster: &Cluster, everywhere: bool) -> Result<Vec<ReleaseLine>, CliError> {
-    let saved = journal::all(cluster, everywhere).await?;
-    let line = |release: &Release| ReleaseLine {
+fn unreadable((namespace, error): &(String, JournalError)) -> serde_json::Value {
+    serde_json::json!({"namespace": namespace, "reason": error.to_string()})
+}
+
+fn line(saved: &Saved) -> ReleaseLine {
+    let release = &saved.release;
+    ReleaseLine {
         namespace: release.namespace.clone(),
         app: release.app.clone(),
         phase: release.phase,
@@ -115,6 +132,6 @@ async fn lines(cluster: &Cluster, everywhere: bool) -> Result<Vec<ReleaseLine>, 
         target: release.target,
         since: release.since,
         holder: release.holder.as_ref().map(|h| h.who.clone()),
-    };
-    Ok(saved.iter().map(|saved| line(&saved.release)).collect())
+        doubt: saved.doubt().map(ToString::to_string),
+    }
 }

@@ -271,7 +271,23 @@ impl Cluster {
         self.patch_deployment("update", seen, operations).await
     }
 
-    /// Sets or removes labels of the Deployment itself (not of its pods).
+    /// Sets an annotation of the Deployment itself (not of its pods), unless another one has its name by
+    /// now.
+    pub async fn annotate(&self, seen: &Live, key: &str, value: &str) -> Result<(), ClusterError> {
+        let name = seen.name();
+        let api = self.api::<Deployment>();
+        let uid = &seen.object["metadata"]["uid"];
+        let patch = json!({"metadata": {"uid": uid, "annotations": {key: value}}});
+        let (patch, params) = (Patch::Merge(patch), self.patch_params());
+        let what = self.named("Deployment", &name);
+        self.write("annotate", &what, || {
+            api.patch_metadata(&name, &params, &patch)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Changes a Deployment by the operations of a JSON patch.
     async fn patch_deployment(
         &self,
         action: &'static str,

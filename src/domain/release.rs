@@ -80,6 +80,9 @@ pub struct Release {
     pub gate_spent: Duration,
     /// Whether the present step was approved.
     pub approved: bool,
+    /// The gate at which a step waits, or waited, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// What the checks remember, by name; names of checks on stable begin with `stable/`.
     pub checks: BTreeMap<String, Memory>,
     /// What the source of metrics counted last, of both sides.
@@ -122,6 +125,16 @@ pub struct RouterSpec {
     pub name: String,
     /// Its options.
     pub options: Value,
+}
+
+/// Where a step waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// Index of the step.
+    pub step: usize,
+    /// What an approval has to bring back: nobody could know it before the step waited.
+    pub token: String,
 }
 
 /// How things were before the run; what a rollback returns to.

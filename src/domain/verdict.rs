@@ -54,6 +54,8 @@ pub enum Unknown {
     TooFew,
     /// The source cannot be reached or answers an error.
     SourceDown,
+    /// What the check asks was not given to this process.
+    NotEvaluated,
 }
 
 /// What one check says after a look.

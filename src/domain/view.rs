@@ -33,6 +33,9 @@ pub struct StatusView {
     pub found_by: Vec<String>,
     /// The run, if there is or was one.
     pub run: Option<RunView>,
+    /// Why the record of the run is not believed; `None` where a driver of the run signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// The division of traffic.
     pub split: Option<Split>,
     /// The stable workload.
@@ -102,6 +105,9 @@ pub struct ReleaseLine {
     pub since: Timestamp,
     /// Who drives it.
     pub holder: Option<String>,
+    /// Why its record is not believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
 }
 
 /// The audit trail of an app.
@@ -134,6 +140,9 @@ pub struct HistoryRun {
     pub outcome: Option<Outcome>,
     /// What happened, oldest first.
     pub trail: Vec<Entry>,
+    /// Whether nothing proves that it was so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
 }
 
 /// What `check` found about one app.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     Engine, EngineError, Results,
     observe::{Before, First},
-    start::Order,
+    start::{Intent, Order},
 };
 use crate::{
     cluster::{Cluster, objects::Survey, workloads::common_labels},
@@ -32,8 +32,10 @@ impl Engine {
         order: Order,
         survey: &Survey,
         journal: Option<Journal>,
-        saved: Saved,
+        mut saved: Saved,
     ) -> Result<Self, EngineError> {
+        // What is asked outside the release is never taken from the record, and never gets into it.
+        let probes = health::bind_all(&mut saved.release.plan, &order.plan, cluster)?;
         let release = &saved.release;
         let target = traffic::Target {
             stable: release.stable.clone(),
@@ -66,7 +68,6 @@ impl Engine {
             sides,
             objects: router.pick(survey),
         };
-        let probes = health::bind_all(&release.plan, cluster)?;
         Ok(Self {
             cluster: cluster.clone(),
             journal,
@@ -77,6 +78,13 @@ impl Engine {
             before: Before::default(),
             first: Some(first),
             claim: None,
+            anchored: None,
+            must_anchor: matches!(order.intent, Intent::Auto { .. } | Intent::Promote),
+            unanchored: false,
+            open: None,
+            asked_back: false,
+            without_said: false,
+            stable: None,
             persisted: None,
             persisted_at: cluster.clock().now(),
             results: Results::default(),
@@ -150,6 +158,18 @@ impl Engine {
             since: now,
             heartbeat: now,
         }
+    }
+
+    /// Says which checks have no answer here, so that nobody waits for one.
+    pub(super) fn tell_of_withheld(&mut self) {
+        if self.probes.withheld.is_empty() {
+            return;
+        }
+        let text = format!(
+            "not evaluated here: {}; what they ask is never taken from the journal: give -f canary.yaml",
+            self.probes.withheld.join(", ")
+        );
+        self.tell(EventKind::Warning { text });
     }
 
     /// Has an event told as soon as the run is recorded.

@@ -6,6 +6,7 @@
 
 mod act;
 mod bind;
+mod keep;
 mod observe;
 pub mod start;
 pub mod status;
@@ -20,16 +21,17 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::sync::watch;
 
 use crate::{
-    cluster::{Cluster, ClusterError, Reason, audit::AuditEvent, wake::Wake},
+    cluster::{Cluster, ClusterError, Reason, audit::AuditEvent, wake::Wake, workloads::Live},
     domain::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
         release::{Cause, Entry, Left, Outcome, Phase, Release},
         verdict::CheckResult,
         weight::Percent,
+        workload::Track,
     },
     health::{HealthError, Probes, load::Runner},
-    journal::{HEARTBEAT, Journal, JournalError, Saved, approve},
+    journal::{HEARTBEAT, Journal, JournalError, Saved, anchor::Anchor},
     traffic::{Router, TrafficError},
 };
 use observe::{Before, First, Sight};
@@ -157,6 +159,20 @@ pub struct Engine {
     /// The next save makes this process the driver; the value says whether it overtakes others.
     claim: Option<bool>,
     saved: Saved,
+    /// What the stable Deployment says of whose records count, as it was seen or written last.
+    anchored: Option<Anchor>,
+    /// Whether a run whose records do not count must not begin: others could never take it up.
+    must_anchor: bool,
+    /// The anchor was refused.
+    unanchored: bool,
+    /// The token of the gate that is known to be open.
+    open: Option<String>,
+    /// Somebody asked for a rollback in the place of our record.
+    asked_back: bool,
+    /// It was said that there is no journal on the way back.
+    without_said: bool,
+    /// The stable Deployment as it was seen last.
+    stable: Option<Live>,
     /// The record as the cluster has it.
     persisted: Option<Release>,
     persisted_at: Timestamp,
@@ -247,31 +263,22 @@ impl Engine {
         (self.sink)(&Event { at, kind });
     }
 
-    /// Returns what is asked of the run, or an approval where one was given to the waiting step.
-    async fn with_approval(&self, asked: Option<Request>) -> Option<Request> {
-        let release = &self.saved.release;
-        if asked.is_some() || release.phase != Phase::Approving || self.journal.is_none() {
-            return asked;
-        }
-        let step = release.step + 1;
-        let given = approve::granted(&self.cluster, &release.app, &release.id, step).await;
-        // Without an answer nothing is approved; the next round asks again.
-        given.ok().flatten().map(|_| Request::Approve)
-    }
-
     async fn round(
         &mut self,
         drive: &Drive,
         request: Option<Request>,
     ) -> Result<Next, EngineError> {
         let (sight, mut seen) = self.observe(drive.goal, request).await?;
+        self.note_anchor(sight.sides.live(Track::Stable));
         let (action, events) = self.decide(&sight, &mut seen)?;
+        self.set_gate()?;
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
         // Told only when it is recorded, and not forgotten when recording takes another try.
         self.untold.extend(events);
-        if self.save(acts).await? == Kept::Overtaken {
+        if self.save(acts).await? == Recorded::Overtaken {
             return Ok(Next::Again);
         }
+        self.open_gate().await;
         let events = std::mem::take(&mut self.untold);
         for event in &events {
             (self.sink)(event);
@@ -369,69 +376,6 @@ impl Engine {
             until: seen.now,
             moving: true,
         })
-    }
-
-    /// Saves the record when it changed, when a change to the cluster follows, or as a heartbeat.
-    /// Looks that found all in order wait for the heartbeat: should they be lost, they are made again.
-    async fn save(&mut self, acts: bool) -> Result<Kept, EngineError> {
-        let Some(journal) = self.journal.clone() else {
-            self.claim = None;
-            return Ok(Kept::Saved);
-        };
-        let now = self.cluster.clock().now();
-        if self.saved.release.is_over() {
-            // Nobody drives what is over. Let go in the same write: a kill after it changes nothing.
-            self.saved.release.holder = None;
-        }
-        let release = &mut self.saved.release;
-        let persisted = self.persisted.as_mut();
-        let changed = persisted.is_none_or(|persisted| !release.only_looked_since(persisted));
-        // Now or half a look too late: the sign of life is not worth a round of its own.
-        let late = (release.plan.interval / 2).min(HEARTBEAT / 2);
-        let due = elapsed(self.persisted_at, now) + late >= HEARTBEAT;
-        if !changed && !acts && !due {
-            return Ok(Kept::Saved);
-        }
-        if let Some(holder) = &mut self.saved.release.holder {
-            holder.heartbeat = now;
-        }
-        match journal.save(&mut self.saved).await {
-            Ok(()) => {}
-            // The driver before saved between our reading and our saving: it does so all the time,
-            // and must not keep a rollback out by it.
-            Err(JournalError::Lost(_)) if self.claim == Some(true) => {
-                return self.overtake(&journal).await;
-            }
-            // Whoever may move traffic back does so, though it cannot be written down.
-            Err(JournalError::Cluster(error))
-                if error.reason == Reason::Forbidden && self.saved.release.phase.is_retreat() =>
-            {
-                (self.claim, self.journal) = (None, None);
-                let text = format!("rolling back without the journal: {error}");
-                self.tell(EventKind::Warning { text });
-                return Ok(Kept::Saved);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.claim = None;
-        self.persisted = Some(self.saved.release.clone());
-        self.persisted_at = now;
-        Ok(Kept::Saved)
-    }
-
-    /// Takes up the record as another driver left it; what was decided on ours is decided again.
-    async fn overtake(&mut self, journal: &Journal) -> Result<Kept, EngineError> {
-        if let Some(there) = journal.load().await? {
-            there.refuse_newer()?;
-            self.saved = there;
-            self.saved.release.holder = Some(self.as_holder());
-            self.untold
-                .retain(|event| matches!(event.kind, EventKind::Resumed { .. }));
-            for event in self.untold.clone() {
-                self.record(&event);
-            }
-        }
-        Ok(Kept::Overtaken)
     }
 
     /// Ends the sitting: lets go of the run and says how it went.
@@ -548,7 +492,7 @@ impl Engine {
 
 /// What became of a save.
 #[derive(Debug, PartialEq, Eq)]
-enum Kept {
+enum Recorded {
     /// The record is as it is meant.
     Saved,
     /// Another driver had saved: what is meant has to be decided again.

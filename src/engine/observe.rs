@@ -389,9 +389,9 @@ impl Engine {
                 asked,
             })
         };
-        let probing = asked.into_iter().filter_map(|check| {
-            let probe = self.probes.probes.get(&check.name)?;
-            Some(readings(check, probe.as_ref(), &look, stable.as_ref()))
+        let probing = asked.into_iter().map(|check| {
+            let probe = self.probes.of(&check);
+            readings(check, probe, &look, stable.as_ref())
         });
         let probing = futures::future::join_all(probing);
         let (counting, mut readings) = futures::join!(counting, probing);

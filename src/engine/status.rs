@@ -14,7 +14,7 @@ impl Engine {
     /// `command` writes the command line of a verb for this app.
     pub async fn view(
         &mut self,
-        found_by: Vec<String>,
+        (found_by, doubt): (Vec<String>, Option<String>),
         checks: bool,
         command: &(dyn Fn(&str) -> String + Sync),
     ) -> Result<StatusView, EngineError> {
@@ -41,6 +41,7 @@ impl Engine {
             namespace: release.namespace.clone(),
             router: release.router.name.clone(),
             found_by,
+            doubt,
             next: next(&release, recorded, live, command),
             undo: (active || live).then(|| command("rollback")),
             run: recorded.then(|| run_view(&release)),

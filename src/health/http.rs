@@ -225,6 +225,15 @@ impl ProbeKind for Http {
         generator.subschema_for::<Options>()
     }
 
+    fn asks_only_the_release(&self, options: &Value) -> bool {
+        // Headers and bodies may carry secrets, and what is sent may do more than look.
+        let options: Result<Options, String> = options::read(options);
+        options.is_ok_and(|options| {
+            let looks = matches!(options.method.as_str(), "GET" | "HEAD");
+            looks && options.headers.is_empty() && options.body.is_none()
+        })
+    }
+
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let fail = |reason: String| HealthError::Options {
             check: spec.name.clone(),

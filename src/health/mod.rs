@@ -24,6 +24,7 @@ pub mod suggestion;
 pub mod value;
 pub mod web;
 pub mod webhook;
+mod withheld;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -35,12 +36,12 @@ use crate::{
     cluster::{Cluster, pods::LivePod},
     domain::{
         check::{CheckSpec, Reading, Sample},
-        plan::Plan,
         workload::Workload,
     },
 };
 pub use facts::{Facts, plain};
 use source::Source;
+pub use withheld::bind_all;
 
 /// Every probe.
 pub const PROBES: &[&dyn ProbeKind] = &[
@@ -138,6 +139,13 @@ pub trait ProbeKind: Sync {
         Vec::new()
     }
 
+    /// Returns whether a check with these options asks nothing but the release's own objects, so that a
+    /// record in the cluster may say what it asks. Not unless the kind says so.
+    fn asks_only_the_release(&self, options: &serde_json::Value) -> bool {
+        let _ = options;
+        false
+    }
+
     /// Makes the probe of a check.
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError>;
 }
@@ -167,21 +175,16 @@ pub struct Probes {
     pub probes: BTreeMap<String, Box<dyn Probe>>,
     /// Where requests are counted.
     pub source: Option<Arc<dyn Source>>,
+    /// What is not evaluated here, by name: this process was not given what it asks.
+    pub withheld: Vec<String>,
 }
 
-/// Makes everything that the checks of a plan observe with; nothing is asked yet.
-pub fn bind_all(plan: &Plan, cluster: &Cluster) -> Result<Probes, HealthError> {
-    let spec = plan.metrics.as_ref();
-    let source = spec.map(|spec| source::bind(spec, cluster)).transpose()?;
-    let binding = Binding {
-        cluster,
-        source: source.as_ref(),
-    };
-    let mut probes = BTreeMap::new();
-    for check in &plan.checks {
-        probes.insert(check.name.clone(), bind(check, &binding)?);
+impl Probes {
+    /// Returns the probe of a check; where none was made of it, one without an answer.
+    pub fn of(&self, check: &CheckSpec) -> &dyn Probe {
+        let made = self.probes.get(&check.name);
+        made.map_or(&withheld::Withheld, |probe| probe.as_ref())
     }
-    Ok(Probes { probes, source })
 }
 
 /// Returns the canary's numbers beside the mean of stable's.
@@ -219,4 +222,34 @@ pub fn bind(spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, H
         }
     })?;
     kind.bind(spec, binding)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::domain::plan::{Cleanup, OnTrouble, Plan, Promotion, Strategy};
+
+    /// A plan without steps and checks.
+    pub(super) fn plan() -> Plan {
+        Plan {
+            steps: Vec::new(),
+            checks: Vec::new(),
+            metrics: None,
+            load: None,
+            interval: Duration::from_secs(10),
+            brake: false,
+            on_unknown: OnTrouble::Hold,
+            on_failure: OnTrouble::Rollback,
+            on_interrupt: OnTrouble::Rollback,
+            promote: Promotion {
+                strategy: Strategy::Template,
+                canary: Cleanup::ScaleDown,
+                auto: true,
+            },
+            drain: Duration::ZERO,
+            ready_timeout: Duration::ZERO,
+            promote_timeout: Duration::ZERO,
+        }
+    }
 }

@@ -95,6 +95,10 @@ impl ProbeKind for Pods {
         generator.subschema_for::<Options>()
     }
 
+    fn asks_only_the_release(&self, _: &serde_json::Value) -> bool {
+        true
+    }
+
     fn bind(&self, _: &CheckSpec, _: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         Ok(Box::new(Self))
     }

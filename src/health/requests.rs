@@ -369,6 +369,10 @@ impl ProbeKind for ErrorRate {
         generator.subschema_for::<ErrorOptions>()
     }
 
+    fn asks_only_the_release(&self, _: &serde_json::Value) -> bool {
+        true
+    }
+
     fn bind(&self, _: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         Ok(bind(binding, false))
     }
@@ -394,6 +398,10 @@ impl ProbeKind for Latency {
         generator.subschema_for::<LatencyOptions>()
     }
 
+    fn asks_only_the_release(&self, _: &serde_json::Value) -> bool {
+        true
+    }
+
     fn bind(&self, _: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         Ok(bind(binding, true))
     }
@@ -417,6 +425,10 @@ impl ProbeKind for Traffic {
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         generator.subschema_for::<TrafficOptions>()
+    }
+
+    fn asks_only_the_release(&self, _: &serde_json::Value) -> bool {
+        true
     }
 
     fn bind(&self, _: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {

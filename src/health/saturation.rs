@@ -117,6 +117,10 @@ impl ProbeKind for Saturation {
         generator.subschema_for::<Options>()
     }
 
+    fn asks_only_the_release(&self, _: &serde_json::Value) -> bool {
+        true
+    }
+
     fn bind(&self, spec: &CheckSpec, binding: &Binding<'_>) -> Result<Box<dyn Probe>, HealthError> {
         let measure = || -> Result<Measure, String> {
             let options: Options = options::read(&spec.options)?;

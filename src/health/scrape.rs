@@ -91,6 +91,10 @@ impl SourceKind for Scrape {
         generator.subschema_for::<Options>()
     }
 
+    fn asks_only_the_release(&self, _: &Value) -> bool {
+        true
+    }
+
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
         let options: Options = options::read(options)?;
         let (timeout, presets) = usable(&options)?;

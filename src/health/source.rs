@@ -63,6 +63,13 @@ pub trait SourceKind: Sync {
         Vec::new()
     }
 
+    /// Returns whether nothing but the release's own pods is asked with these options, so that a record in
+    /// the cluster may say them. Not unless the kind says so.
+    fn asks_only_the_release(&self, options: &Value) -> bool {
+        let _ = options;
+        false
+    }
+
     /// Makes the source; nothing is asked yet. The error names the option that cannot be used.
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String>;
 }

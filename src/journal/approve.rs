@@ -1,86 +1,159 @@
 //! Approvals: an object of their own, so that the right to approve can be given alone.
 //!
-//! Owns: granting and reading them. Must not: change the journal. An approval names the run and the
-//! step, so that an old one opens nothing.
+//! Owns: opening the gate of a step that waits, approving it, and reading whether it was. Must not: change
+//! the journal.
+//!
+//! The driver of a run writes the object when a step begins to wait, with a token that nobody could know
+//! before. Approving is writing the token back, so that nobody approves a step ahead of its time, another
+//! run's, or one twice; and whoever may do only that needs the right to patch this one object, nothing else.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ObjectMeta, Patch, PostParams};
+use kube::{
+    ResourceExt,
+    api::{ObjectMeta, Patch, PostParams},
+};
 use serde_json::json;
 
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, name::approval, seal};
 use crate::{
     cluster::{Cluster, ClusterError, FIELD_MANAGER, Reason},
-    domain::release::Phase,
+    domain::release::{Gate, Phase, Release},
 };
 
-/// Key of the ConfigMap that names run and step.
+/// Key that names the run.
+const RUN: &str = "run";
+
+/// Key of the number of the step, counted from 1.
+const STEP: &str = "step";
+
+/// Key of what would be released further, for people.
+const CHANGE: &str = "change";
+
+/// Key of the token of the step that waits.
+const TOKEN: &str = "token";
+
+/// Key under which the token is written back.
 const APPROVED: &str = "approved";
 
 /// Key that says who approved.
 const BY: &str = "by";
 
-/// Returns the name of the ConfigMap that holds an app's approval.
-pub fn approval(app: &str) -> String {
-    format!("{FIELD_MANAGER}-{app}-approval")
+/// What the object says of a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It waits, and nobody has approved it.
+    Waiting,
+    /// Somebody has approved it; who, as he says himself.
+    Approved(String),
+    /// The object is missing, or is about another step.
+    Closed,
+}
+
+/// Returns the gate of a step, counted from 0, that begins to wait.
+pub fn gate(step: usize) -> Result<Gate, JournalError> {
+    let token = seal::token().map_err(JournalError::Unsigned)?;
+    Ok(Gate { step, token })
+}
+
+/// Writes the object of the gate that a run waits at, whatever was there before.
+pub async fn open(cluster: &Cluster, release: &Release, gate: &Gate) -> Result<(), JournalError> {
+    let name = approval(&release.app);
+    let what = cluster.named("ConfigMap", &name);
+    let api = cluster.api::<ConfigMap>();
+    let there = cluster.read_opt(&what, || api.get(&name)).await?;
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let step = (gate.step + 1).to_string();
+    let change = release.change();
+    let data = [
+        (RUN, release.id.as_str()),
+        (STEP, &step),
+        (CHANGE, &change),
+        (TOKEN, &gate.token),
+    ];
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some(BTreeMap::from([owned((
+                "app.kubernetes.io/managed-by",
+                FIELD_MANAGER,
+            ))])),
+            resource_version: there.as_ref().and_then(ResourceExt::resource_version),
+            ..ObjectMeta::default()
+        },
+        data: Some(data.map(owned).into()),
+        ..ConfigMap::default()
+    };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let written = if there.is_some() {
+        let put = || api.replace(&name, &params, &map);
+        cluster.write("open", &what, put).await
+    } else {
+        cluster
+            .write("create", &what, || api.create(&params, &map))
+            .await
+    };
+    written.map(drop).map_err(JournalError::from)
+}
+
+/// Returns whether the gate that a run waits at was approved.
+pub async fn answer(cluster: &Cluster, app: &str, gate: &Gate) -> Result<Answer, JournalError> {
+    let data = data(cluster, app).await?.unwrap_or_default();
+    Ok(match (data.get(TOKEN), data.get(APPROVED)) {
+        (Some(token), _) if *token != gate.token => Answer::Closed,
+        (None, _) => Answer::Closed,
+        (Some(_), Some(approved)) if *approved == gate.token => {
+            Answer::Approved(data.get(BY).cloned().unwrap_or_default())
+        }
+        (Some(_), Some(_) | None) => Answer::Waiting,
+    })
 }
 
 /// Approves the step that waits, and returns its number, counted from 1.
 pub async fn grant(cluster: &Cluster, app: &str, who: &str) -> Result<usize, JournalError> {
-    let what = cluster.named("release", app);
     let saved = Journal::new(cluster.clone(), app).load().await?;
     let release = saved.map(|saved| saved.release);
-    let Some(release) = release.filter(|r| r.phase == Phase::Approving) else {
-        let text = "no step waits for approval";
-        return Err(ClusterError::garbled("approve", &what, text).into());
+    let gate = release
+        .filter(|release| release.phase == Phase::Approving)
+        .and_then(|release| release.gate);
+    let Some(gate) = gate else {
+        return Err(nothing_waits(cluster, app));
     };
     let name = approval(app);
-    let step = release.step + 1;
-    let data = BTreeMap::from([
-        (APPROVED.to_owned(), format!("{} {step}", release.id)),
-        (BY.to_owned(), who.to_owned()),
-    ]);
-    let api = cluster.api::<ConfigMap>();
     let what = cluster.named("ConfigMap", &name);
-    let patch = Patch::Merge(json!({"data": data}));
-    let params = cluster.patch_params();
-    let outcome = cluster
-        .write("save", &what, || api.patch(&name, &params, &patch))
-        .await;
-    match outcome {
-        Ok(_) => Ok(step),
-        Err(error) if error.reason == Reason::NotFound => {
-            let map = ConfigMap {
-                metadata: ObjectMeta {
-                    name: Some(name.clone()),
-                    ..ObjectMeta::default()
-                },
-                data: Some(data),
-                ..ConfigMap::default()
-            };
-            let params = PostParams::default();
-            cluster
-                .write("create", &what, || api.create(&params, &map))
-                .await?;
-            Ok(step)
-        }
-        Err(error) => Err(error.into()),
+    if answer(cluster, app, &gate).await? == Answer::Closed {
+        return Err(nothing_waits(cluster, app));
     }
+    let api = cluster.api::<ConfigMap>();
+    let patch = Patch::Merge(json!({"data": {APPROVED: gate.token, BY: who}}));
+    let params = cluster.patch_params();
+    cluster
+        .write("patch", &what, || api.patch(&name, &params, &patch))
+        .await?;
+    Ok(gate.step + 1)
 }
 
-/// Returns who approved `step` (counted from 1) of the run `id`, if somebody did.
-pub async fn granted(
+/// Returns whether an error says that no step waits.
+pub fn is_idle(error: &JournalError) -> bool {
+    matches!(error, JournalError::Cluster(e) if e.reason == Reason::Garbled && e.action == "approve")
+}
+
+fn nothing_waits(cluster: &Cluster, app: &str) -> JournalError {
+    let what = cluster.named("release", app);
+    ClusterError::garbled("approve", &what, "no step waits for approval").into()
+}
+
+async fn data(
     cluster: &Cluster,
     app: &str,
-    id: &str,
-    step: usize,
-) -> Result<Option<String>, JournalError> {
+) -> Result<Option<BTreeMap<String, String>>, ClusterError> {
     let name = approval(app);
     let api = cluster.api::<ConfigMap>();
     let what = cluster.named("ConfigMap", &name);
     let map = cluster.read_opt(&what, || api.get(&name)).await?;
-    let data = map.and_then(|map| map.data).unwrap_or_default();
-    let fits = data.get(APPROVED) == Some(&format!("{id} {step}"));
-    Ok(fits.then(|| data.get(BY).cloned().unwrap_or_default()))
+    Ok(map.and_then(|map| map.data))
 }

@@ -1,12 +1,20 @@
 //! The record of a release in the cluster: one ConfigMap per app.
 //!
 //! Owns: loading and saving by compare-and-swap, who holds a run, past runs. Must not: decide. The
-//! record is saved before each change it announces; a save that fails because somebody else saved
-//! first means that another driver has the run.
+//! record is saved before each change it announces; a save that fails because another driver saved
+//! first means that it has the run. Whatever anybody else wrote there is no record (`anchor`).
 
+pub mod anchor;
 pub mod approve;
+mod meet;
+pub mod name;
+mod seal;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderValue, header};
 use jiff::Timestamp;
@@ -19,9 +27,13 @@ use kube::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cluster::{Cluster, ClusterError, FIELD_MANAGER, Reason, objects::Survey},
+    cluster::{Cluster, ClusterError, FIELD_MANAGER, Reason, objects::Survey, workloads::Live},
     domain::release::{Entry, FORMAT, Outcome, Release},
 };
+use anchor::{Anchor, Doubt, Place, Signed, Stage};
+use meet::Met;
+pub use name::config_map;
+use seal::{Sealed, Signer};
 
 /// A driver that has not shown itself for so long is taken over.
 pub const STALE: Duration = Duration::from_secs(90);
@@ -47,6 +59,7 @@ const APP_LABEL: &str = "canaryctl.dev/app";
 /// Keys of the ConfigMap.
 const RELEASE: &str = "release.json";
 const PAST: &str = "history.json";
+const SIGNATURE: &str = "signature";
 
 /// Representation of an answer that says no more than it must; the other where that is not served.
 const METADATA_ALONE: &str =
@@ -70,6 +83,9 @@ pub struct PastRun {
     pub outcome: Option<Outcome>,
     /// What happened.
     pub trail: Vec<Entry>,
+    /// Whether nothing proves that it was so: it comes from a record that was not authentic.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
 }
 
 /// A record as it was loaded or saved last.
@@ -81,7 +97,20 @@ pub struct Saved {
     pub past: Vec<PastRun>,
     /// Those as the cluster has them, or is to: they do not change while a run lasts.
     past_text: Option<String>,
+    /// The run as the cluster has it.
+    text: Option<String>,
     version: Option<String>,
+    /// By whose key it is authentic, or why it is not; a record that is not in the cluster yet is ours.
+    trust: Result<Option<String>, Doubt>,
+}
+
+/// What a save found besides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What somebody else had made of the record, which was written anew.
+    pub mended: Option<String>,
+    /// Who asked for a rollback in a record that was not authentic: the safe side needs no proof.
+    pub asked_back: Option<String>,
 }
 
 /// Indicates that the journal could not be read or written.
@@ -109,6 +138,9 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
+    /// It cannot be signed.
+    #[error("the journal cannot be signed: {0}")]
+    Unsigned(String),
     /// The API server does not serve it.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -131,15 +163,21 @@ struct PutMeta {
 pub struct Journal {
     cluster: Cluster,
     app: String,
+    /// Made when something is written first.
+    signer: Arc<OnceLock<Result<Signer, String>>>,
 }
 
-/// Returns the name of an app's ConfigMap.
-pub fn config_map(app: &str) -> String {
-    format!("{FIELD_MANAGER}-{app}")
+/// The journals of several apps.
+#[derive(Debug, Default)]
+pub struct Journals {
+    /// Those that can be read.
+    pub saved: Vec<Saved>,
+    /// Those that cannot, with the namespace of each.
+    pub damaged: Vec<(String, JournalError)>,
 }
 
 /// Loads the journals of all apps of a namespace, or of all namespaces.
-pub async fn all(cluster: &Cluster, everywhere: bool) -> Result<Vec<Saved>, JournalError> {
+pub async fn all(cluster: &Cluster, everywhere: bool) -> Result<Journals, JournalError> {
     let params = ListParams::default().labels(APP_LABEL);
     let api = if everywhere {
         kube::Api::<ConfigMap>::all(cluster.client().clone())
@@ -151,8 +189,40 @@ pub async fn all(cluster: &Cluster, everywhere: bool) -> Result<Vec<Saved>, Jour
     } else {
         format!("the journals of namespace {}", cluster.namespace())
     };
-    let maps = cluster.read(&what, || api.list(&params)).await?;
-    maps.items.iter().map(parse).collect()
+    let (maps, anchors) = futures::join!(
+        cluster.read(&what, || api.list(&params)),
+        meet::anchors(cluster, everywhere),
+    );
+    let mut journals = Journals::default();
+    for map in &maps?.items {
+        let namespace = map.namespace().unwrap_or_default();
+        let read = parse(map).and_then(|saved| {
+            // One that says to be another app's is none.
+            let own = config_map(&saved.release.app) == map.name_any();
+            if own && saved.release.namespace == namespace {
+                return Ok(saved);
+            }
+            let reason = "it belongs to another app or namespace".to_owned();
+            let name = map.name_any();
+            Err(JournalError::Damaged { name, reason })
+        });
+        match read {
+            Ok(mut saved) => {
+                let app = saved.release.app.clone();
+                saved.trust = match &anchors {
+                    Ok(anchors) => {
+                        let here = anchors.iter().filter(|a| a.namespace == namespace);
+                        let places: Vec<Place<'_>> = here.map(meet::Anchored::place).collect();
+                        verdict(map, &saved.release, (&namespace, &app), &places)
+                    }
+                    Err(error) => Err(Doubt::Unread(error.detail.clone())),
+                };
+                journals.saved.push(saved);
+            }
+            Err(error) => journals.damaged.push((namespace, error)),
+        }
+    }
+    Ok(journals)
 }
 
 impl Saved {
@@ -161,10 +231,27 @@ impl Saved {
         self.version.is_some()
     }
 
-    /// Returns the record in what was read of the namespace; `None` when there never was a run.
-    pub fn of(survey: &Survey) -> Result<Option<Self>, JournalError> {
+    /// Returns the record of `app` in what was read of the namespace; `None` when there never was a run.
+    pub fn of(survey: &Survey, namespace: &str, app: &str) -> Result<Option<Self>, JournalError> {
         let record = survey.record.as_ref().map_err(Clone::clone)?;
-        record.as_ref().map(parse).transpose()
+        let Some(map) = record else {
+            return Ok(None);
+        };
+        let mut saved = parse(map)?;
+        let deployments = survey.deployments.iter();
+        let places: Vec<Place<'_>> = deployments.map(|d| anchor::place(&d.object)).collect();
+        saved.trust = verdict(map, &saved.release, (namespace, app), &places);
+        Ok(Some(saved))
+    }
+
+    /// Returns why the record is not believed; `None` where a driver of the run signed it.
+    pub fn doubt(&self) -> Option<&Doubt> {
+        self.trust.as_ref().err()
+    }
+
+    /// Returns the record, if a driver of its run signed it.
+    pub fn authentic(self) -> Option<Self> {
+        self.trust.is_ok().then_some(self)
     }
 
     /// Returns the record of a new run, not saved yet: the one before becomes history.
@@ -174,12 +261,17 @@ impl Saved {
                 release,
                 past: Vec::new(),
                 past_text: None,
+                text: None,
                 version: None,
+                trust: Ok(None),
             });
         };
         before.refuse_newer()?;
         let mut past = before.past;
         past.push(past_run(&before.release));
+        if before.trust.is_err() {
+            past.iter_mut().for_each(|run| run.unproven = true);
+        }
         let excess = past.len().saturating_sub(PAST_RUNS);
         past.drain(..excess);
         keep_small(&mut past);
@@ -187,7 +279,9 @@ impl Saved {
             release,
             past,
             past_text: None,
+            text: before.text,
             version: before.version,
+            trust: Ok(None),
         })
     }
 
@@ -208,6 +302,7 @@ impl Journal {
         Self {
             cluster,
             app: app.into(),
+            signer: Arc::default(),
         }
     }
 
@@ -224,29 +319,31 @@ impl Journal {
             .cluster
             .read_opt(&self.what(), || api.get(&name))
             .await?;
-        map.as_ref().map(parse).transpose()
+        let Some(map) = map else {
+            return Ok(None);
+        };
+        let mut saved = parse(&map)?;
+        saved.trust = self.trust(&map, &saved.release, &saved.release).await;
+        Ok(Some(saved))
     }
 
-    /// Saves the record; fails when somebody else saved since.
-    pub async fn save(&self, saved: &mut Saved) -> Result<(), JournalError> {
-        self.put(saved).await
-    }
-
-    async fn put(&self, saved: &mut Saved) -> Result<(), JournalError> {
+    /// Saves the record; fails when another driver of the run saved since. What anybody else wrote there
+    /// is written over.
+    pub async fn save(&self, saved: &mut Saved) -> Result<Kept, JournalError> {
         let api = self.cluster.api::<ConfigMap>();
         let name = config_map(&self.app);
+        let mut kept = Kept::default();
         let mut attempt = 1;
         loop {
             let map = self.object(saved)?;
             let what = self.what();
             let error = match self.send(&name, &what, &map).await {
                 Ok(version) => {
-                    saved.version = version;
-                    return Ok(());
+                    self.note_saved(saved, version, &map);
+                    return Ok(kept);
                 }
                 Err(error) => error,
             };
-            let meant = map.data.as_ref().and_then(|d| d.get(RELEASE));
             let unclear = error.reason.is_outage();
             // Not found: somebody deleted the journal. The run goes on and writes it again.
             let beaten = matches!(
@@ -259,23 +356,65 @@ impl Journal {
             if unclear {
                 self.cluster.clock().sleep(PAUSE).await;
             }
-            // The answer to our own save may have been lost: then the cluster has what we meant.
             let read = || api.get(&name);
             match self.cluster.read_opt(&what, read).await? {
-                // Compared as text: numbers need not survive reading bit by bit.
-                Some(there) if there.data.as_ref().and_then(|d| d.get(RELEASE)) == meant => {
-                    saved.version = there.resource_version();
-                    return Ok(());
-                }
-                Some(there) if there.resource_version() == saved.version => {}
-                Some(there) => {
-                    let who = parse(&there)?.release.holder.map(|h| h.who);
-                    return Err(JournalError::Lost(who));
-                }
+                Some(there) => match self.meet(saved, &there, &map).await? {
+                    // The answer to our own save was lost: the cluster has what we meant.
+                    Met::Ours => {
+                        self.note_saved(saved, there.resource_version(), &map);
+                        return Ok(kept);
+                    }
+                    Met::Touched(version) => saved.version = version,
+                    Met::Mended(version, how) => {
+                        saved.version = version;
+                        kept = how;
+                    }
+                    Met::Another(who) => return Err(JournalError::Lost(who)),
+                },
                 None => saved.version = None,
             }
             attempt += 1;
         }
+    }
+
+    fn note_saved(&self, saved: &mut Saved, version: Option<String>, map: &ConfigMap) {
+        saved.version = version;
+        saved.text = text(map, RELEASE).cloned();
+        saved.trust = Ok(self.key().ok().map(str::to_owned));
+    }
+
+    /// Makes the records of this process count: its key goes to the Deployment, beside that of the driver
+    /// before, whose record is still there.
+    pub async fn anchor(
+        &self,
+        stable: &Live,
+        saved: &Saved,
+        stage: Stage,
+    ) -> Result<Anchor, JournalError> {
+        let before = saved.trust.clone().ok().flatten();
+        let own = self.key()?.to_owned();
+        let before = before.filter(|key| *key != own);
+        let anchor = Anchor {
+            app: self.app.clone(),
+            run: saved.release.id.clone(),
+            uid: stable.typed.metadata.uid.clone().unwrap_or_default(),
+            stage,
+            keys: before.into_iter().chain([own]).collect(),
+        };
+        self.cluster
+            .annotate(stable, anchor::ANNOTATION, &anchor.text())
+            .await?;
+        Ok(anchor)
+    }
+
+    /// Returns the public key with which this process signs.
+    pub fn key(&self) -> Result<&str, JournalError> {
+        self.signer().map(Signer::key)
+    }
+
+    fn signer(&self) -> Result<&Signer, JournalError> {
+        let signer = self.signer.get_or_init(Signer::new).as_ref();
+        signer.map_err(|error| JournalError::Unsigned(error.clone()))
     }
 
     /// Replaces or creates the ConfigMap, and returns its new version. A server that can sends its
@@ -322,8 +461,15 @@ impl Journal {
             None => serde_json::to_string(&saved.past).map_err(damaged)?,
         };
         saved.past_text = Some(past.clone());
+        let signature = self.signer()?.sign(&Sealed {
+            namespace: self.cluster.namespace(),
+            app: &self.app,
+            release: &release,
+            past: &past,
+        });
+        let label = name::label(&self.app);
         let labels = [
-            (APP_LABEL, self.app.as_str()),
+            (APP_LABEL, label.as_str()),
             ("app.kubernetes.io/managed-by", FIELD_MANAGER),
         ];
         let owned = |(k, v): (&str, &str)| (k.to_owned(), v.to_owned());
@@ -338,6 +484,7 @@ impl Journal {
             data: Some(BTreeMap::from([
                 (RELEASE.to_owned(), release),
                 (PAST.to_owned(), past),
+                (SIGNATURE.to_owned(), signature),
             ])),
             ..ConfigMap::default()
         })
@@ -376,7 +523,34 @@ pub fn past_run(release: &Release) -> PastRun {
         ended: release.ended,
         outcome: release.ending.filter(|_| release.is_over()),
         trail: release.trail.clone(),
+        unproven: false,
     }
+}
+
+/// Returns a text of the ConfigMap.
+fn text<'m>(map: &'m ConfigMap, key: &str) -> Option<&'m String> {
+    map.data.as_ref().and_then(|data| data.get(key))
+}
+
+/// Returns by whose key the record of an app in a namespace is authentic, or why it is not.
+fn verdict(
+    map: &ConfigMap,
+    release: &Release,
+    (namespace, app): (&str, &str),
+    places: &[Place<'_>],
+) -> Result<Option<String>, Doubt> {
+    let plain = |key: &str| text(map, key).map(String::as_str);
+    let signed = Signed {
+        sealed: Sealed {
+            namespace,
+            app,
+            release: plain(RELEASE).unwrap_or_default(),
+            past: plain(PAST).unwrap_or_default(),
+        },
+        release,
+        signature: plain(SIGNATURE),
+    };
+    anchor::verify(&signed, places).map(Some)
 }
 
 fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {
@@ -385,16 +559,16 @@ fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {
         name: name.clone(),
         reason,
     };
-    let data = map.data.as_ref();
-    let text = |key: &str| data.and_then(|d| d.get(key));
-    let release = text(RELEASE).ok_or_else(|| damaged(format!("it has no {RELEASE}")))?;
+    let release = text(map, RELEASE).ok_or_else(|| damaged(format!("it has no {RELEASE}")))?;
     let release = serde_json::from_str(release).map_err(|e| damaged(e.to_string()))?;
-    let past = text(PAST).map(|past| serde_json::from_str(past));
+    let past = text(map, PAST).map(|past| serde_json::from_str(past));
     let past = past.transpose().map_err(|e| damaged(e.to_string()))?;
     Ok(Saved {
         release,
         past: past.unwrap_or_default(),
-        past_text: text(PAST).cloned(),
+        past_text: text(map, PAST).cloned(),
+        text: text(map, RELEASE).cloned(),
         version: map.resource_version(),
+        trust: Err(Doubt::Unsigned),
     })
 }

@@ -17,7 +17,7 @@ use crate::{
         view::{Finding, Severity},
         workload::Track,
     },
-    journal::{Journal, JournalError, STALE},
+    journal::{Journal, JournalError, STALE, anchor::Doubt},
 };
 
 /// Clocks further apart than this make heartbeats look stale or too young.
@@ -38,6 +38,15 @@ pub(super) async fn findings(cluster: &Cluster, subject: &Subject<'_>) -> Record
     let journal = Journal::new(cluster.clone(), subject.app);
     let place = journal.what();
     match journal.load().await {
+        Ok(Some(saved)) if saved.doubt().is_some() => {
+            let findings = saved
+                .doubt()
+                .map(|doubt| doubtful(doubt, &saved.release, place));
+            Record {
+                record: None,
+                findings: findings.into_iter().collect(),
+            }
+        }
         Ok(Some(saved)) => {
             let now = cluster.clock().now();
             let findings = vec![run(&saved.release, now, &place)];
@@ -55,6 +64,25 @@ pub(super) async fn findings(cluster: &Cluster, subject: &Subject<'_>) -> Record
     }
 }
 
+/// Says that nothing proves what the record says.
+fn doubtful(doubt: &Doubt, release: &Release, place: String) -> Finding {
+    let app = &release.app;
+    let severity = if release.is_over() {
+        Severity::Warning
+    } else {
+        Severity::Error
+    };
+    found(
+        severity,
+        place,
+        format!("the journal is not authentic: {doubt}"),
+        "anybody who may write ConfigMaps can have written it: nothing in it is used",
+        format!(
+            "take the canary out with `canaryctl rollback {app}`, or begin anew with `canaryctl auto {app} --restart`"
+        ),
+    )
+}
+
 fn unreadable(error: &JournalError, place: String) -> Finding {
     let mend = match error {
         JournalError::Newer(_) => "update canaryctl".to_owned(),
@@ -64,9 +92,10 @@ fn unreadable(error: &JournalError, place: String) -> Finding {
             )
         }
         JournalError::Cluster(e) if e.reason == Reason::Forbidden => e.hint(),
-        JournalError::Cluster(_) | JournalError::Held { .. } | JournalError::Lost(_) => {
-            "try again".to_owned()
-        }
+        JournalError::Cluster(_)
+        | JournalError::Held { .. }
+        | JournalError::Lost(_)
+        | JournalError::Unsigned(_) => "try again".to_owned(),
     };
     let why = "without the journal a release cannot know whether another one runs";
     found(Severity::Error, place, error.to_string(), why, mend)

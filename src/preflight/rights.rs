@@ -19,7 +19,7 @@ use crate::{
         view::{Finding, Severity},
     },
     health::{self, ProbeKind},
-    journal::config_map,
+    journal::name::{approval, config_map},
     traffic,
 };
 
@@ -28,13 +28,7 @@ const AT_ONCE: usize = 8;
 
 const JOURNAL_READERS: &[Verb] = &Verb::ALL;
 const PROMOTERS: &[Verb] = &[Verb::Promote, Verb::Auto];
-const BEGINNERS: &[Verb] = &[
-    Verb::Set,
-    Verb::Rollback,
-    Verb::Promote,
-    Verb::Auto,
-    Verb::Approve,
-];
+const BEGINNERS: &[Verb] = &[Verb::Set, Verb::Rollback, Verb::Promote, Verb::Auto];
 
 /// What every release needs, whatever moves its traffic.
 #[rustfmt::skip]
@@ -56,11 +50,12 @@ const RIGHTS: &[Right] = &[
     Right::new(("patch", "apps", "deployments", "scale"), Need::Always, "change numbers of pods", WRITERS),
     Right::new(("create", "", "configmaps", ""), Need::Always, "begin a journal", BEGINNERS),
     Right::new(("update", "", "configmaps", ""), Need::Always, "keep the journal", WRITERS),
-    Right::new(("patch", "", "configmaps", ""), Need::Always, "record an approval", &[Verb::Approve]),
+    Right::new(("patch", "", "configmaps", ""), Need::Always, "approve the step that waits", &[Verb::Approve]),
     Right::new(("create", "events.k8s.io", "events", ""), Need::Better, "leave a trail for `kubectl get events`", WRITERS),
     Right::new(("patch", "apps", "deployments", ""), Need::Always, "set images and promote the template", PROMOTERS),
     Right::new(("get", "apps", "replicasets", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Promote, Verb::Auto, Verb::Rollback]),
     Right::new(("patch", "apps", "deployments", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Rollback]),
+    Right::new(("patch", "apps", "deployments", ""), Need::Better, "sign the journal, so that others may take the run over", &[Verb::Set, Verb::Rollback]),
     Right::new(("create", "apps", "deployments", ""), Need::Create, "create the canary", &[Verb::Auto]),
     Right::new(("delete", "apps", "deployments", ""), Need::Delete, "delete the canary at the end", WRITERS),
     Right::new(("list", "", "resourcequotas", ""), Need::Better, "see whether there is room for more pods", &[Verb::Check]),
@@ -197,7 +192,8 @@ fn objects(right: &Right, subject: &Subject<'_>, circumstances: &Circumstances) 
         "deployments" if right.verb == "delete" => vec![names.canary.clone()],
         "deployments" => vec![names.stable.clone(), names.canary.clone()],
         "services" => vec![names.service.clone().unwrap_or_default()],
-        "configmaps" => vec![config_map(subject.app)],
+        "configmaps" if right.verb == "patch" => vec![approval(subject.app)],
+        "configmaps" => vec![config_map(subject.app), approval(subject.app)],
         "horizontalpodautoscalers" => circumstances.autoscalers.clone(),
         _ => vec![String::new()],
     }

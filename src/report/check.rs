@@ -66,6 +66,7 @@ pub fn reason(why: Unknown) -> &'static str {
         Unknown::NoTraffic => "no traffic",
         Unknown::TooFew => "too few requests",
         Unknown::SourceDown => "source unreachable",
+        Unknown::NotEvaluated => "not evaluated here",
     }
 }
 

@@ -45,6 +45,9 @@ fn run_lines(run: &HistoryRun, style: Style) -> Vec<Line> {
         Some(outcome) => head.add(headline(outcome).0, outcome_words(outcome)),
         None => head.add(Tone::Weight, "not ended"),
     };
+    if run.unproven {
+        head = head.plain("  ").add(Tone::Unknown, "not verified");
+    }
     let mut when = format!("  {}", moment(run.started));
     if let Some(ended) = run.ended {
         when.push_str(", took ");

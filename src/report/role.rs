@@ -14,8 +14,8 @@ pub struct RoleText<'a> {
     pub name: &'a str,
     /// Its namespace, where given.
     pub namespace: Option<&'a str>,
-    /// The app whose journal alone may be read by name and written.
-    pub app: Option<&'a str>,
+    /// The ConfigMaps that alone may be read by name and written: the app's journal, and its approval.
+    pub records: Option<(&'a str, &'a str)>,
     /// Whether it is to serve in all namespaces.
     pub everywhere: bool,
 }
@@ -90,12 +90,14 @@ fn names(text: &RoleText<'_>, right: &Right) -> Vec<String> {
         return right.names.clone();
     }
     let named = matches!(right.verb, "get" | "update" | "patch" | "delete");
-    match text.app {
-        Some(app) if named && right.resource == "configmaps" => {
-            vec![
-                format!("canaryctl-{app}"),
-                format!("canaryctl-{app}-approval"),
-            ]
+    match text.records {
+        // Who approves writes to the approval alone: with the right to patch the journal he could
+        // release what nobody has checked.
+        Some((_, approval)) if right.verb == "patch" && right.resource == "configmaps" => {
+            vec![approval.to_owned()]
+        }
+        Some((journal, approval)) if named && right.resource == "configmaps" => {
+            vec![journal.to_owned(), approval.to_owned()]
         }
         Some(_) | None => Vec::new(),
     }

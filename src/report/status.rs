@@ -68,12 +68,14 @@ fn header(view: &StatusView, now: Timestamp, style: Style) -> Vec<Line> {
         .plain(&view.router);
     let Some(run) = &view.run else {
         let mut lines = title.wrap(BODY);
-        lines.extend(row(
-            style,
-            "state",
-            Tone::Plain,
-            "no run is recorded for this app",
-        ));
+        let (tone, text) = match &view.doubt {
+            None => (Tone::Plain, "no run is recorded for this app".to_owned()),
+            Some(doubt) => (
+                Tone::Bad,
+                format!("unknown: the journal is not authentic: {doubt}"),
+            ),
+        };
+        lines.extend(row(style, "state", tone, &text));
         return lines;
     };
     let mut lines = title.dim("  run ").plain(&run.id).wrap(BODY);

@@ -129,6 +129,9 @@ pub fn releases(lines: &[ReleaseLine], all: bool, now: Timestamp, style: Style) 
 }
 
 fn state(line: &ReleaseLine, style: Style) -> Line {
+    if line.doubt.is_some() {
+        return style.line().add(Tone::Unknown, "not authentic");
+    }
     match line.outcome {
         Some(outcome) => {
             let (tone, _) = headline(outcome);

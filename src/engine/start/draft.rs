@@ -80,6 +80,7 @@ pub(super) fn draft(
         step_since: now,
         gate_spent: Duration::ZERO,
         approved: false,
+        gate: None,
         checks: BTreeMap::new(),
         meters: Meters::default(),
         braking: Braking::default(),

@@ -29,7 +29,9 @@ pub(super) async fn fresh(
     journal: Option<Journal>,
     known: Option<Saved>,
 ) -> Result<Begun, EngineError> {
-    let names = swapped(order.names.clone(), known.as_ref());
+    // What the record says counts only where a driver of its run signed it.
+    let believed = known.as_ref().filter(|saved| saved.doubt().is_none());
+    let names = swapped(order.names.clone(), believed);
     let order = Order { names, ..order };
     let Some(stable) = survey.deployment(&order.names.stable) else {
         let text = format!(
@@ -47,7 +49,7 @@ pub(super) async fn fresh(
     let now = cluster.clock().now();
     let mut release = draft(cluster, &order, stable, &sides, now)?;
     if let Intent::Auto { restart, .. } = &order.intent {
-        if let Some(nothing) = worth_it(&release, known.as_ref(), *restart, &sides)? {
+        if let Some(nothing) = worth_it(&release, believed, *restart, &sides)? {
             return Ok(Begun::Nothing(nothing));
         }
     } else if canary.is_none() && order.intent != Intent::Look {
@@ -55,7 +57,7 @@ pub(super) async fn fresh(
     }
     let intent = order.intent.clone();
     release.started = now;
-    let last = known.as_ref().map(|saved| saved.release.clone());
+    let last = believed.map(|saved| saved.release.clone());
     let saved = Saved::after(known, release)?;
     let mut engine = Engine::bind(cluster, order, survey, journal, saved).await?;
     if intent == Intent::Look {

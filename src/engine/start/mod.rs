@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, discover::Names, objects::Survey},
     domain::{
         decide::elapsed,
-        event::EventKind,
+        event::{Event, EventKind},
         plan::Plan,
         release::{FORMAT, Release, RouterSpec},
         weight::WeightChange,
@@ -108,17 +108,18 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
     let rolls_back = order.intent == Intent::Rollback;
     let known = match &journal {
         None => Ok(None),
-        Some(_) => known(&survey, rolls_back),
+        Some(_) => known(&survey, cluster.namespace(), &order),
     };
     // A run goes on with the router it began with.
     let recorded = known.as_ref().ok().and_then(Option::as_ref);
+    let recorded = recorded.filter(|saved| saved.doubt().is_none());
     let router = recorded.map_or(&order.router, |saved| &saved.release.router);
     for router in [router, &order.router] {
         let (wanted, _) = traffic::wanted(Some(router));
         cluster.complete(&mut survey, &wanted).await?;
     }
     let known = match known {
-        Ok(known) => known,
+        Ok(known) => doubted(known, &mut order, now)?,
         // A rollback needs nothing but the objects. What cannot be read is not overwritten either.
         Err(error) if rolls_back => {
             let begun = Box::pin(fresh::fresh(cluster, order, &survey, None, None)).await?;
@@ -126,7 +127,9 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
         }
         Err(error) => return Err(error.into()),
     };
-    let active = known.as_ref().filter(|saved| !saved.release.is_over());
+    let believed = |saved: &&Saved| saved.doubt().is_none();
+    let active = known.as_ref().filter(believed);
+    let active = active.filter(|saved| !saved.release.is_over());
     match (&order.intent, active.cloned()) {
         (Intent::Auto { restart: true, .. }, Some(active)) => {
             refuse_alive(&active.release, now, &order.holder)?;
@@ -136,7 +139,7 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
             Intent::Auto { .. } | Intent::Set(_) | Intent::Promote | Intent::Rollback,
             Some(active),
         ) => Box::pin(resume::resume(cluster, order, &survey, journal, active)).await,
-        (Intent::Look, _) => match known {
+        (Intent::Look, _) => match known.and_then(Saved::authentic) {
             Some(known) => {
                 let engine = Engine::bind(cluster, order, &survey, None, known).await?;
                 Ok(Begun::Run(Box::new(engine)))
@@ -148,14 +151,47 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
 }
 
 /// Returns the record there is. Only a look may be had at one in a newer format.
-fn known(survey: &Survey, rolls_back: bool) -> Result<Option<Saved>, JournalError> {
-    let known = Saved::of(survey)?;
+fn known(survey: &Survey, namespace: &str, order: &Order) -> Result<Option<Saved>, JournalError> {
+    let known = Saved::of(survey, namespace, &order.app)?;
+    let looks = order.intent == Intent::Look;
     match &known {
-        Some(saved) if rolls_back && saved.release.version > FORMAT => {
+        Some(saved) if !looks && saved.release.version > FORMAT => {
             Err(JournalError::Newer(saved.release.version))
         }
         Some(_) | None => Ok(known),
     }
+}
+
+/// Returns a record that may be gone on from. One that no driver of its run signed is never gone on with:
+/// it is shown as such, a release is refused, and a rollback works by what is found in the cluster.
+fn doubted(
+    known: Option<Saved>,
+    order: &mut Order,
+    at: Timestamp,
+) -> Result<Option<Saved>, EngineError> {
+    let Some(doubt) = known.as_ref().and_then(Saved::doubt) else {
+        return Ok(known);
+    };
+    let release = known.as_ref().map(|saved| &saved.release);
+    let over = release.is_some_and(Release::is_over);
+    let map = journal::config_map(&order.app);
+    let text = format!("the journal, ConfigMap {map}, is not authentic: {doubt}");
+    let begins_anew = matches!(order.intent, Intent::Auto { restart: true, .. });
+    let goes_on = matches!(order.intent, Intent::Auto { .. } | Intent::Promote);
+    if goes_on && !begins_anew && !over {
+        let hint = format!(
+            "take the canary out with `canaryctl rollback {app}`, which needs no journal, or begin anew with `canaryctl auto {app} --restart`",
+            app = order.app
+        );
+        return Err(refused(text, &hint));
+    }
+    if order.intent != Intent::Look {
+        let kind = EventKind::Warning {
+            text: format!("{text}; it is not used"),
+        };
+        (order.sink)(&Event { at, kind });
+    }
+    Ok(known)
 }
 
 fn without_journal(begun: Begun, error: &JournalError) -> Begun {

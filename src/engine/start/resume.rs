@@ -61,6 +61,7 @@ pub(super) async fn resume(
         engine.retarget(weight, now);
     }
     engine.claim(force);
+    engine.tell_of_withheld();
     let release = engine.release();
     let resumed = EventKind::Resumed {
         id: release.id.clone(),
