@@ -17,7 +17,7 @@ const TOKEN: usize = 16;
 
 /// The texts of a record that are signed together.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sealed<'a> {
+pub struct Sealed<'a> {
     /// The namespace it is in.
     pub(super) namespace: &'a str,
     /// The app it is about.

@@ -196,6 +196,7 @@ pub(super) fn run() -> RunView {
 
 pub(super) fn view() -> StatusView {
     StatusView {
+        doubt: None,
         version: 1,
         app: "payment-api".into(),
         namespace: "orion".into(),
@@ -287,6 +288,7 @@ pub(super) fn doubtful() -> StatusView {
         ..result(name, Verdict::Unknown, "no answer")
     });
     StatusView {
+        doubt: None,
         checks: checks.to_vec(),
         ..view()
     }
@@ -295,6 +297,7 @@ pub(super) fn doubtful() -> StatusView {
 /// Nothing is there yet.
 pub(super) fn bare() -> StatusView {
     StatusView {
+        doubt: None,
         run: None,
         split: None,
         stable: Some(workload("payment-api", "1.4.2", 0, 0)),
@@ -310,6 +313,7 @@ pub(super) fn bare() -> StatusView {
 
 pub(super) fn releases() -> Vec<ReleaseLine> {
     let line = |namespace: &str, app: &str, phase, outcome| ReleaseLine {
+        doubt: None,
         namespace: namespace.into(),
         app: app.into(),
         phase,
@@ -369,6 +373,7 @@ pub(super) fn history() -> HistoryView {
         app: "payment-api".into(),
         namespace: "orion".into(),
         runs: vec![HistoryRun {
+            unproven: false,
             id: "a1b2".into(),
             change: "payment-api:1.4.2 → payment-api:1.5.0".into(),
             started: at(0),
