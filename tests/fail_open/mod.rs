@@ -42,7 +42,7 @@ use crate::{
 const PAGES: &str = "/prometheus-metrics";
 
 /// The Prometheus of the scenarios, through the API server.
-fn prometheus() -> MetricsSpec {
+pub(crate) fn prometheus() -> MetricsSpec {
     let options = json!({"url": "http://prometheus.monitoring.svc:9090", "via": "port-forward"});
     metrics("prometheus", &options)
 }
