@@ -69,7 +69,7 @@ fn at(plan: Plan, seconds: u64, says: &[Says]) -> Decision {
     (world.stable.1, world.canary) = (8, Some(2));
     world.now = later(start(), seconds);
     let mut seen = world.observe(&release, FINE, None);
-    let result = |(at, says): (usize, &Says)| CheckResult {
+    let said = |(at, says): (usize, &Says)| CheckResult {
         name: if at == 0 {
             "pods".into()
         } else {
@@ -81,9 +81,9 @@ fn at(plan: Plan, seconds: u64, says: &[Says]) -> Decision {
             .against
             .then(|| format!("check-{at}: 5.7 % of 12,140 requests failed (limit ≤ 5 %)")),
         text: format!("check-{at}: 5.7 % (690 of 12,140 requests)"),
-        ..super::result(says.verdict)
+        ..result(says.verdict)
     };
-    seen.canary_checks = says.iter().enumerate().map(result).collect();
+    seen.canary_checks = says.iter().enumerate().map(said).collect();
     decide(&release, &seen)
 }
 
