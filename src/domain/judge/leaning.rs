@@ -55,8 +55,11 @@ pub(super) fn of_requests(case: &Case, requests: &Requests, pool: Pool) -> Optio
         ..case.rules
     };
     let compared = compared(case, requests, least);
-    let suspected =
-        pool.suspects() && (canary.bad() >= LEAST_BAD || compared.is_some_and(Sides::is_above));
+    // Evidence of a comparison needs both sides, that of the limit the canary's alone.
+    let founded =
+        compared.is_some() || (case.rules.limit.is_some() && share.absolute_value() > 0.0);
+    let bad = (founded && canary.bad() >= LEAST_BAD) || compared.is_some_and(Sides::is_above);
+    let suspected = pool.suspects() && bad;
     let worse = compared.is_some_and(|sides| sides.worse);
     if !share.breaks(&absolute) && !worse && !suspected {
         return None;

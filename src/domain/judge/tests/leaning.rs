@@ -11,19 +11,21 @@ fn leaning(result: &CheckResult) -> Option<&str> {
 #[test]
 fn a_share_beyond_its_limit_leans_against_the_canary_once_there_are_requests_enough() {
     // Requests and bad ones at each of so many looks.
+    // The first look begins the step: what it finds came before.
     for (looks, canary, against) in [
         (
-            12,
+            13,
             (1000.0, 52.0),
             Some("check: 5.2 % of 12,000 requests failed"),
         ),
-        (4, (10.0, 1.0), Some("check: 10 % of 40 requests failed")),
-        // Within the limit, though that is not proven.
+        (5, (10.0, 1.0), Some("check: 10 % of 40 requests failed")),
+        // At the limit, though that is not proven.
         (4, (20.0, 1.0), None),
         // Fewer requests than the check asks for, and fewer bad ones than mean something.
-        (3, (6.0, 1.0), None),
-        (2, (12.0, 1.0), None),
-        (1, (30.0, 2.0), None),
+        (4, (6.0, 1.0), None),
+        (3, (12.0, 1.0), None),
+        (2, (30.0, 2.0), None),
+        (1, (1000.0, 100.0), None),
     ] {
         let mut stand = Stand::errors(Some(0.05), None);
         let result = stand.after(looks, canary, Some((1000.0, 1.0)));
@@ -51,7 +53,7 @@ fn what_stable_breaks_as_well_leans_against_nobody() {
 #[test]
 fn a_comparison_leans_with_requests_of_both_sides_and_evidence() {
     let worse = (1000.0, 5.0);
-    let result = Stand::errors(None, Some(2.0)).after(2, worse, Some((1000.0, 1.0)));
+    let result = Stand::errors(None, Some(2.0)).after(3, worse, Some((1000.0, 1.0)));
     let found = leaning(&result).unwrap_or_else(|| panic!("{}", result.text));
     assert!(
         found.starts_with("check: 0.5 % of 2,000 requests failed against 0.1 % on stable"),
@@ -60,7 +62,7 @@ fn a_comparison_leans_with_requests_of_both_sides_and_evidence() {
     assert!(found.ends_with(" (limit ≤ 2× stable)"), "{found}");
     // Stable has none, or too few.
     for stable in [None, Some((0.0, 0.0)), Some((5.0, 0.0))] {
-        let result = Stand::errors(None, Some(2.0)).after(2, worse, stable);
+        let result = Stand::errors(None, Some(2.0)).after(3, worse, stable);
         assert_eq!(leaning(&result), None, "{stable:?}: {}", result.text);
     }
 }
@@ -69,7 +71,7 @@ fn a_comparison_leans_with_requests_of_both_sides_and_evidence() {
 fn what_was_seen_at_the_step_counts_on_when_the_source_goes_down() {
     let seen = |bad| {
         let mut stand = Stand::errors(Some(0.05), None);
-        stand.after(12, (1000.0, bad), Some((1000.0, 1.0)));
+        stand.after(13, (1000.0, bad), Some((1000.0, 1.0)));
         stand
     };
     let mut stand = seen(57.0);
