@@ -1,5 +1,7 @@
 //! Properties of `decide`: whatever is seen, in whatever order, the rules hold. No I/O, no clock.
 
+mod unsure;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -115,6 +117,7 @@ fn result(verdict: Verdict) -> CheckResult {
         evidence: None,
         confidence: None,
         hopeless: false,
+        against: None,
         blamed: false,
         proven: None,
         limit: String::new(),
@@ -166,6 +169,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                     interval: Duration::from_secs(interval),
                     brake: true,
                     on_unknown: unknown,
+                    on_unknown_unset: slack % 2 == 0,
                     on_failure: failure,
                     on_interrupt: interrupt,
                     promote: Promotion {
@@ -187,6 +191,9 @@ fn plans() -> impl Strategy<Value = Plan> {
 struct Glance {
     seconds: u64,
     verdicts: Vec<(Verdict, Option<bool>)>,
+    /// Whether what is not known leans against the canary, and whether more will ever be known.
+    against: bool,
+    hopeless: bool,
     stable: Option<(bool, u32, u32)>,
     canary: Option<(bool, u32, u32)>,
     matches: bool,
@@ -220,6 +227,7 @@ fn glances() -> impl Strategy<Value = Glance> {
         ]
     };
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let unknown = (prop::bool::weighted(0.3), prop::bool::weighted(0.2));
     (
         0u64..120,
         prop::collection::vec((verdicts, proofs), 0..3),
@@ -235,9 +243,12 @@ fn glances() -> impl Strategy<Value = Glance> {
             Some((1e3, false)),
             Some((1.0, true)),
         ]),
+        unknown,
     )
         .prop_map(
-            |(seconds, verdicts, stable, canary, flags, set, request, evidence)| Glance {
+            |(seconds, verdicts, stable, canary, flags, set, request, evidence, unknown)| Glance {
+                against: unknown.0,
+                hopeless: unknown.1,
                 seconds,
                 verdicts,
                 stable,
@@ -289,15 +300,22 @@ impl Glance {
         let results: Vec<CheckResult> = self
             .verdicts
             .iter()
-            .map(|(verdict, proven)| CheckResult {
-                proven: *proven,
+            .map(|(verdict, proven)| {
                 // Who rests, or is looked at again, is not known to be healthy.
-                ..result(match verdict {
+                let verdict = match verdict {
                     Verdict::Healthy if release.braking.stage() != Stage::Ordinary => {
                         Verdict::Unknown
                     }
                     verdict => *verdict,
-                })
+                };
+                let unknown = verdict == Verdict::Unknown;
+                let against = "pods: 6 % of 100 requests failed (limit ≤ 5 %)".to_owned();
+                CheckResult {
+                    proven: *proven,
+                    hopeless: unknown && self.hopeless,
+                    against: Some(against).filter(|_| unknown && self.against),
+                    ..result(verdict)
+                }
             })
             .collect();
         Observation {
@@ -584,7 +602,7 @@ proptest! {
         let mut release = release(plan);
         let mut now = start();
         let mut glance = Glance {
-            evidence: None, seconds: 0, verdicts: vec![(Verdict::Healthy, None)], stable: Some((true, 9, 9)), canary: Some((true, 1, 1)),
+            evidence: None, seconds: 0, against: false, hopeless: false, verdicts: vec![(Verdict::Healthy, None)], stable: Some((true, 9, 9)), canary: Some((true, 1, 1)),
             matches: true, settled: true, set: 10, pinned: false, fine: true, request: None,
         };
         let mut shifts = 0;
@@ -876,6 +894,7 @@ fn behind_a_router_by_weight_stable_returns_to_its_recorded_size() {
         interval: Duration::from_secs(10),
         brake: true,
         on_unknown: OnTrouble::Hold,
+        on_unknown_unset: false,
         on_failure: OnTrouble::Rollback,
         on_interrupt: OnTrouble::Rollback,
         promote: Promotion {

@@ -8,7 +8,10 @@ use std::{
 use canaryctl::{
     cli::{CheckEntry, MetricsEntry, RouterEntry},
     config::{ConfigError, File, Overrides, Settings},
-    domain::{plan::Plan, release::Outcome},
+    domain::{
+        plan::{Plan, Presence},
+        release::Outcome,
+    },
     sim::scenario::parse_objects,
 };
 
@@ -99,5 +102,7 @@ fn settings(path: &Path) -> Settings<RouterEntry, CheckEntry, MetricsEntry> {
 fn plan(settings: &Settings<RouterEntry, CheckEntry, MetricsEntry>) -> Plan {
     let checks = settings.checks.iter().map(|check| check.0.clone());
     let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
-    settings.plan(checks.collect(), metrics).unwrap()
+    settings
+        .plan(checks.collect(), metrics, Presence::Unattended)
+        .unwrap()
 }

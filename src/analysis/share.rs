@@ -23,7 +23,7 @@ pub const FLOOR: f64 = 0.001;
 const BURST_SECONDS: f64 = 5.0;
 
 /// Bad requests at a step before what was observed can hold the release.
-const LEAST_BAD: f64 = 3.0;
+pub const LEAST_BAD: f64 = 3.0;
 
 /// How far requests may depend on each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     domain::{
         decide::Goal,
+        plan::Presence,
         view::Severity,
         workload::{Track, Tracks},
     },
@@ -19,7 +20,7 @@ use super::{
     error::CliError,
     exit::Code,
     metrics,
-    session::{Work, work},
+    session::{Work, presence, work},
     signal::Signals,
     ui::Terminal,
 };
@@ -46,7 +47,11 @@ pub(super) async fn run(
     }
     preflight(&work, args, terminal).await?;
     // Nobody waits for a person in a pipeline: the run stops, and goes on with the next call.
-    let patient = terminal.can_ask() && !context.environment.is_ci();
+    let patient = presence(context, terminal) == Presence::Attended;
+    if args.once {
+        // Between two ticks nobody is there, whoever starts them.
+        work.plan.attend(Presence::Unattended);
+    }
     let goal = match args.until {
         Some(Until::Step(n)) => Goal::Step(n),
         Some(Until::Promoted) | None if patient => Goal::End,

@@ -16,7 +16,11 @@ use crate::{
     },
     config::{File, Overrides, Settings, unknown_variables},
     document::nearest,
-    domain::{check::CheckSpec, plan::Plan, release::RouterSpec},
+    domain::{
+        check::CheckSpec,
+        plan::{Plan, Presence},
+        release::RouterSpec,
+    },
     engine::{
         Sink,
         start::{Intent, Order},
@@ -305,6 +309,15 @@ fn from_folder(folder: &Path) -> Result<(Scenario, Vec<Value>), CliError> {
     Ok((scenario, objects))
 }
 
+/// Returns whether somebody is there who can decide: at a terminal, and not in a pipeline.
+pub(super) fn presence(context: &Context, terminal: &Terminal) -> Presence {
+    if terminal.can_ask() && !context.environment.is_ci() {
+        Presence::Attended
+    } else {
+        Presence::Unattended
+    }
+}
+
 /// Opens the cluster and finds the app's objects.
 pub(super) async fn work(
     context: &Context,
@@ -321,7 +334,7 @@ pub(super) async fn work(
         let hint = "choose another check or another preset of `metrics`";
         CliError::usage(error.to_string(), hint)
     })?;
-    let plan = settings.plan(checks, metrics)?;
+    let plan = settings.plan(checks, metrics, presence(context, terminal))?;
     let session = open(context, settings.namespace.as_deref()).await?;
     let record = journal::config_map(&settings.app);
     let namespace = session.cluster.namespace();

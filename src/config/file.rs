@@ -112,7 +112,8 @@ pub(super) struct Keys {
     /// Whether early evidence against the canary takes the traffic off for a minute, before it is sure, to see
     /// whether it is a burst; default: true, where a router divides traffic by weights
     brake: Option<bool>,
-    /// What happens when a step ends without enough evidence; default: hold
+    /// What happens when a step ends without enough evidence; default: hold where a person is at a terminal,
+    /// rollback where nobody is (CI, cron, --once)
     on_unknown: Option<OnTrouble>,
     /// What happens when a check is unhealthy; default: rollback
     on_failure: Option<OnTrouble>,

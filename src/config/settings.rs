@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     check::CheckSpec,
-    plan::{self, Cleanup, MetricsSpec, OnTrouble, Plan, Promotion, Step, Strategy},
+    plan::{self, Cleanup, MetricsSpec, OnTrouble, Plan, Presence, Promotion, Step, Strategy},
 };
 
 /// Time at a step when none is given.
@@ -57,8 +57,8 @@ pub struct Settings<R, C, M> {
     pub interval: Duration,
     /// Whether early evidence takes the traffic off for a moment.
     pub brake: bool,
-    /// What happens when a step ends without enough evidence.
-    pub on_unknown: OnTrouble,
+    /// What happens when a step ends without enough evidence; `None`: it depends on who drives the run.
+    pub on_unknown: Option<OnTrouble>,
     /// What happens when a check is unhealthy.
     pub on_failure: OnTrouble,
     /// What happens when the process is told to end.
@@ -108,7 +108,7 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
             steps: steps.iter().map(|step| times.complete(step)).collect(),
             interval: wanted.interval.unwrap_or(DEFAULT_INTERVAL),
             brake: file.as_ref().and_then(|file| file.brake).unwrap_or(true),
-            on_unknown: wanted.on_unknown.unwrap_or(OnTrouble::Hold),
+            on_unknown: wanted.on_unknown,
             on_failure: wanted.on_failure.unwrap_or(OnTrouble::Rollback),
             on_interrupt: wanted.on_interrupt.unwrap_or(OnTrouble::Rollback),
             promote: Promotion {
@@ -147,12 +147,13 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
 
 impl<R, C, M> Settings<R, C, M> {
     /// Returns the plan with `checks` and `metrics`, which the caller made from [`Settings::checks`] and
-    /// [`Settings::metrics`]; an error when the steps contradict each other, two checks have one name,
+    /// [`Settings::metrics`], for a run with that `presence`; an error when the steps contradict each other, two checks have one name,
     /// or a check counts requests and nothing says where.
     pub fn plan(
         &self,
         checks: Vec<CheckSpec>,
         metrics: Option<MetricsSpec>,
+        presence: Presence,
     ) -> Result<Plan, ConfigError> {
         let mut names = BTreeSet::new();
         for check in &checks {
@@ -177,7 +178,8 @@ impl<R, C, M> Settings<R, C, M> {
             load: self.load.as_ref().map(planned),
             interval: self.interval,
             brake: self.brake,
-            on_unknown: self.on_unknown,
+            on_unknown: self.on_unknown.unwrap_or_else(|| presence.on_unknown()),
+            on_unknown_unset: self.on_unknown.is_none(),
             on_failure: self.on_failure,
             on_interrupt: self.on_interrupt,
             promote: self.promote,

@@ -32,6 +32,10 @@ pub struct Plan {
     pub brake: bool,
     /// What happens when a step ends without enough evidence.
     pub on_unknown: OnTrouble,
+    /// Whether nothing was said of it, so that [`Plan::on_unknown`] follows from who drives the run
+    /// ([`Presence`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_unknown_unset: bool,
     /// What happens when a check is unhealthy.
     pub on_failure: OnTrouble,
     /// What happens when the process is told to end.
@@ -117,6 +121,25 @@ pub enum OnTrouble {
     Hold,
 }
 
+/// Whether a person follows the run and can decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Somebody is at a terminal.
+    Attended,
+    /// A pipeline, a timer, a process without a terminal: nobody watches a split that is left live.
+    Unattended,
+}
+
+impl Presence {
+    /// Returns what happens without enough evidence where nothing was said of it.
+    pub fn on_unknown(self) -> OnTrouble {
+        match self {
+            Self::Attended => OnTrouble::Hold,
+            Self::Unattended => OnTrouble::Rollback,
+        }
+    }
+}
+
 /// How the canary's version becomes the stable one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -188,6 +211,22 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// Takes over who drives the run: what happens without evidence follows from it, unless it was given.
+    pub fn attend(&mut self, presence: Presence) {
+        if self.on_unknown_unset {
+            self.on_unknown = presence.on_unknown();
+        }
+    }
+
+    /// Takes over what happens without evidence from the plan of who goes on with the run, unless it was
+    /// given when the run began.
+    pub fn hand_over(&mut self, to: &Self) {
+        if self.on_unknown_unset {
+            self.on_unknown = to.on_unknown;
+            self.on_unknown_unset = to.on_unknown_unset;
+        }
+    }
+
     /// Returns whether its checks let the traffic be taken off for a moment: there is one that counts
     /// requests, and none that measures windows, which a rest would leave empty.
     pub fn can_brake(&self) -> bool {

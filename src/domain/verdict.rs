@@ -96,6 +96,11 @@ pub struct CheckResult {
     /// Whether waiting longer will not bring what is missing: no traffic or no metrics for minutes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hopeless: bool,
+    /// What was measured at this step and speaks against the canary without being sure, on enough requests,
+    /// windows or looks to mean something: it counts when the time of the step is over. Only where the
+    /// verdict is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
     /// Whether what stands against the canary is in great part this check's, where something is done about it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blamed: bool,

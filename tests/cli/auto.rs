@@ -463,35 +463,6 @@ async fn auto_refuses_or_pins_an_autoscaler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn auto_holds_without_data() {
-    let console = Console::new();
-    assert_snapshot!(console.shows("auto payment-api --sandbox=no-data --speed 1").await, @r#"
-    $ canaryctl auto payment-api --sandbox=no-data --speed 1
-    exit 5
-    --- stdout
-    09:11:00Z  PAUSED with the split live after 11m00s: not enough evidence: success rate: no requests
-               yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
-               weights  0% → 10%
-               was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
-               next     canaryctl sandbox no-data
-               note     this simulated cluster is gone; that one stays
-    --- stderr
-    cluster sandbox no-data, namespace canary-release
-    found Deployments payment-api-stable and payment-api-canary by name
-    found Service payment-api-service by name and selector
-    09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
-                            registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
-    09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 4  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 4  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
-                            body.successfulTransactions: the body is null
-    "#);
-}
-
-#[tokio::test(start_paused = true)]
 async fn auto_holds_with_too_few_requests() {
     let console = Console::new();
     assert_snapshot!(console.shows("auto payment-api --sandbox=low-traffic --speed 1").await, @r#"

@@ -15,6 +15,7 @@ mod refusals;
 mod roles;
 mod routers;
 mod signals;
+mod unattended;
 mod unreachable;
 
 use std::{

@@ -24,7 +24,7 @@ use canaryctl::{
     config::{File, Overrides, Settings},
     domain::{
         check::{CheckSpec, Rule},
-        plan::{MetricsSpec, Plan},
+        plan::{MetricsSpec, Plan, Presence},
         release::Outcome,
         verdict::{CheckResult, Verdict},
     },
@@ -42,7 +42,7 @@ use crate::{
 const PAGES: &str = "/prometheus-metrics";
 
 /// The Prometheus of the scenarios, through the API server.
-fn prometheus() -> MetricsSpec {
+pub(crate) fn prometheus() -> MetricsSpec {
     let options = json!({"url": "http://prometheus.monitoring.svc:9090", "via": "port-forward"});
     metrics("prometheus", &options)
 }
@@ -203,7 +203,9 @@ fn a3_two_checks_of_one_name_are_refused() {
     let text = "app: shop\nchecks:\n  - http: {name: a, path: /x}\n  - http: {name: a, path: /y}\n";
     let settings = read(text).unwrap();
     let checks = settings.checks.iter().map(|c| c.0.clone()).collect();
-    let error = settings.plan(checks, None).unwrap_err();
+    let error = settings
+        .plan(checks, None, Presence::Unattended)
+        .unwrap_err();
     assert!(
         error.to_string().contains("two checks are called 'a'"),
         "{error}"

@@ -508,6 +508,7 @@ pub(crate) fn plan(weights: &[u32], hold: u64) -> Plan {
         interval: Duration::from_secs(10),
         brake: true,
         on_unknown: OnTrouble::Hold,
+        on_unknown_unset: false,
         on_failure: OnTrouble::Rollback,
         on_interrupt: OnTrouble::Rollback,
         promote: Promotion {

@@ -4,7 +4,7 @@ use super::{Check, FULL, Metrics, Router, TestFile, check, parse, variables::env
 use crate::{
     config::{Overrides, Settings},
     domain::{
-        plan::{Cleanup, OnTrouble, Promotion, Step, Strategy},
+        plan::{Cleanup, OnTrouble, Presence, Promotion, Step, Strategy},
         weight::Percent,
     },
 };
@@ -41,7 +41,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(settings.ready_timeout, minutes(5));
     assert_eq!(settings.promote_timeout, minutes(10));
     assert_eq!(settings.drain, Duration::from_secs(30));
-    assert_eq!(settings.on_unknown, OnTrouble::Hold);
+    assert_eq!(settings.on_unknown, None);
     assert_eq!(settings.on_failure, OnTrouble::Rollback);
     assert_eq!(settings.on_interrupt, OnTrouble::Rollback);
     assert_eq!(
@@ -104,7 +104,7 @@ fn every_key_of_the_file_arrives() {
     assert_eq!(settings.drain, Duration::from_secs(45));
     let names: Vec<_> = settings.checks.iter().map(|check| &check.0.name).collect();
     assert_eq!(names, ["pods", "latency"]);
-    assert_eq!(settings.on_unknown, OnTrouble::Rollback);
+    assert_eq!(settings.on_unknown, Some(OnTrouble::Rollback));
     assert_eq!(settings.on_failure, OnTrouble::Hold);
     assert_eq!(settings.on_interrupt, OnTrouble::Hold);
     assert_eq!(settings.promote.strategy, Strategy::Swap);
@@ -114,7 +114,13 @@ fn every_key_of_the_file_arrives() {
     assert!((load.rate - 10.0).abs() < f64::EPSILON);
     assert_eq!(load.requests.len(), 2);
     let checks = vec![check("pods", json!({}))];
-    assert_eq!(settings.plan(checks, None).unwrap().steps, settings.steps);
+    assert_eq!(
+        settings
+            .plan(checks, None, Presence::Attended)
+            .unwrap()
+            .steps,
+        settings.steps
+    );
 }
 
 #[test]
@@ -231,7 +237,10 @@ fn what_contradicts_itself_only_together_is_refused_when_resolved_or_planned() {
     };
     let settings = resolve(flags, none(), Some(parse(FULL).unwrap())).unwrap();
     assert_eq!(
-        settings.plan(Vec::new(), None).unwrap_err().to_string(),
+        settings
+            .plan(Vec::new(), None, Presence::Attended)
+            .unwrap_err()
+            .to_string(),
         "the step at 5% holds for 1h 30m but has a deadline of 20m"
     );
     let flags = Overrides {
@@ -240,13 +249,100 @@ fn what_contradicts_itself_only_together_is_refused_when_resolved_or_planned() {
     };
     let settings = resolve(flags, none(), None).unwrap();
     assert_eq!(
-        settings.plan(Vec::new(), None).unwrap_err().to_string(),
+        settings
+            .plan(Vec::new(), None, Presence::Attended)
+            .unwrap_err()
+            .to_string(),
         "the list of steps is empty"
     );
     let twice = vec![check("pods", json!({})), check("pods", json!({}))];
     let settings = resolve(none(), none(), None).unwrap();
     assert_eq!(
-        settings.plan(twice, None).unwrap_err().to_string(),
+        settings
+            .plan(twice, None, Presence::Attended)
+            .unwrap_err()
+            .to_string(),
         "two checks are called 'pods'"
     );
+}
+
+#[test]
+fn without_evidence_a_person_decides_and_where_nobody_is_the_canary_goes_out() {
+    use OnTrouble::{Hold, Rollback};
+    let given = |on_unknown| Overrides {
+        on_unknown,
+        ..none()
+    };
+    for (flag, variable, presence, wanted, unset) in [
+        (None, None, Presence::Attended, Hold, true),
+        (None, None, Presence::Unattended, Rollback, true),
+        (None, Some(Hold), Presence::Unattended, Hold, false),
+        (None, Some(Rollback), Presence::Attended, Rollback, false),
+        (
+            Some(Hold),
+            Some(Rollback),
+            Presence::Unattended,
+            Hold,
+            false,
+        ),
+        (
+            Some(Rollback),
+            Some(Hold),
+            Presence::Attended,
+            Rollback,
+            false,
+        ),
+    ] {
+        let settings = resolve(given(flag), given(variable), None).unwrap();
+        let mut plan = settings.plan(Vec::new(), None, presence).unwrap();
+        assert_eq!((plan.on_unknown, plan.on_unknown_unset), (wanted, unset));
+        // A tick has nobody, whoever starts it; what was given stays.
+        plan.attend(Presence::Unattended);
+        let expected = if unset { Rollback } else { wanted };
+        assert_eq!(plan.on_unknown, expected, "{flag:?} {variable:?}");
+    }
+}
+
+#[test]
+fn who_goes_on_with_a_run_brings_what_was_never_given() {
+    use OnTrouble::{Hold, Rollback};
+    let plan = |on_unknown, presence| {
+        let given = Overrides {
+            on_unknown,
+            ..none()
+        };
+        let settings = resolve(given, none(), None).unwrap();
+        settings.plan(Vec::new(), None, presence).unwrap()
+    };
+    for (recorded, resuming, wanted) in [
+        (
+            plan(None, Presence::Attended),
+            plan(None, Presence::Unattended),
+            Rollback,
+        ),
+        (
+            plan(None, Presence::Unattended),
+            plan(None, Presence::Attended),
+            Hold,
+        ),
+        (
+            plan(None, Presence::Attended),
+            plan(Some(Hold), Presence::Unattended),
+            Hold,
+        ),
+        (
+            plan(Some(Hold), Presence::Attended),
+            plan(None, Presence::Unattended),
+            Hold,
+        ),
+        (
+            plan(Some(Hold), Presence::Attended),
+            plan(Some(Rollback), Presence::Unattended),
+            Hold,
+        ),
+    ] {
+        let mut run = recorded;
+        run.hand_over(&resuming);
+        assert_eq!(run.on_unknown, wanted, "{resuming:?}");
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Round, Turn};
+use super::{Round, Turn, unsure::TimeOver};
 use crate::{
     analysis::brake::probe_weight,
     domain::{
@@ -42,7 +42,9 @@ impl Round<'_> {
                 self.enter(Phase::Shifting);
                 Some(None)
             }
-            (Stage::Probing, Some(_)) if self.is_hopeless() => Some(self.give_up()),
+            (Stage::Probing, Some(_)) if self.is_hopeless() => {
+                Some(self.give_up(TimeOver::Hopeless))
+            }
             (Stage::Probing, Some(_)) => {
                 let what = self.unsure_text();
                 Some(Some(self.wait(&what)))

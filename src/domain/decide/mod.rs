@@ -10,6 +10,7 @@ mod guards;
 mod promote;
 mod requests;
 mod say;
+mod unsure;
 mod up;
 
 use std::time::Duration;

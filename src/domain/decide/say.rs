@@ -83,13 +83,16 @@ impl Round<'_> {
 
     pub(super) fn fail(&mut self, reason: String) -> Turn {
         let broken = |r: &&CheckResult| r.verdict == Verdict::Unhealthy;
-        let severities = self
-            .canary_checks()
-            .iter()
-            .filter(broken)
-            .map(|r| r.severity);
-        let only_holds = severities.clone().count() > 0
-            && severities.into_iter().all(|s| s != Severity::Rollback);
+        let severities = self.canary_checks().iter().filter(broken);
+        let severities: Vec<Severity> = severities.map(|r| r.severity).collect();
+        self.fail_for(&severities, reason)
+    }
+
+    /// Does what the plan says of an unhealthy canary, for checks of those severities; none: for a reason
+    /// that no check gives.
+    pub(super) fn fail_for(&mut self, severities: &[Severity], reason: String) -> Turn {
+        let only_holds =
+            !severities.is_empty() && severities.iter().all(|s| *s != Severity::Rollback);
         if only_holds || self.release.plan.on_failure == OnTrouble::Hold {
             self.release.cause = Some(Cause::Unhealthy);
             return Some(self.pause(&reason));

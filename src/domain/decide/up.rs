@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use super::{Action, FIRST_LOOK, Goal, Round, Turn, elapsed};
+use super::{Action, FIRST_LOOK, Goal, Round, Turn, elapsed, unsure::TimeOver};
 use crate::domain::{
     braking::Stage,
     check::Severity,
-    plan::OnTrouble,
-    release::{Cause, Outcome, Phase},
+    release::{Outcome, Phase},
     verdict::{CheckResult, Verdict, overall},
     weight::Percent,
     workload::Track,
@@ -113,8 +112,11 @@ impl Round<'_> {
         let spent = elapsed(self.release.step_since, self.seen.now);
         let patient = looked || self.since() >= self.release.plan.interval * FIRST_LOOK;
         let late = patient && spent >= step.deadline.saturating_add(self.release.gate_spent);
-        if !healthy && (late || self.is_hopeless()) {
-            return self.give_up();
+        if !healthy && late {
+            return self.give_up(TimeOver::Deadline(step.deadline));
+        }
+        if !healthy && self.is_hopeless() {
+            return self.give_up(TimeOver::Hopeless);
         }
         let what = if healthy {
             let left = step.hold.saturating_sub(self.since());
@@ -167,57 +169,12 @@ impl Round<'_> {
         }
     }
 
-    /// Ends a step that has not enough evidence.
-    pub(super) fn give_up(&mut self) -> Turn {
-        let text = self.unsure_text();
-        match self.on_unknown() {
-            OnTrouble::Hold => Some(self.pause(&text)),
-            OnTrouble::Rollback => {
-                self.retreat(Cause::Unknown, text);
-                None
-            }
-        }
-    }
-
     /// Returns whether requests prove the step: every check that can prove something has, and there is one.
     fn is_proven(&self) -> bool {
         let counts = |result: &&CheckResult| result.severity != Severity::Warn;
         let results = self.canary_checks().iter().filter(counts);
         let mut proofs = results.filter_map(|result| result.proven).peekable();
         proofs.peek().is_some() && proofs.all(|proven| proven)
-    }
-
-    /// Returns whether waiting will not bring what is missing.
-    pub(super) fn is_hopeless(&self) -> bool {
-        let mut unknown = self.unknown_checks();
-        unknown.any(|result| result.hopeless)
-    }
-
-    /// Returns what happens when the step ends without enough evidence: what the checks say that do not
-    /// know, or else the plan.
-    fn on_unknown(&self) -> OnTrouble {
-        let plan = &self.release.plan;
-        let of = |result: &CheckResult| {
-            let spec = plan.checks.iter().find(|spec| spec.name == result.name);
-            spec.and_then(|spec| spec.on_unknown)
-                .unwrap_or(plan.on_unknown)
-        };
-        let mut unknown = self.unknown_checks().peekable();
-        if unknown.peek().is_none() {
-            return plan.on_unknown;
-        }
-        if unknown.any(|result| of(result) == OnTrouble::Rollback) {
-            OnTrouble::Rollback
-        } else {
-            OnTrouble::Hold
-        }
-    }
-
-    fn unknown_checks(&self) -> impl Iterator<Item = &CheckResult> {
-        let counts = |result: &&CheckResult| {
-            result.verdict == Verdict::Unknown && result.severity != Severity::Warn
-        };
-        self.canary_checks().iter().filter(counts)
     }
 
     /// Goes to the next step; past the last one the phase stays and `after_steps` finishes.

@@ -5,6 +5,7 @@
 use super::{
     Circumstances, Finding, Open, Pool,
     early::Signs,
+    leaning,
     words::{self, Subject},
 };
 use crate::{
@@ -97,6 +98,7 @@ impl Open for Case {
             samples: words::rounded(requests.share.canary().all()),
             hopeless: verdict == Verdict::Unknown
                 && (self.quiet == Quiet::TooLong || pool.order == Order::Inconclusive),
+            against: leaning::of_requests(self, requests, pool),
             blamed: pool.condemns() || (pool.order == Order::Rest && pool.blamed),
             // Where nothing has to be excluded, nothing is proven either.
             proven: self.rules.limit.map(|_| {
@@ -142,7 +144,9 @@ impl Case {
             return (Verdict::Unhealthy, None, text);
         }
         if let Some((why, text)) = &self.missing {
-            return unknown(*why, format!("; {text}"));
+            let silent = requests.at.filter(|_| self.quiet == Quiet::TooLong);
+            let silent = silent.map(|at| words::nothing_since(at, self.circumstances.now));
+            return unknown(*why, format!("; {}{text}", silent.unwrap_or_default()));
         }
         if !requests.begun {
             let text = "; what the metrics show now was counted before this step";

@@ -8,6 +8,7 @@
 
 mod case;
 mod early;
+mod leaning;
 mod pods;
 mod requests;
 mod state;
@@ -50,6 +51,7 @@ struct Finding {
     confidence: Option<String>,
     samples: u64,
     hopeless: bool,
+    against: Option<String>,
     blamed: bool,
     proven: Option<bool>,
     text: String,
@@ -67,6 +69,7 @@ impl Finding {
             confidence: None,
             samples: samples as u64,
             hopeless: false,
+            against: None,
             blamed: false,
             proven: None,
             text: text.into(),
@@ -396,6 +399,7 @@ fn dress(spec: &CheckSpec, finding: Finding) -> CheckResult {
         limit: limit(spec.rule),
         samples: finding.samples,
         hopeless: finding.hopeless,
+        against: leaning::named(spec, finding.verdict, finding.against),
         blamed: finding.blamed,
         proven: finding.proven,
         severity: spec.severity,

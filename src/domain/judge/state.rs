@@ -2,7 +2,7 @@
 //!
 //! Owns: streaks of failing looks. Must not: count requests.
 
-use super::Finding;
+use super::{Finding, leaning};
 use crate::domain::{
     check::{Memory, Number, Reading, Sample},
     unit::Unit,
@@ -131,11 +131,18 @@ pub(super) fn state(
         if memory.streak >= consecutive.max(1) {
             Finding::new(Verdict::Unhealthy, asked, text)
         } else {
+            let against = leaning::of_looks(memory.streak).map(|_| text.clone());
             let text = format!("{text}; {consecutive} would be unhealthy");
-            Finding::unknown(Unknown::Pending, asked, text)
+            Finding {
+                against,
+                ..Finding::unknown(Unknown::Pending, asked, text)
+            }
         }
     } else if let Some((why, text)) = missing {
-        Finding::unknown(why, asked, text)
+        Finding {
+            against: leaning::of_looks(memory.streak),
+            ..Finding::unknown(why, asked, text)
+        }
     } else {
         memory.streak = 0;
         memory.good_looks = memory.good_looks.saturating_add(1);

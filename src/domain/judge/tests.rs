@@ -2,6 +2,8 @@
 //!
 //! Owns: verdicts of readings made by hand. Must not: repeat the statistics' own tests.
 
+mod leaning;
+
 use serde_json::Value;
 
 use super::*;
@@ -302,6 +304,26 @@ impl Stand {
             quiet: Quiet::No,
             asked: "the metrics".to_owned(),
         };
+        self.take_in(&counted)
+    }
+
+    /// Takes in a look at which the source of metrics is down.
+    fn look_in_vain(&mut self, quiet: Quiet) -> Vec<CheckResult> {
+        self.looks += 1;
+        let down = (Unknown::SourceDown, "connection refused".to_owned());
+        self.take_in(&Counted {
+            seconds: 10.0,
+            canary: Increment::default(),
+            stable: Increment::default(),
+            bounds: Vec::new(),
+            missing: Some(down),
+            stable_missing: Some("connection refused".to_owned()),
+            quiet,
+            asked: "the metrics".to_owned(),
+        })
+    }
+
+    fn take_in(&mut self, counted: &Counted) -> Vec<CheckResult> {
         let now = Timestamp::from_second(10 * self.looks).unwrap();
         let circumstances = Circumstances {
             now,
@@ -314,7 +336,7 @@ impl Stand {
         let name = |check: &CheckSpec| check.name.clone();
         judge_all(
             &self.checks,
-            Some(&counted),
+            Some(counted),
             (&mut self.memories, &mut self.braking),
             &name,
             circumstances,

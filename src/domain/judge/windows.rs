@@ -4,7 +4,7 @@
 //! from values. Must not: be used where counts exist, unless somebody asks for it.
 
 use super::{
-    Circumstances, Finding, Half, Open, Pool,
+    Circumstances, Finding, Half, Open, Pool, leaning,
     requests::{Brought, add},
     state::{beside, breach},
     words::{self, percent, span},
@@ -210,6 +210,7 @@ impl Open for Values {
             unknown,
             value: self.now.map(|(canary, _)| canary),
             stable: self.now.and_then(|(_, stable)| stable),
+            against: leaning::of_windows(windows, pool.suspects()),
             evidence: Some(pool.log_value.exp().min(1e9)),
             confidence: Some(words::confidence(pool.log_value)),
             samples: u64::from(measured),
@@ -335,7 +336,10 @@ fn tallied(windows: &Windows, rule: Threshold, missing: Option<(Unknown, String)
         last => format!("{last} ({counts})"),
     };
     let samples = measured as usize;
-    let unknown = |why, text| Finding::unknown(why, samples, text);
+    let unknown = |why, text| Finding {
+        against: leaning::of_windows(windows, false),
+        ..Finding::unknown(why, samples, text)
+    };
     match tally.outcome(rule) {
         Outcome::Failed => Finding::new(Verdict::Unhealthy, samples, text),
         Outcome::Passed => match missing {

@@ -2,6 +2,10 @@
 //!
 //! Owns: how a limit, a value beside stable's, proof and evidence are said. Must not: judge.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use crate::{
     analysis::{
         counts::Counts,
@@ -12,7 +16,10 @@ use crate::{
         share::{Rules, Share},
         words::{self, Confidence},
     },
-    domain::check::{Limits, Requests, Rule},
+    domain::{
+        check::{Limits, Requests, Rule},
+        meters::seconds,
+    },
 };
 
 use super::{BLAME, Signals};
@@ -295,6 +302,15 @@ fn beyond(subject: &Subject) -> String {
         }
         Subject::Good(min) => format!("below {}", percent(*min)),
     }
+}
+
+/// Returns for how long nothing was counted.
+pub(super) fn nothing_since(at: Timestamp, now: Timestamp) -> String {
+    let silent = Duration::from_secs(Duration::from_secs_f64(seconds(at, now)).as_secs());
+    format!(
+        "nothing counted for {}: ",
+        humantime::format_duration(silent)
+    )
 }
 
 /// Returns the evidence that holds a release.

@@ -39,6 +39,9 @@ pub(super) async fn resume(
     }
     refuse_other_images(&saved.release, &order)?;
     skip_dead_time(&mut saved.release, before.as_ref(), now);
+    if !force {
+        saved.release.plan.hand_over(&order.plan);
+    }
     if force && order.plan.promote.canary == Cleanup::Delete {
         // The record's plan holds, but a rollback can ask for more than the plan does.
         saved.release.plan.promote.canary = Cleanup::Delete;

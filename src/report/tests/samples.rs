@@ -102,6 +102,7 @@ pub(super) fn result(name: &str, verdict: Verdict, text: &str) -> CheckResult {
         evidence: None,
         confidence: None,
         hopeless: false,
+        against: None,
         blamed: false,
         proven: None,
         limit: "≤ 500".into(),

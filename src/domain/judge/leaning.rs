@@ -1,0 +1,184 @@
+//! What speaks against a canary without being sure.
+//!
+//! Owns: when that is enough to count once the time of a step is over. Must not: condemn before.
+//!
+//! Only what was measured at the present step counts, and only on enough of it: as many requests as the
+//! check asks for, three bad ones among them, or [`IN_A_ROW`] windows or looks.
+
+use super::{
+    Pool,
+    case::Case,
+    words::{Subject, rounded, span},
+};
+use crate::{
+    analysis::{
+        histogram::Histogram,
+        latency::Slowdown,
+        share::{LEAST_BAD, Rules},
+        words,
+    },
+    domain::{
+        check::{CheckSpec, Requests, Rule, Windows},
+        verdict::Verdict,
+    },
+};
+
+/// Windows or looks in a row that have to be beyond a limit.
+const IN_A_ROW: u32 = 2;
+
+/// Returns what speaks against the canary with the check's name and limit; nothing where the verdict is known.
+pub(super) fn named(spec: &CheckSpec, verdict: Verdict, against: Option<String>) -> Option<String> {
+    let against = against.filter(|_| verdict == Verdict::Unknown)?;
+    let name = &spec.name;
+    let says_its_limit = match spec.rule {
+        Rule::Condition { .. } | Rule::Pods { .. } => true,
+        Rule::Number(number) => number.mode.is_none(),
+        Rule::Share { .. } | Rule::Errors(_) | Rule::Latency { .. } | Rule::Traffic { .. } => false,
+    };
+    Some(if says_its_limit {
+        format!("{name}: {against}")
+    } else {
+        format!("{name}: {against} (limit {})", super::limit(spec.rule))
+    })
+}
+
+/// Returns what the requests of the step say against the canary.
+pub(super) fn of_requests(case: &Case, requests: &Requests, pool: Pool) -> Option<String> {
+    let share = &requests.share;
+    let canary = share.canary();
+    let least = case.min_requests.max(1);
+    if !requests.begun || share.stable_fails() || rounded(canary.all()) < least {
+        return None;
+    }
+    let absolute = Rules {
+        ratio: None,
+        ..case.rules
+    };
+    let compared = compared(case, requests, least);
+    // Evidence of a comparison needs both sides, that of the limit the canary's alone.
+    let founded =
+        compared.is_some() || (case.rules.limit.is_some() && share.absolute_value() > 0.0);
+    let bad = (founded && canary.bad() >= LEAST_BAD) || compared.is_some_and(Sides::is_above);
+    let suspected = pool.suspects() && bad;
+    let worse = compared.is_some_and(|sides| sides.worse);
+    if !share.breaks(&absolute) && !worse && !suspected {
+        return None;
+    }
+    let all = words::count(canary.all());
+    let value = canary.share().unwrap_or_default();
+    let beside = |text: String| format!(" against {text} on stable");
+    let text = match &case.subject {
+        Subject::Errors(_) => {
+            let stable = share.stable().share().filter(|_| compared.is_some());
+            let stable = stable.map(|stable| beside(words::percent(stable)));
+            let value = words::percent(value);
+            format!(
+                "{value} of {all} requests failed{}",
+                stable.unwrap_or_default()
+            )
+        }
+        Subject::Good(_) => {
+            format!(
+                "{} of {all} requests were good",
+                words::percent(1.0 - value)
+            )
+        }
+        Subject::Latency { quantile, limits } => {
+            let slow = limits.max.map(|max| {
+                let (value, slow) = (words::percent(value), words::percent(1.0 - quantile));
+                format!(
+                    "{value} of {all} requests took longer than {}, {slow} are allowed to",
+                    span(max)
+                )
+            });
+            let slow = slow.unwrap_or_else(|| format!("{all} requests"));
+            match compared {
+                Some(Sides { ours, theirs, .. }) if worse || limits.max.is_none() => {
+                    format!("{slow}, {}{}", span(ours), beside(span(theirs)))
+                }
+                Some(_) | None => slow,
+            }
+        }
+    };
+    let odds = suspected.then(|| format!(", evidence {}", words::odds(pool.log_value)));
+    Some(format!("{text}{}", odds.unwrap_or_default()))
+}
+
+/// Both sides of a comparison with enough requests each.
+#[derive(Debug, Clone, Copy)]
+struct Sides {
+    ours: f64,
+    theirs: f64,
+    /// Whether the canary is worse than tolerated, and the evidence says rather so than not.
+    worse: bool,
+}
+
+impl Sides {
+    fn is_above(self) -> bool {
+        self.ours > self.theirs
+    }
+}
+
+/// Returns the comparison with stable; `None` where it is not asked for, or a side has too few requests.
+fn compared(case: &Case, requests: &Requests, least: u64) -> Option<Sides> {
+    let share = &requests.share;
+    match &case.subject {
+        Subject::Errors(_) => {
+            case.rules.ratio?;
+            let stable = share.stable();
+            if rounded(stable.all()) < least {
+                return None;
+            }
+            let relative = Rules {
+                limit: None,
+                ..case.rules
+            };
+            Some(Sides {
+                ours: share.canary().share()?,
+                theirs: stable.share()?,
+                worse: share.breaks(&relative) && share.relative_value() > 0.0,
+            })
+        }
+        Subject::Good(_) => None,
+        Subject::Latency { quantile, limits } => {
+            let ratio = limits.max_ratio?;
+            let side = |cumulative| {
+                let side = Histogram::new(&requests.bounds, cumulative)?;
+                let value = side.quantile(*quantile).filter(|value| value.is_finite())?;
+                (rounded(side.all()) >= least).then_some(value)
+            };
+            let (ours, theirs) = (side(&requests.canary)?, side(&requests.stable)?);
+            let evidence = requests.slowdown.as_ref().map_or(0.0, Slowdown::log_value);
+            Some(Sides {
+                ours,
+                theirs,
+                worse: ours > ratio * theirs && evidence > 0.0,
+            })
+        }
+    }
+}
+
+/// Returns what the windows of the step say against the canary.
+pub(super) fn of_windows(windows: &Windows, suspected: bool) -> Option<String> {
+    let tally = &windows.tally;
+    let (measured, failed) = (tally.measured(), tally.failed_in_a_row());
+    let last = &windows.last;
+    if measured < IN_A_ROW {
+        None
+    } else if failed >= IN_A_ROW {
+        Some(format!(
+            "{last}, beyond the limit in {failed} windows in a row"
+        ))
+    } else if suspected {
+        Some(format!(
+            "{last}, beyond the limit too often in {measured} windows"
+        ))
+    } else {
+        None
+    }
+}
+
+/// Returns what failing looks in a row say against the canary, where they are no more than that.
+pub(super) fn of_looks(streak: u32) -> Option<String> {
+    (streak >= IN_A_ROW).then(|| format!("bad at {streak} looks in a row, and not answered since"))
+}
