@@ -177,7 +177,13 @@ fn what_is_printed_is_made_in_one_place() {
         .filter(|line| line.trim_start().starts_with("pub"));
     let raw: Vec<&str> = shown
         .filter(|line| {
-            let takes = ["answer(", "say(", "redraw(", "live(", "last_words("];
+            let takes = [
+                "fn answer(",
+                "fn say(",
+                "fn redraw(",
+                "fn live(",
+                "fn last_words(",
+            ];
             takes.iter().any(|name| line.contains(name)) && !line.contains("Painted")
         })
         .collect();

@@ -378,19 +378,19 @@ pub(super) fn last_words(text: impl Into<Painted>) -> ExitCode {
 /// Has a defect of this program reported as everything else is: the text that led to it may come
 /// from anywhere.
 pub(super) fn escape_panics() {
-    std::panic::set_hook(Box::new(|info| last_breath(info)));
+    std::panic::set_hook(Box::new(|info| print_defect(info)));
 }
 
 #[expect(clippy::print_stderr, reason = "the terminal is somewhere in between")]
-fn last_breath(info: &PanicHookInfo<'_>) {
-    eprintln!("{}", obituary(info.location(), info.payload_as_str()));
+fn print_defect(info: &PanicHookInfo<'_>) {
+    eprintln!("{}", defect(info.location(), info.payload_as_str()));
 }
 
 /// Returns what is said of a defect, on one line.
-fn obituary(place: Option<&Location<'_>>, text: Option<&str>) -> Painted {
+fn defect(place: Option<&Location<'_>>, text: Option<&str>) -> Painted {
     let place = place.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     let text = text.unwrap_or("no reason was given");
-    format!("error: canaryctl is broken at {place}: {text}").into()
+    format!("error: a defect of canaryctl, at {place}: {text}").into()
 }
 
 /// Returns help with its colours and line breaks, and anything else escaped that a terminal obeys.
@@ -495,10 +495,10 @@ mod tests {
 
     #[test]
     fn a_defect_is_told_on_one_line() {
-        let text = obituary(None, Some("no char boundary in `\u{1b}[2J\nx`"));
+        let text = defect(None, Some("no char boundary in `\u{1b}[2J\nx`"));
         assert_eq!(
             &*text,
-            "error: canaryctl is broken at an unknown place: no char boundary in `\\x1b[2J\\nx`"
+            "error: a defect of canaryctl, at an unknown place: no char boundary in `\\x1b[2J\\nx`"
         );
     }
 }

