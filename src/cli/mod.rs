@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return ui::last_words(&format!("error: cannot start: {error}")),
+        Err(error) => return ui::last_words(format!("error: cannot start: {error}")),
     };
     ui::escape_panics();
     let terminal = Terminal::of_process(&environment);

@@ -378,12 +378,15 @@ pub(super) fn last_words(text: impl Into<Painted>) -> ExitCode {
 /// Has a defect of this program reported as everything else is: the text that led to it may come
 /// from anywhere.
 pub(super) fn escape_panics() {
-    std::panic::set_hook(Box::new(|info| print_defect(info)));
+    std::panic::set_hook(Box::new(print_defect));
 }
 
 #[expect(clippy::print_stderr, reason = "the terminal is somewhere in between")]
 fn print_defect(info: &PanicHookInfo<'_>) {
-    eprintln!("{}", defect(info.location(), info.payload_as_str()));
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    eprintln!("{}", defect(info.location(), text));
 }
 
 /// Returns what is said of a defect, on one line.
@@ -408,7 +411,7 @@ fn only_colors(help: &str) -> String {
             let (codes, rest) = part.split_at(part.find(|c| !is_code(c)).unwrap_or(part.len()));
             match rest.strip_prefix('m') {
                 Some(rest) => {
-                    out += &format!("\x1b[{codes}m");
+                    out.extend(["\x1b[", codes, "m"]);
                     out += &Painted::from(rest);
                 }
                 None => out += &Painted::from(&*format!("\x1b[{part}")),
@@ -467,10 +470,12 @@ mod tests {
         let shown = "evil\\x1b[2J\\u{9b}1m\\r\\nerror: forged\\u{202e}";
         let says: [fn(&mut Terminal, &str); 6] = [
             |terminal, image| terminal.answer(format!("image {image}")),
-            |terminal, image| terminal.say(&format!("image {image}")),
+            |terminal, image| terminal.say(format!("image {image}")),
             |terminal, image| terminal.warn(image),
             |terminal, image| terminal.redraw(image),
-            |terminal, image| drop(terminal.fail(&CliError::usage(image, image))),
+            |terminal, image| {
+                assert_eq!(terminal.fail(&CliError::usage(image, image)), Code::Refused)
+            },
             |terminal, image| {
                 terminal.ask = Some(Box::new(|_| None));
                 drop(terminal.ask(image));

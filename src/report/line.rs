@@ -7,7 +7,7 @@
 
 use std::{
     borrow::{Borrow, Cow},
-    fmt,
+    fmt::{self, Write as _},
     ops::Deref,
 };
 
@@ -231,7 +231,8 @@ impl Line {
         for (tone, text) in &self.pieces {
             let ansi = tone.ansi();
             if self.style.color && *tone != Tone::Plain && !text.is_empty() {
-                out += &format!("{ansi}{text}{ansi:#}");
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{ansi}{text}{ansi:#}");
             } else {
                 out.push_str(text);
             }
