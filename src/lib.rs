@@ -8,6 +8,7 @@ pub mod config;
 pub mod document;
 pub mod domain;
 pub mod engine;
+pub mod escape;
 pub mod health;
 pub mod journal;
 pub mod preflight;

@@ -12,9 +12,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["analysis"]),
     ("analysis", &[]),
     ("clock", &[]),
-    ("document", &[]),
+    ("document", &["escape"]),
+    ("escape", &[]),
     ("config", &["domain", "document"]),
-    ("report", &["domain"]),
+    ("report", &["domain", "escape"]),
     ("cluster", &["domain", "clock"]),
     ("traffic", &["domain", "cluster", "clock"]),
     ("journal", &["domain", "cluster", "clock"]),
@@ -70,6 +71,20 @@ const PRINTING: &[&str] = &["dbg", "eprint", "eprintln", "print", "println"];
 /// The only file that prints.
 const PRINTER: &str = "cli/ui.rs";
 
+/// Paths that lead to the terminal past the type that is printed: only [`PRINTER`] may name them.
+const STREAMS: &[&str] = &[
+    "anstream",
+    "console",
+    "indicatif",
+    "std::io::stderr",
+    "std::io::stdout",
+    "std::panic::set_hook",
+];
+
+/// Files that may write a terminal's escapes: what prints, and where colours are applied (those come
+/// from `anstyle`, which [`STYLES`] alone names).
+const STYLES: &[&str] = &["cli/ui.rs", "report/style.rs"];
+
 #[test]
 fn no_module_names_one_above_it() {
     let mut violations = Vec::new();
@@ -114,6 +129,65 @@ fn routers_and_probes_are_named_in_their_own_files_only() {
         }
     }
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+/// Text for the terminal is of a type that is escaped where it is made; what would get round that is a
+/// stream of one's own, or an escape written by hand.
+#[test]
+fn escapes_are_written_where_it_is_printed() {
+    let mut violations = Vec::new();
+    for file in sources() {
+        let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        if STYLES.contains(&file.path.as_str()) || is_test_file(&file.path) {
+            continue;
+        }
+        for (number, line) in code.lines().enumerate() {
+            if writes_escapes(line) {
+                violations.push(format!("src/{}:{}: writes escapes", file.path, number + 1));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+/// Returns whether a line of code holds an escape of a terminal, or what makes one.
+fn writes_escapes(line: &str) -> bool {
+    let line = line.split("//").next().unwrap_or_default().to_lowercase();
+    let signs = ["\\x1b", "\\u{1b}", "\\u{001b}", "\\u{9b}", "anstyle::"];
+    signs.iter().any(|sign| line.contains(sign))
+}
+
+/// Painted text is made in one file, where its text is escaped: nobody else gets inside.
+#[test]
+fn what_is_printed_is_made_in_one_place() {
+    let line = sources().into_iter().find(|f| f.path == "report/line.rs");
+    let code = line.unwrap().text;
+    assert!(
+        code.contains("pub struct Painted(String);"),
+        "the text is private"
+    );
+    assert!(!code.contains("&mut self.0"), "the text cannot be changed");
+    let ui = sources()
+        .into_iter()
+        .find(|f| f.path == PRINTER)
+        .unwrap()
+        .text;
+    let shown = ui
+        .lines()
+        .filter(|line| line.trim_start().starts_with("pub"));
+    let raw: Vec<&str> = shown
+        .filter(|line| {
+            let takes = [
+                "fn answer(",
+                "fn say(",
+                "fn redraw(",
+                "fn live(",
+                "fn last_words(",
+            ];
+            takes.iter().any(|name| line.contains(name)) && !line.contains("Painted")
+        })
+        .collect();
+    assert!(raw.is_empty(), "these take more than painted text: {raw:?}");
 }
 
 /// The test itself can fail: each kind of violation is seen, and nothing else.
@@ -170,6 +244,19 @@ fn violations_are_seen() {
             &[],
         ),
         ("cli/set.rs", "println!(\"x\");", &["println!"]),
+        (
+            "cli/set.rs",
+            "use std::io::{stdout, Write};",
+            &["std::io::stdout"],
+        ),
+        ("cli/set.rs", "console::Term::stderr()", &["console"]),
+        (
+            "cli/ui.rs",
+            "console::Term::stderr(); std::io::stdout()",
+            &[],
+        ),
+        ("document/words.rs", "use crate::escape::escaped;", &[]),
+        ("escape.rs", "use crate::report;", &["report"]),
         ("main.rs", "canaryctl::cli::main()", &[]),
         ("main.rs", "canaryctl::engine::start()", &["engine"]),
     ];
@@ -231,6 +318,12 @@ fn judge(path: &str, text: &str) -> Vec<String> {
             .filter(|_| top != "cli" && top != "main");
         if let Some(world) = outside.or(process) {
             blame(format!("{top} must not name {world}"));
+        }
+        let stream = STREAMS.iter().find(is).filter(|_| path != PRINTER);
+        if let Some(stream) = stream.filter(|_| process.is_none()) {
+            blame(format!(
+                "{top} must not name {stream}; only src/{PRINTER} does"
+            ));
         }
         if said[0].ends_with('!') && path != PRINTER {
             blame(format!("{} prints; only src/{PRINTER} does", said[0]));

@@ -36,7 +36,7 @@ pub(super) async fn run(
             serde_json::json!({"version": 1, "app": settings.app, "step": step, "by": who});
         terminal.document(&document);
     } else {
-        terminal.answer(&text);
+        terminal.answer(text);
     }
     Ok(Code::Done)
 }

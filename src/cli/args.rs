@@ -447,6 +447,7 @@ pub enum Generate {
 #[derive(Debug, Args)]
 pub struct RbacArgs {
     /// The app: then only its own journal may be written
+    #[arg(value_parser = parse_object_name)]
     pub app: Option<String>,
     /// What the Role is for
     #[arg(long = "verb", value_name = "VERB", value_parser = parse_verb, value_delimiter = ',', default_value = "auto")]

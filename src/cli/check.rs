@@ -32,7 +32,7 @@ pub(super) async fn run(
     if terminal.is_json() {
         terminal.document(&view);
     } else {
-        terminal.answer(&report::findings::findings(&view, terminal.style()));
+        terminal.answer(report::findings::findings(&view, terminal.style()));
     }
     Ok(if broken { Code::Refused } else { Code::Done })
 }

@@ -251,7 +251,7 @@ impl<'t> Screen<'t> {
             );
             terminal.say(&place);
             for how in &work.names.found_by {
-                terminal.say(&format!("found {how}"));
+                terminal.say(format!("found {how}"));
             }
         }
         let style = terminal.err_style();
@@ -279,7 +279,7 @@ impl<'t> Screen<'t> {
         self.progress.update(event);
         if self.terminal.is_json() {
             match json::event(event) {
-                Ok(line) => self.terminal.answer(&line),
+                Ok(line) => self.terminal.answer(line),
                 Err(error) => self
                     .terminal
                     .warn(&format!("an event cannot be written: {error}")),
@@ -290,9 +290,9 @@ impl<'t> Screen<'t> {
             if let EventKind::Acting { what, changes } = &event.kind {
                 self.would += 1;
                 self.terminal
-                    .answer(&format!("would {what} (accepted by the API server)"));
+                    .answer(format!("would {what} (accepted by the API server)"));
                 for line in diff(changes) {
-                    self.terminal.answer(&line);
+                    self.terminal.answer(line);
                 }
             }
             return;
@@ -315,12 +315,12 @@ impl<'t> Screen<'t> {
         let line = self.narrator.line(event);
         if let EventKind::Ended { .. } = &event.kind {
             if let Some(line) = line {
-                self.terminal.answer(&line);
+                self.terminal.answer(line);
             }
             return;
         }
         if let Some(line) = line.filter(|_| !noise) {
-            self.terminal.say(&line);
+            self.terminal.say(line);
         }
     }
 
@@ -352,7 +352,7 @@ impl<'t> Screen<'t> {
             && !self.terminal.is_json()
             && !end.text.is_empty()
         {
-            self.terminal.answer(&format!("waits for {}", end.text));
+            self.terminal.answer(format!("waits for {}", end.text));
         }
     }
 

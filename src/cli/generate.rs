@@ -12,7 +12,10 @@ use crate::{
     health,
     journal::name,
     preflight::rights,
-    report::role::{RoleText, role},
+    report::{
+        line::Painted,
+        role::{RoleText, role},
+    },
 };
 
 use super::{
@@ -32,14 +35,19 @@ pub(super) fn run(
     terminal: &mut Terminal,
 ) -> Result<Code, CliError> {
     match &args.what {
-        Generate::Completions { shell } => terminal.answer(&completions(*shell)),
-        Generate::Man => terminal.answer(&man()?),
-        Generate::Rbac(args) => terminal.answer(&rbac(context, args)?),
+        Generate::Completions { shell } => terminal.answer(page(&completions(*shell))),
+        Generate::Man => terminal.answer(page(&man()?)),
+        Generate::Rbac(args) => terminal.answer(page(&rbac(context, args)?)),
         Generate::Schema => {
             terminal.document(&config::schema::<RouterEntry, CheckEntry, MetricsEntry>());
         }
     }
     Ok(Code::Done)
+}
+
+/// Returns a file as it is printed.
+fn page(text: &str) -> Painted {
+    Painted::lines(text.lines())
 }
 
 /// Returns the Role for some verbs; where the plan of a file asks sources in other namespaces, a Role for

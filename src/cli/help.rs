@@ -5,10 +5,10 @@
 
 use std::{ffi::OsString, fmt::Write as _};
 
-use clap::Command;
+use clap::{Command, FromArgMatches as _};
 
-use super::{error::CliError, exit};
-use crate::config;
+use super::{args::Cli, error::CliError, exit};
+use crate::{config, escape::escaped};
 
 /// Columns that help takes at most.
 pub(super) const WIDEST: usize = 100;
@@ -82,6 +82,32 @@ fn variables() -> String {
         writeln!(text, "  {name:widest$}  {about}").ok();
     }
     text
+}
+
+/// Returns the command line taken apart. What clap says of a misuse repeats what was typed, and is
+/// read line by line: so what was typed is escaped in it.
+pub(super) fn parse(command: &mut Command, args: &[OsString]) -> clap::error::Result<Cli> {
+    let mut parsed = |args: &[OsString]| {
+        let matches = command.try_get_matches_from_mut(args)?;
+        Cli::from_arg_matches(&matches)
+    };
+    let escape = |arg: &OsString| OsString::from(&*escaped(&arg.to_string_lossy()));
+    parsed(args).map_err(|error| {
+        let harmless: Vec<OsString> = args.iter().map(escape).collect();
+        if harmless == args {
+            return error;
+        }
+        match parsed(&harmless) {
+            Err(error) => error,
+            Ok(_) => unseen(&error),
+        }
+    })
+}
+
+/// Returns an error about characters that cannot be seen: without them all would be well.
+fn unseen(error: &clap::Error) -> clap::Error {
+    let text = "an argument holds characters that cannot be seen, or is no UTF-8";
+    clap::Error::raw(error.kind(), text)
 }
 
 /// Returns what clap says about a misuse as one line, a hint and where to read on.

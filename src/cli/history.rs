@@ -52,7 +52,7 @@ pub(super) async fn run(
     if terminal.is_json() {
         terminal.document(&view);
     } else {
-        terminal.answer(&report::history::history(&view, terminal.style()));
+        terminal.answer(report::history::history(&view, terminal.style()));
     }
     Ok(Code::Done)
 }

@@ -33,7 +33,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::CommandFactory as _;
 
 use crate::{report::closing::Invocation, sim::SimCluster};
 
@@ -55,8 +55,9 @@ pub fn main() -> ExitCode {
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return ui::last_words(&format!("error: cannot start: {error}")),
+        Err(error) => return ui::last_words(format!("error: cannot start: {error}")),
     };
+    ui::escape_panics();
     let terminal = Terminal::of_process(&environment);
     let code = runtime.block_on(run(args, environment, terminal, Signals::of_process()));
     runtime.shutdown_background();
@@ -87,9 +88,7 @@ pub async fn run_on(
     terminal.call(invoked_as);
     let mut command = command(invoked_as).term_width(terminal.columns().min(help::WIDEST));
     let topic = help::topic(&command, &args, invoked_as);
-    let matches = command.try_get_matches_from_mut(&args);
-    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let cli = match help::parse(&mut command, &args) {
         Ok(cli) => cli,
         Err(error) => return terminal.usage(&error, &topic, &environment),
     };

@@ -69,17 +69,17 @@ fn show(view: &StatusView, clock: &Clock, terminal: &mut Terminal) {
         let mut document = serde_json::to_value(view).unwrap_or_default();
         document["at"] = serde_json::json!(now);
         match report::json::compact(&document) {
-            Ok(line) => terminal.answer(&line),
+            Ok(line) => terminal.answer(line),
             Err(error) => terminal.warn(&format!("a look cannot be written: {error}")),
         }
     } else if terminal.can_redraw() {
-        terminal.redraw(&report::monitor::screen_of(view, rates, now, style));
+        terminal.redraw(report::monitor::screen_of(view, rates, now, style));
     } else {
         let wide = report::style::Style {
             width: 1000,
             ..style
         };
-        terminal.answer(&report::monitor::line_of(view, rates, now, wide));
+        terminal.answer(report::monitor::line_of(view, rates, now, wide));
     }
 }
 

@@ -58,13 +58,14 @@ pub(super) async fn run(
             "version": 1, "address": format!("http://{address}"), "kubeconfig": shown, "namespace": namespace,
         }));
     } else {
-        terminal.answer(&format!(
+        terminal.answer(format!(
             "simulated cluster '{}' on http://{address}, {}",
             args.scenario,
             pace(context.global.speed.unwrap_or(SPEED))
         ));
-        terminal.answer(&format!(
-            "try:  KUBECONFIG={shown} kubectl get deployments\n      {} status payment-api --kubeconfig {shown}",
+        terminal.answer(format!("try:  KUBECONFIG={shown} kubectl get deployments"));
+        terminal.answer(format!(
+            "      {} status payment-api --kubeconfig {shown}",
             context.invoked_as
         ));
         terminal.say("Ctrl-C ends it");
@@ -103,9 +104,7 @@ fn list(terminal: &mut Terminal) {
         return;
     }
     let widest = names.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines: Vec<String> = names
-        .iter()
-        .map(|(name, about)| format!("{name:widest$}  {about}"))
-        .collect();
-    terminal.answer(&lines.join("\n"));
+    for (name, about) in names {
+        terminal.answer(format!("{name:widest$}  {about}"));
+    }
 }

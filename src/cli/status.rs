@@ -34,7 +34,7 @@ pub(super) async fn run(
         terminal.document(&view);
     } else {
         let now = work.session.cluster.clock().now();
-        terminal.answer(&report::status::status(&view, now, terminal.style()));
+        terminal.answer(report::status::status(&view, now, terminal.style()));
     }
     Ok(Code::Done)
 }
@@ -102,16 +102,16 @@ async fn all(
         } else {
             format!("in namespace {}", session.cluster.namespace())
         };
-        terminal.answer(&format!("no releases {place}"));
+        terminal.answer(format!("no releases {place}"));
         let start = format!(
             "start one with `{} auto APP --image IMAGE`",
             context.invoked_as
         );
-        terminal.say(&start);
+        terminal.say(start);
     } else {
         let now = session.cluster.clock().now();
         let table = report::table::releases(&lines, everywhere, now, terminal.style());
-        terminal.answer(&table);
+        terminal.answer(table);
     }
     Ok(Code::Done)
 }

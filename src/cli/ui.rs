@@ -1,10 +1,12 @@
 //! The terminal: the only place that prints.
 //!
 //! Owns: the streams, their style, the live display, questions. The answer goes to stdout,
-//! everything else to stderr.
+//! everything else to stderr. Must not: print anything but [`Painted`] text, which holds no escapes
+//! but those of colours, and help, of which the same is left.
 
 use std::{
     io::{IsTerminal as _, Write},
+    panic::{Location, PanicHookInfo},
     process::ExitCode,
     time::Duration,
 };
@@ -22,12 +24,15 @@ use super::{
 };
 use crate::report::{
     json,
+    line::Painted,
     style::{Style, Tone},
-    text,
 };
 
 /// Width of a stream that is no terminal.
 const PLAIN_WIDTH: usize = 100;
+
+/// Moves the cursor to the top of an empty screen.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Asks a question and returns the answer.
 pub(super) type Ask = Box<dyn FnMut(&str) -> Option<String> + Send>;
@@ -184,49 +189,40 @@ impl Terminal {
     }
 
     /// Prints an answer for people.
-    pub fn answer(&mut self, answer: &str) {
-        self.hide_live();
-        let end = if answer.ends_with('\n') { "" } else { "\n" };
-        let outcome = write!(self.out, "{answer}{end}").and_then(|()| self.out.flush());
-        self.broken_pipe |= outcome.is_err();
+    pub fn answer(&mut self, answer: impl Into<Painted>) {
+        self.put("", &answer.into());
     }
 
     /// Prints an answer as a JSON document.
     pub fn document(&mut self, document: &impl Serialize) {
         match json::pretty(document) {
-            Ok(text) => self.answer(&text),
-            Err(error) => self.note(&format!("the answer cannot be written as JSON: {error}")),
+            Ok(text) => self.answer(text),
+            Err(error) => {
+                self.note(&format!("the answer cannot be written as JSON: {error}").into());
+            }
         }
     }
 
     /// Clears the screen and prints an answer at its top.
-    pub fn redraw(&mut self, answer: &str) {
-        self.answer(&format!("\x1b[H\x1b[2J{answer}"));
+    pub fn redraw(&mut self, answer: impl Into<Painted>) {
+        self.put(CLEAR, &answer.into());
     }
 
     /// Prints what goes on, unless only the answer is wanted.
-    pub fn say(&mut self, text: &str) {
-        if self.quiet {
-            return;
-        }
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => self.note(text),
+    pub fn say(&mut self, text: impl Into<Painted>) {
+        if !self.quiet {
+            self.tell(&text.into());
         }
     }
 
     /// Prints a warning.
     pub fn warn(&mut self, warning: &str) {
-        let label = self.err_style().paint(Tone::Unknown, "warning:");
-        let warning = text::sanitize(warning).into_owned();
-        match &self.bar {
-            Some(bar) => bar.println(format!("{label} {warning}")),
-            None => self.note(&format!("{label} {warning}")),
-        }
+        let text = self.labelled(Tone::Unknown, "warning:", warning);
+        self.tell(&text);
     }
 
     /// Shows the live display; does nothing where there can be none.
-    pub fn live(&mut self, lines: &[String]) {
+    pub fn live(&mut self, lines: &[Painted]) {
         if !self.live_allowed {
             return;
         }
@@ -266,6 +262,7 @@ impl Terminal {
     pub fn take_ask(&mut self, question: &str) -> Option<Ask> {
         self.hide_live();
         let ask = self.ask.take()?;
+        let question = Painted::from(question);
         let outcome = write!(self.err, "{question} ").and_then(|()| self.err.flush());
         self.broken_pipe |= outcome.is_err();
         Some(ask)
@@ -287,19 +284,21 @@ impl Terminal {
         let text = |tty: bool| {
             let dumb = environment.get("TERM") == Some("dumb");
             if tty && !dumb && environment.get("NO_COLOR").is_none() {
-                rendered.ansi().to_string()
+                only_colors(&rendered.ansi().to_string())
             } else {
-                rendered.to_string()
+                only_colors(&rendered.to_string())
             }
         };
         if !error.use_stderr() {
             let text = text(self.out_tty);
-            self.answer(&text);
+            let outcome = write!(self.out, "{text}").and_then(|()| self.out.flush());
+            self.broken_pipe |= outcome.is_err();
             return self.finish(Code::Done);
         }
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let text = text(self.err_tty);
-            self.note(text.trim_end());
+            // Nobody can be told that stderr is gone.
+            drop(writeln!(self.err, "{}", text.trim_end()).and_then(|()| self.err.flush()));
             return Code::Refused;
         }
         self.fail(&help::misuse(&rendered.to_string(), called))
@@ -308,29 +307,17 @@ impl Terminal {
     /// Prints why the command failed, and returns the exit code.
     pub(super) fn fail(&mut self, error: &CliError) -> Code {
         self.hide_live();
-        let style = self.err_style();
         let canonical = "`canaryctl ";
         let called = format!("`{} ", self.invoked_as);
         // Hints name the tool by its own name; people type what they called it by.
-        let said = |text: &str| text::sanitize(text).replace(canonical, &called);
-        self.note(&format!(
-            "{} {}",
-            style.paint(Tone::Bad, "error:"),
-            said(&error.text)
-        ));
+        let said = |text: &str| text.replace(canonical, &called);
+        self.note(&self.labelled(Tone::Bad, "error:", &said(&error.text)));
         if let Some(snippet) = &error.snippet {
-            let lines: Vec<String> = snippet
-                .lines()
-                .map(|line| format!("  {}", said(line)))
-                .collect();
-            self.note(&lines.join("\n"));
+            let lines = snippet.lines().map(|line| format!("  {}", said(line)));
+            self.note(&Painted::lines(lines));
         }
         for hint in &error.hints {
-            self.note(&format!(
-                "{} {}",
-                style.paint(Tone::Bold, "hint:"),
-                said(hint)
-            ));
+            self.note(&self.labelled(Tone::Bold, "hint:", &said(hint)));
         }
         error.code
     }
@@ -347,9 +334,32 @@ impl Terminal {
         code
     }
 
-    fn note(&mut self, text: &str) {
+    /// Writes to stdout, on lines of its own.
+    fn put(&mut self, before: &'static str, answer: &Painted) {
+        self.hide_live();
+        let end = if answer.ends_with('\n') { "" } else { "\n" };
+        let outcome = write!(self.out, "{before}{answer}{end}").and_then(|()| self.out.flush());
+        self.broken_pipe |= outcome.is_err();
+    }
+
+    /// Writes to stderr, above the live display where there is one.
+    fn tell(&mut self, text: &Painted) {
+        match &self.bar {
+            Some(bar) => bar.println(text.as_str()),
+            None => self.note(text),
+        }
+    }
+
+    /// Writes to stderr.
+    fn note(&mut self, text: &Painted) {
         // Nobody can be told that stderr is gone.
         drop(writeln!(self.err, "{text}").and_then(|()| self.err.flush()));
+    }
+
+    /// Returns a line for stderr after a label.
+    fn labelled(&self, tone: Tone, label: &str, text: &str) -> Painted {
+        let line = self.err_style().line().add(tone, label).plain(" ");
+        line.plain(text).render()
     }
 
     /// Returns how often the live display is worth redrawing.
@@ -360,9 +370,56 @@ impl Terminal {
 
 /// Says why not even a terminal could be set up.
 #[expect(clippy::print_stderr, reason = "there is no terminal yet")]
-pub(super) fn last_words(text: &str) -> ExitCode {
-    eprintln!("{text}");
+pub(super) fn last_words(text: impl Into<Painted>) -> ExitCode {
+    eprintln!("{}", text.into());
     ExitCode::from(Code::Failed.number())
+}
+
+/// Has a defect of this program reported as everything else is: the text that led to it may come
+/// from anywhere.
+pub(super) fn escape_panics() {
+    std::panic::set_hook(Box::new(print_defect));
+}
+
+#[expect(clippy::print_stderr, reason = "the terminal is somewhere in between")]
+fn print_defect(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    eprintln!("{}", defect(info.location(), text));
+}
+
+/// Returns what is said of a defect, on one line.
+fn defect(place: Option<&Location<'_>>, text: Option<&str>) -> Painted {
+    let place = place.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let text = text.unwrap_or("no reason was given");
+    format!("error: a defect of canaryctl, at {place}: {text}").into()
+}
+
+/// Returns help with its colours and line breaks, and anything else escaped that a terminal obeys.
+fn only_colors(help: &str) -> String {
+    let mut out = String::with_capacity(help.len());
+    for line in help.split_inclusive('\n') {
+        let (text, end) = match line.strip_suffix('\n') {
+            Some(text) => (text, "\n"),
+            None => (line, ""),
+        };
+        let mut parts = text.split("\x1b[");
+        out += &Painted::from(parts.next().unwrap_or_default());
+        for part in parts {
+            let is_code = |c: char| c.is_ascii_digit() || c == ';';
+            let (codes, rest) = part.split_at(part.find(|c| !is_code(c)).unwrap_or(part.len()));
+            match rest.strip_prefix('m') {
+                Some(rest) => {
+                    out.extend(["\x1b[", codes, "m"]);
+                    out += &Painted::from(rest);
+                }
+                None => out += &Painted::from(&*format!("\x1b[{part}")),
+            }
+        }
+        out += end;
+    }
+    out
 }
 
 fn console_width() -> Option<usize> {
@@ -373,4 +430,80 @@ fn console_width() -> Option<usize> {
 /// Returns rows and columns of the terminal.
 fn indicatif_size() -> Option<(u16, u16)> {
     console::Term::stderr().size_checked()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Returns what is printed of a terminal with colours.
+    fn printed(print: impl Fn(&mut Terminal)) -> String {
+        let kept = Kept::default();
+        let streams = || Box::new(kept.clone());
+        let mut terminal = Terminal::of(streams(), streams(), (true, true), 80, None);
+        terminal.color = (true, true);
+        print(&mut terminal);
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Whoever writes a new line of output need not think of it.
+    #[test]
+    fn text_as_it_comes_is_printed_escaped() {
+        let image = "evil\u{1b}[2J\u{9b}1m\r\nerror: forged\u{202e}";
+        let shown = "evil\\x1b[2J\\u{9b}1m\\r\\nerror: forged\\u{202e}";
+        let says: [fn(&mut Terminal, &str); 6] = [
+            |terminal, image| terminal.answer(format!("image {image}")),
+            |terminal, image| terminal.say(format!("image {image}")),
+            |terminal, image| terminal.warn(image),
+            |terminal, image| terminal.redraw(image),
+            |terminal, image| {
+                assert_eq!(terminal.fail(&CliError::usage(image, image)), Code::Refused)
+            },
+            |terminal, image| {
+                terminal.ask = Some(Box::new(|_| None));
+                drop(terminal.ask(image));
+            },
+        ];
+        for say in says {
+            let text = printed(|terminal| say(terminal, image));
+            assert!(text.contains(shown), "{text:?}");
+            assert!(!text.contains(image), "{text:?}");
+            assert!(text.lines().all(|line| !line.starts_with("error: forged")));
+        }
+    }
+
+    #[test]
+    fn help_keeps_its_colours_alone() {
+        let help = "\u{1b}[1mUsage\u{1b}[0m: x\n  \u{1b}[2J\u{1b}]0;t\u{7}\u{1b}[1;4mb\u{1b}[0m\n";
+        assert_eq!(
+            only_colors(help),
+            "\u{1b}[1mUsage\u{1b}[0m: x\n  \\x1b[2J\\x1b]0;t\\x07\u{1b}[1;4mb\u{1b}[0m\n"
+        );
+    }
+
+    #[test]
+    fn a_defect_is_told_on_one_line() {
+        let text = defect(None, Some("no char boundary in `\u{1b}[2J\nx`"));
+        assert_eq!(
+            &*text,
+            "error: a defect of canaryctl, at an unknown place: no char boundary in `\\x1b[2J\\nx`"
+        );
+    }
 }

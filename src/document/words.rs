@@ -4,6 +4,7 @@
 //! was meant. Must not: word what is wrong.
 
 use super::Position;
+use crate::escape::escaped;
 
 /// Longest piece of somebody's input repeated in a message, in characters.
 const EXCERPT: usize = 60;
@@ -52,22 +53,7 @@ fn fold(word: &str) -> String {
 
 /// Returns a text on one line, with whatever could move a terminal's cursor made visible.
 pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_unsafe(c) {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
-}
-
-/// Control characters, line separators and characters that reorder text on a terminal.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    escaped(text).into_owned()
 }
 
 /// Returns the line of a place with a mark under it, as two lines.

@@ -3,7 +3,7 @@
 //! Owns: the order and the words. Must not: look for anything.
 
 use super::{
-    line::{Line, screen},
+    line::{Line, Painted, screen},
     style::{Style, Tone},
     text::count,
 };
@@ -16,7 +16,7 @@ const TEXT: usize = 11;
 const DETAIL: usize = TEXT + 7;
 
 /// Returns the findings; those in order are one line each.
-pub fn findings(view: &CheckView, style: Style) -> String {
+pub fn findings(view: &CheckView, style: Style) -> Painted {
     let mut sorted: Vec<&Finding> = view.findings.iter().collect();
     sorted.sort_by_key(|f| f.severity);
     let mut lines = Vec::new();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     human::headline,
-    line::{Line, screen},
+    line::{Line, Painted, screen},
     status::outcome_words,
     style::{Style, Tone},
     text::count,
@@ -24,7 +24,7 @@ const WORD: usize = 13;
 const TEXT: usize = 28;
 
 /// Returns the audit trail of an app, the latest run first.
-pub fn history(view: &HistoryView, style: Style) -> String {
+pub fn history(view: &HistoryView, style: Style) -> Painted {
     let title = style
         .line()
         .bold(&view.app)

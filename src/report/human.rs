@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     bar, check,
     closing::{Invocation, closing},
-    line::{Line, joined},
+    line::{Line, Painted, joined},
     style::{Style, Tone},
     text::class,
     time::{between, clock, span},
@@ -74,7 +74,7 @@ impl Narrator {
 
     /// Returns the event as one or more lines without a newline at the end, or nothing when it says
     /// nothing new.
-    pub fn line(&mut self, event: &Event) -> Option<String> {
+    pub fn line(&mut self, event: &Event) -> Option<Painted> {
         let at = event.at;
         self.began.get_or_insert(at);
         let lines = match &event.kind {
@@ -256,7 +256,7 @@ impl Narrator {
         self.said(at, Tone::of(result.verdict), &mark, &text)
     }
 
-    fn waiting(&mut self, at: Timestamp, what: &str, since: Timestamp) -> Option<String> {
+    fn waiting(&mut self, at: Timestamp, what: &str, since: Timestamp) -> Option<Painted> {
         let kind = class(what);
         let label = match self.waits.get(&kind) {
             None => "waits",

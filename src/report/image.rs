@@ -2,14 +2,15 @@
 //!
 //! Owns: what is left out first. Must not: leave out the tag: it is what differs.
 
-use super::text::{char_width, sanitize, width};
+use super::text::{char_width, width};
+use crate::escape::escaped;
 
 /// Digits of a digest that tell versions apart, as docker and git show them.
 const DIGEST: usize = 12;
 
 /// Returns an image in at most `columns`: the digest is shortened first, then the path in its middle.
 pub fn shorten(image: &str, columns: usize) -> String {
-    let image = sanitize(image);
+    let image = escaped(image);
     if width(&image) <= columns {
         return image.into_owned();
     }

@@ -7,8 +7,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::text::is_unsafe;
-use crate::domain::{event::Event, view::DOCUMENT};
+use super::line::Painted;
+use crate::{
+    domain::{event::Event, view::DOCUMENT},
+    escape::is_unsafe,
+};
 
 /// An event with the version of its format.
 #[derive(Serialize)]
@@ -19,7 +22,7 @@ struct Line<'a> {
 }
 
 /// Returns an event as one line of JSON, without a newline.
-pub fn event(event: &Event) -> serde_json::Result<String> {
+pub fn event(event: &Event) -> serde_json::Result<Painted> {
     let line = Line {
         version: DOCUMENT,
         event,
@@ -28,20 +31,21 @@ pub fn event(event: &Event) -> serde_json::Result<String> {
 }
 
 /// Returns a document on one line, without a newline.
-pub fn compact(document: &impl Serialize) -> serde_json::Result<String> {
-    serde_json::to_string(document).map(escape)
+pub fn compact(document: &impl Serialize) -> serde_json::Result<Painted> {
+    serde_json::to_string(document).map(|json| escape(&json))
 }
 
 /// Returns a document for people to read, without a newline at the end.
-pub fn pretty(document: &impl Serialize) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(document).map(escape)
+pub fn pretty(document: &impl Serialize) -> serde_json::Result<Painted> {
+    serde_json::to_string_pretty(document).map(|json| escape(&json))
 }
 
-/// Escapes what JSON allows but a terminal would obey; such characters stand only inside strings.
-fn escape(json: String) -> String {
+/// Escapes what JSON allows but a terminal would obey, as JSON does it, so that readers get the same
+/// text. Such characters stand only inside strings; line breaks only between them.
+fn escape(json: &str) -> Painted {
     let harmless = |c: char| c == '\n' || !is_unsafe(c);
     if json.chars().all(harmless) {
-        return json;
+        return Painted::lines(json.split('\n'));
     }
     let mut out = String::with_capacity(json.len() + 16);
     for c in json.chars() {
@@ -54,5 +58,5 @@ fn escape(json: String) -> String {
             let _ = write!(out, "\\u{unit:04x}");
         }
     }
-    out
+    Painted::lines(out.split('\n'))
 }

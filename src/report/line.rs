@@ -2,12 +2,88 @@
 //!
 //! Owns: escaping on entry, measuring, cutting, wrapping, painting. Must not: know what is said.
 //! Escapes for colours exist only in [`Line::render`], so a cut can never fall inside one, and
-//! text of the cluster cannot get in without being made safe.
+//! text of the cluster cannot get in without being made safe. What comes out is [`Painted`], the
+//! only thing that is printed.
+
+use std::{
+    borrow::{Borrow, Cow},
+    fmt::{self, Write as _},
+    ops::Deref,
+};
 
 use super::{
     style::{Style, Tone},
-    text::{char_width, fold, sanitize, width},
+    text::{char_width, fold, width},
 };
+use crate::escape::escaped;
+
+/// Text that a terminal may get: whatever came from outside is escaped in it, and the only escapes
+/// are the colours of a [`Style`].
+///
+/// Made of plain text it is one line; a line break in that is shown, not made. There is no way to
+/// make one of text that stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Painted(String);
+
+// === impl Painted ===
+
+impl Painted {
+    /// Returns a line of text for each of the given ones.
+    pub fn lines<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> Self {
+        let lines = lines.into_iter();
+        let safe: Vec<String> = lines
+            .map(|line| escaped(line.as_ref()).into_owned())
+            .collect();
+        Self(safe.join("\n"))
+    }
+
+    /// Returns what is printed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for Painted {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// So that lines can be joined to text; what is made of them is text again.
+impl Borrow<str> for Painted {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Painted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Painted {
+    fn from(text: &str) -> Self {
+        Self(escaped(text).into_owned())
+    }
+}
+
+impl From<String> for Painted {
+    fn from(text: String) -> Self {
+        match escaped(&text) {
+            Cow::Borrowed(_) => Self(text),
+            Cow::Owned(safe) => Self(safe),
+        }
+    }
+}
+
+impl From<&String> for Painted {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
 
 /// A line before it is painted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +147,7 @@ impl Line {
 
     /// Adds text, made safe.
     pub fn push(&mut self, tone: Tone, text: &str) {
-        let safe = sanitize(text);
+        let safe = escaped(text);
         let safe = if self.style.unicode {
             safe
         } else {
@@ -150,12 +226,18 @@ impl Line {
     }
 
     /// Returns the line with the escapes of its colours.
-    pub fn render(&self) -> String {
+    pub fn render(&self) -> Painted {
         let mut out = String::new();
         for (tone, text) in &self.pieces {
-            out.push_str(&self.style.paint(*tone, text));
+            let ansi = tone.ansi();
+            if self.style.color && *tone != Tone::Plain && !text.is_empty() {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{ansi}{text}{ansi:#}");
+            } else {
+                out.push_str(text);
+            }
         }
-        out
+        Painted(out)
     }
 
     fn cells(&self) -> Vec<(Tone, char)> {
@@ -186,20 +268,20 @@ impl Line {
 }
 
 /// Returns lines painted and joined, each ended by a newline.
-pub fn screen(lines: impl IntoIterator<Item = Line>) -> String {
+pub fn screen(lines: impl IntoIterator<Item = Line>) -> Painted {
     let mut out = String::new();
     for line in lines {
         out.push_str(line.render().trim_end_matches(' '));
         out.push('\n');
     }
-    out
+    Painted(out)
 }
 
 /// Returns lines painted and joined, without a newline at the end.
-pub fn joined(lines: impl IntoIterator<Item = Line>) -> String {
-    let mut text = screen(lines);
+pub fn joined(lines: impl IntoIterator<Item = Line>) -> Painted {
+    let Painted(mut text) = screen(lines);
     text.truncate(text.trim_end_matches('\n').len());
-    text
+    Painted(text)
 }
 
 fn cells_width(cells: &[(Tone, char)]) -> usize {
@@ -266,7 +348,8 @@ mod tests {
         let line = style(40)
             .line()
             .plain("09:14  a few words that do not fit into one line of forty");
-        let lines: Vec<String> = line.wrap(7).iter().map(Line::render).collect();
+        let lines = joined(line.wrap(7));
+        let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(
             lines,
             [
@@ -276,5 +359,18 @@ mod tests {
         );
         let line = style(40).line().plain("x".repeat(100));
         assert!(line.wrap(4).iter().all(|l| l.width() <= 40));
+    }
+
+    #[test]
+    fn painted_text_holds_no_escapes_but_colours_and_no_line_breaks_of_others() {
+        let image = "a\u{1b}[2J\n\u{9b}b\u{202e}";
+        let shown = "a\\x1b[2J\\n\\u{9b}b\\u{202e}";
+        assert_eq!(&*Painted::from(image), shown);
+        assert_eq!(&*Painted::from(image.to_owned()), shown);
+        assert_eq!(&*Painted::lines([image, "c"]), format!("{shown}\nc"));
+        let line = style(80).line().add(Tone::Good, image).render();
+        assert_eq!(&*line, format!("\u{1b}[32m{shown}\u{1b}[0m"));
+        // What is taken out of it is text again.
+        assert!(!Painted::from(line.to_string()).contains('\u{1b}'));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: words, layout, colours, JSON lines. Must not: print, read a clock, the environment or the
 //! cluster. Everything here is a pure function or a small model fed by events. Text of the cluster
-//! is escaped when it enters a [`line::Line`], so nothing that is rendered from lines can carry it raw.
+//! is escaped when it enters a [`line::Line`] or becomes [`line::Painted`], which is all that is printed.
 
 pub mod bar;
 pub mod check;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     bar, check,
-    line::{Line, joined, screen},
+    line::{Line, Painted, joined, screen},
     status,
     style::{Style, Tone},
     table::Table,
@@ -32,7 +32,7 @@ pub struct Rates {
 }
 
 /// Returns one observation as a table with a column for each side.
-pub fn screen_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) -> String {
+pub fn screen_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) -> Painted {
     let title = style
         .line()
         .bold(&view.app)
@@ -61,7 +61,7 @@ pub fn screen_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) 
 }
 
 /// Returns one observation as a line for a log; what is not well is named, the rest is counted.
-pub fn line_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) -> String {
+pub fn line_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) -> Painted {
     let mut line = style.line().dim(clock(now)).plain("  canary ");
     line = match &view.split {
         Some(split) => line.add(Tone::Weight, bar::share(split.actual)),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{
     bar, check,
     human::headline,
-    line::Line,
+    line::{Line, Painted},
     style::{Style, Tone},
     text::class,
     time::{between, clock, span},
@@ -139,7 +139,7 @@ impl Progress {
     }
 
     /// Returns the block as painted lines, none wider than the style, at most [`HEIGHT`] of them.
-    pub fn lines(&self, now: Timestamp, style: &Style) -> Vec<String> {
+    pub fn lines(&self, now: Timestamp, style: &Style) -> Vec<Painted> {
         let style = *style;
         let mut lines = vec![self.title(now, style), self.step_line(style)];
         if let Some(split) = &self.split {

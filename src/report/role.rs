@@ -39,11 +39,11 @@ pub fn role(text: &RoleText<'_>, rights: &[Right]) -> String {
     };
     let mut yaml = format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {}\n",
-        text.name
+        scalar(text.name)
     );
     if let Some(namespace) = text.namespace.filter(|_| !text.everywhere) {
         // Writing to a String cannot fail.
-        writeln!(yaml, "  namespace: {namespace}").ok();
+        writeln!(yaml, "  namespace: {}", scalar(namespace)).ok();
     }
     yaml.push_str("rules:\n");
     for rule in rules(text, rights) {
@@ -108,21 +108,28 @@ fn written(rule: &Rule<'_>) -> String {
     if let Some(when) = when(rule.need) {
         comment = format!("{when}: {comment}");
     }
-    let group = match rule.group {
-        "" => "\"\"",
-        group => group,
-    };
+    let group = scalar(rule.group);
     let verbs: BTreeSet<&str> = rule.verbs.iter().copied().collect();
     let verbs: Vec<&str> = verbs.into_iter().collect();
-    let names = match rule.names.as_slice() {
+    let names: Vec<String> = rule.names.iter().map(|name| scalar(name)).collect();
+    let names = match names.as_slice() {
         [] => String::new(),
         names => format!("    resourceNames: [{}]\n", names.join(", ")),
     };
     format!(
         "  # {comment}\n  - apiGroups: [{group}]\n    resources: [{}]\n{names}    verbs: [{}]\n",
-        rule.resource,
+        scalar(&rule.resource),
         verbs.join(", ")
     )
+}
+
+/// Returns a name as YAML has it: one that is written in a file of somebody's must not become a rule.
+fn scalar(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    serde_json::Value::from(name).to_string()
 }
 
 fn when(need: Need) -> Option<&'static str> {
@@ -137,5 +144,23 @@ fn when(need: Need) -> Option<&'static str> {
         Need::Delete => Some("only when the plan deletes the canary at the end"),
         Need::Restore => Some("only when a promotion fails"),
         Need::Better => Some("not needed, but better"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_a_file_is_no_rule() {
+        for (name, yaml) in [
+            ("prometheus-token", "prometheus-token"),
+            ("networking.k8s.io", "networking.k8s.io"),
+            ("", "\"\""),
+            ("a]\n    verbs: [x", "\"a]\\n    verbs: [x\""),
+            ("a # b", "\"a # b\""),
+        ] {
+            assert_eq!(scalar(name), yaml);
+        }
     }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     bar, check,
     image::shorten,
-    line::{Line, screen},
+    line::{Line, Painted, screen},
     style::{Style, Tone},
     table::Table,
     text::{count, width},
@@ -30,7 +30,7 @@ const BODY: usize = 8;
 const IMAGE: usize = 24;
 
 /// Returns the screen of one app.
-pub fn status(view: &StatusView, now: Timestamp, style: Style) -> String {
+pub fn status(view: &StatusView, now: Timestamp, style: Style) -> Painted {
     let mut lines = header(view, now, style);
     lines.extend(split(view, style));
     lines.push(style.line());

@@ -66,15 +66,6 @@ impl Style {
         self.width.max(NARROWEST)
     }
 
-    /// Returns `text` coloured for its tone; the text must be safe already.
-    pub fn paint(self, tone: Tone, text: &str) -> String {
-        let style = tone.ansi();
-        if !self.color || tone == Tone::Plain || text.is_empty() {
-            return text.to_owned();
-        }
-        format!("{style}{text}{style:#}")
-    }
-
     /// Returns the sign of a verdict.
     pub fn sign(self, verdict: Verdict) -> &'static str {
         match (verdict, self.unicode) {
@@ -107,7 +98,8 @@ impl Tone {
         }
     }
 
-    fn ansi(self) -> anstyle::Style {
+    /// Returns its escapes.
+    pub(super) fn ansi(self) -> anstyle::Style {
         let style = anstyle::Style::new();
         match self {
             Self::Plain => style,

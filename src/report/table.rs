@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     human::headline,
-    line::{Line, screen},
+    line::{Line, Painted, screen},
     style::{Style, Tone},
     time::{between, span},
 };
@@ -98,7 +98,7 @@ impl Table {
 }
 
 /// Returns the table of all releases; with the namespace only where several are shown.
-pub fn releases(lines: &[ReleaseLine], all: bool, now: Timestamp, style: Style) -> String {
+pub fn releases(lines: &[ReleaseLine], all: bool, now: Timestamp, style: Style) -> Painted {
     let columns = [
         "NAMESPACE",
         "APP",

@@ -9,6 +9,7 @@
 mod auto;
 mod checking;
 mod generate;
+mod hostile;
 mod looking;
 mod moving;
 mod refusals;

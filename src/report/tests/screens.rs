@@ -11,6 +11,7 @@ use crate::report::{
     history::history,
     human::Narrator,
     json,
+    line::Painted,
     monitor::{self, Rates},
     progress::Progress,
     status::status,
@@ -29,7 +30,7 @@ fn narrated(style: Style) -> String {
 
 fn told(events: &[Event], style: Style) -> String {
     let mut narrator = Narrator::new(style, samples::invocation());
-    let lines: Vec<String> = events.iter().filter_map(|e| narrator.line(e)).collect();
+    let lines: Vec<Painted> = events.iter().filter_map(|e| narrator.line(e)).collect();
     lines.join("\n")
 }
 

@@ -84,14 +84,17 @@ fn all_screens(view: &StatusView, words: &str, style: Style) -> Vec<String> {
     let mut lines = samples::releases();
     lines[0].app = words.into();
     lines[1].holder = Some(words.into());
-    let mut screens = vec![
+    let mut screens: Vec<String> = [
         status(view, at(130), style),
         releases(&lines, true, at(130), style),
         history(&record, style),
         findings(&check, style),
         monitor::screen_of(view, monitor::Rates::default(), at(130), style),
         monitor::line_of(view, monitor::Rates::default(), at(130), style),
-    ];
+    ]
+    .iter()
+    .map(ToString::to_string)
+    .collect();
     let mut narrator = Narrator::new(
         style,
         Invocation {
@@ -105,7 +108,7 @@ fn all_screens(view: &StatusView, words: &str, style: Style) -> Vec<String> {
     let mut progress = Progress::new(words, words, &[], &[Duration::from_secs(60)]);
     for event in events(view, words) {
         progress.update(&event);
-        screens.extend(narrator.line(&event));
+        screens.extend(narrator.line(&event).map(|line| line.to_string()));
         let block = progress.lines(event.at, &style);
         assert!(block.len() <= HEIGHT, "{block:#?}");
         assert!(block.iter().all(|l| !l.contains('\n')));
@@ -222,6 +225,16 @@ fn json_lines_are_one_line_and_survive_hostile_text() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn json_is_safe_on_a_terminal_and_the_same_to_a_reader(text in "\\PC{0,30}|[\\x00-\\x9f]{0,30}|.{0,30}|[\u{2028}-\u{202e}\u{fe00}-\u{fe0f}\u{e0000}-\u{e00ff}]{0,9}") {
+        let document = serde_json::json!({ text.clone(): [text.clone(), {"text": text.clone()}] });
+        for json in [json::pretty(&document).unwrap(), json::compact(&document).unwrap()] {
+            prop_assert!(!json.chars().any(|c| c != '\n' && is_obeyed(c)), "{:?}", &*json);
+            let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&read, &document);
+        }
+    }
 
     #[test]
     fn any_text_of_the_cluster_fits(words in "\\PC{0,90}|[\\x00-\\x7f]{0,60}|.{0,90}", name in ".{0,70}", width in 60_usize..140, unicode: bool, color: bool) {
