@@ -31,3 +31,4 @@ mod simulated_metrics;
 mod sources;
 mod suggestions;
 mod support;
+mod time;

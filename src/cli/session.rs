@@ -19,7 +19,7 @@ use crate::{
     domain::{check::CheckSpec, plan::Plan, release::RouterSpec},
     engine::{
         Sink,
-        start::{Intent, Order},
+        start::{Intent, Order, Own},
     },
     health,
     journal::{self, Saved},
@@ -330,6 +330,7 @@ pub(super) async fn work(
     let (wanted, knowledge) = traffic::wanted(configured);
     let survey = session.cluster.survey(&record, &wanted, knowledge).await;
     let survey = survey.map_err(|e| CliError::from(e).for_app(&invocation))?;
+    session.cluster.go_by_server();
     let mut names = discover::names(
         &survey,
         session.cluster.namespace(),
@@ -467,6 +468,7 @@ impl Work {
             intent,
             who: context.environment.who(),
             holder: env::process_id(self.session.cluster.clock().now()),
+            own: Own::new(context.environment.process(), env::is_gone),
             sink,
             journal: true,
             survey: Some(self.survey.clone()),

@@ -5,6 +5,7 @@
 //! found by looking, never assumed.
 
 mod act;
+mod attended;
 mod bind;
 mod observe;
 pub mod start;
@@ -24,7 +25,7 @@ use crate::{
     domain::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
-        release::{Cause, Entry, Left, Outcome, Phase, Release},
+        release::{Cause, Entry, Left, Outcome, Phase, Process, Release},
         verdict::CheckResult,
         weight::Percent,
     },
@@ -32,6 +33,7 @@ use crate::{
     journal::{HEARTBEAT, Journal, JournalError, Saved, approve},
     traffic::{Router, TrafficError},
 };
+use attended::Attended;
 use observe::{Before, First, Sight};
 
 /// How long the API server may be out of reach before a run gives up.
@@ -173,6 +175,8 @@ pub struct Engine {
     unaudited: Vec<Event>,
     untold: Vec<Event>,
     canary_uid: Option<String>,
+    attended: Attended,
+    process: Option<Process>,
     holder: String,
     who: String,
     sink: Sink,
@@ -265,6 +269,7 @@ impl Engine {
         request: Option<Request>,
     ) -> Result<Next, EngineError> {
         let (sight, mut seen) = self.observe(drive.goal, request).await?;
+        self.skip_unattended(&mut seen);
         let (action, events) = self.decide(&sight, &mut seen)?;
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
         // Told only when it is recorded, and not forgotten when recording takes another try.
@@ -526,7 +531,7 @@ impl Engine {
     }
 
     async fn wait(
-        &self,
+        &mut self,
         until: Timestamp,
         moving: bool,
         wake: &Wake,
@@ -537,6 +542,7 @@ impl Engine {
         let longest = if moving { MOVING } else { HEARTBEAT };
         let asked = if moving { longest } else { elapsed(now, until) };
         let pause = asked.clamp(SHORTEST, longest);
+        self.attended.plan(pause);
         tokio::select! {
             biased;
             Ok(()) = requests.changed() => {}

@@ -23,7 +23,7 @@ use crate::{
     domain::release::{Entry, FORMAT, Outcome, Release},
 };
 
-/// A driver that has not shown itself for so long is taken over.
+/// A driver whose record did not change for so long, as whoever waits for it sees it, is taken over.
 pub const STALE: Duration = Duration::from_secs(90);
 
 /// A driver shows itself about this often, and at least every one and a half times as long.
@@ -82,6 +82,8 @@ pub struct Saved {
     /// Those as the cluster has them, or is to: they do not change while a run lasts.
     past_text: Option<String>,
     version: Option<String>,
+    /// When it was written, by the API server's clock.
+    written: Option<Timestamp>,
 }
 
 /// Indicates that the journal could not be read or written.
@@ -175,6 +177,7 @@ impl Saved {
                 past: Vec::new(),
                 past_text: None,
                 version: None,
+                written: None,
             });
         };
         before.refuse_newer()?;
@@ -188,7 +191,15 @@ impl Saved {
             past,
             past_text: None,
             version: before.version,
+            written: None,
         })
+    }
+
+    /// Returns how long the record was not written, by the API server's clock alone; `None` where that
+    /// is not known. Two machines' clocks are compared nowhere.
+    pub fn silent_for(&self, cluster: &Cluster) -> Option<Duration> {
+        let silent = cluster.server_now()?.duration_since(self.written?);
+        Some(Duration::try_from(silent).unwrap_or_default())
     }
 
     /// Refuses a record that this version must not write to.
@@ -396,5 +407,13 @@ fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {
         past: past.unwrap_or_default(),
         past_text: text(PAST).cloned(),
         version: map.resource_version(),
+        written: written(map),
     })
+}
+
+/// Returns when a driver wrote the record, as the API server booked it.
+fn written(map: &ConfigMap) -> Option<Timestamp> {
+    let entries = map.metadata.managed_fields.iter().flatten();
+    let ours = entries.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
+    ours.filter_map(|entry| Some(entry.time.as_ref()?.0)).max()
 }
