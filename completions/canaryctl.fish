@@ -239,7 +239,7 @@ always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l once -d 'One evaluation and at most one change, for cron'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l once -d 'One evaluation and at most one change, for cron; a hold goes on between two, for 6m at most'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l skip-preflight -d 'Begin without looking for what would break it'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l restart -d 'Begin again, even what was rolled back'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s y -l yes -d 'Do not ask'

@@ -262,7 +262,7 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'--once[One evaluation and at most one change, for cron]' \
+'--once[One evaluation and at most one change, for cron; a hold goes on between two, for 6m at most]' \
 '--skip-preflight[Begin without looking for what would break it]' \
 '--restart[Begin again, even what was rolled back]' \
 '-y[Do not ask]' \

@@ -762,12 +762,13 @@ async fn a_load_brings_the_evidence_that_the_night_does_not() {
 #[tokio::test(start_paused = true)]
 async fn a_stale_run_is_taken_over_and_the_old_driver_does_not_come_back() {
     let bench = Bench::new("healthy");
-    // The first driver loses the API server for three minutes, and finds another one at work.
+    // The first driver loses the API server for four minutes, and finds another one at work, which did
+    // not see its record change for a minute and a half.
     let began = bench.clock.now();
     let clock = bench.clock.clone();
     let faults = fault::Plan::new(bench.clock.clone(), move |_| {
         let age = clock.now().duration_since(began).as_secs();
-        if (30..210).contains(&age) {
+        if (30..280).contains(&age) {
             Fault::RequestLost
         } else {
             Fault::None

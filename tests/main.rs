@@ -31,4 +31,5 @@ mod simulated_metrics;
 mod sources;
 mod suggestions;
 mod support;
+mod time;
 mod unattended;

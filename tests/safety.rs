@@ -244,10 +244,15 @@ async fn r6_a_second_run_is_told_who_and_since_when() {
         bench.wait(15).await;
         let mut sitting = bench.sitting(auto(), plan(&[10, 50], 300));
         sitting.holder = "holder-2".into();
-        bench.run(sitting).await
+        let began = bench.clock.now();
+        let end = bench.run(sitting).await;
+        (end, bench.clock.now().duration_since(began).as_secs())
     };
     let (first, second) = tokio::join!(bench.drive(auto(), plan(&[10, 50], 300)), second);
     assert_eq!(first.unwrap().outcome, Outcome::Promoted);
+    // Told as soon as the first run shows that it lives.
+    let (second, waited) = second;
+    assert!(waited <= 32, "{waited} s");
     let Err(EngineError::Journal(JournalError::Held { who, since })) = second else {
         panic!("{second:?}");
     };

@@ -330,7 +330,7 @@ pub struct AutoArgs {
     /// Stop with success at paused, promoted or step=N
     #[arg(long, value_name = "STATE", value_parser = parse_until)]
     pub until: Option<Until>,
-    /// One evaluation and at most one change, for cron
+    /// One evaluation and at most one change, for cron; a hold goes on between two, for 6m at most
     #[arg(long)]
     pub once: bool,
     /// Begin without looking for what would break it

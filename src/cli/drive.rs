@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
+    cluster::server_time,
     domain::{
         decide::{Goal, Request},
         event::{Event, EventKind},
@@ -65,7 +66,11 @@ pub(super) async fn ride(
         return Err(CliError::usage(text, hint));
     }
     warn_of_owners(work, &ride, terminal);
-    let (sender, events) = mpsc::unbounded_channel();
+    let ahead = work.session.cluster.clock_ahead();
+    if let Some(off) = ahead.and_then(server_time::off) {
+        terminal.warn(&format!("{off}; the release goes by the server's"));
+    }
+    let (sender, mut events) = mpsc::unbounded_channel();
     let sink = Box::new(move |event: &Event| drop(sender.send(event.clone())));
     let is_rollback = ride.intent == Intent::Rollback;
     let mut order = work.order(context, ride.intent, sink);
@@ -76,7 +81,7 @@ pub(super) async fn ride(
         work.session.cluster.clone()
     };
     let mut screen = Screen::new(work, terminal, ride.dry);
-    let begun = Box::pin(begin(&cluster, order)).await;
+    let begun = screen.beginning(begin(&cluster, order), &mut events).await;
     let begun = begun.map_err(|e| CliError::from(e).for_app(&work.invocation))?;
     let mut engine = match begun {
         Begun::Run(engine) => engine,
@@ -238,6 +243,8 @@ struct Screen<'t> {
     invocation: Invocation,
     dry: bool,
     would: usize,
+    /// Whether the run has begun: then the live display says what is waited for.
+    begun: bool,
 }
 
 impl<'t> Screen<'t> {
@@ -264,6 +271,7 @@ impl<'t> Screen<'t> {
             terminal,
             dry,
             would: 0,
+            begun: false,
         }
     }
 
@@ -273,6 +281,23 @@ impl<'t> Screen<'t> {
         let steps: Vec<_> = release.plan.steps.iter().map(|s| s.weight).collect();
         let holds: Vec<Duration> = release.plan.steps.iter().map(|s| s.hold).collect();
         self.progress = Progress::new(&release.app, &release.namespace, &steps, &holds);
+        self.begun = true;
+    }
+
+    /// Waits until a run begins, and shows what it waits for.
+    async fn beginning<T>(
+        &mut self,
+        begin: impl Future<Output = T>,
+        events: &mut mpsc::UnboundedReceiver<Event>,
+    ) -> T {
+        let mut begin = Box::pin(begin);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => self.event(&event),
+                begun = &mut begin => return begun,
+            }
+        }
     }
 
     fn event(&mut self, event: &Event) {
@@ -299,7 +324,7 @@ impl<'t> Screen<'t> {
         }
         let noise = match &event.kind {
             EventKind::Checked { .. } | EventKind::Waiting { .. } | EventKind::Acting { .. } => {
-                self.terminal.is_live() && !self.terminal.is_verbose()
+                self.begun && self.terminal.is_live() && !self.terminal.is_verbose()
             }
             EventKind::Ended { .. } => true,
             EventKind::Started { .. }

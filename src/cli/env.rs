@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use secrecy::SecretString;
 
-use crate::cluster::secrets::Variables;
+use crate::{cluster::secrets::Variables, domain::release::Process};
 
 /// Variables that tell where a CI job can be looked at, the first that is set wins.
 const JOB_URLS: [&str; 4] = [
@@ -20,6 +20,7 @@ const JOB_URLS: [&str; 4] = [
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    process: Option<Process>,
 }
 
 impl Environment {
@@ -28,13 +29,17 @@ impl Environment {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { variables }
+        Self {
+            variables,
+            process: own_process(),
+        }
     }
 
     /// Returns an environment of the given variables.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             variables: variables.into_iter().collect(),
+            process: None,
         }
     }
 
@@ -49,6 +54,11 @@ impl Environment {
     pub fn variables(&self) -> Variables {
         let own = self.clone();
         Variables::new(move |name| own.get(name).map(SecretString::from))
+    }
+
+    /// Returns the process that runs the command, where it can be found again.
+    pub fn process(&self) -> Option<Process> {
+        self.process.clone()
     }
 
     /// Returns the names of all variables.
@@ -91,7 +101,89 @@ pub(super) fn process_id(now: jiff::Timestamp) -> String {
     format!("{}-{}", std::process::id(), now.as_nanosecond())
 }
 
+/// Returns this process: the machine since it was started, and what in it numbers processes, which each
+/// container has of its own.
+fn own_process() -> Option<Process> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let numbers = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let pid = std::process::id();
+    Some(Process {
+        machine: format!("{} {}", boot.trim(), numbers.display()),
+        pid,
+        began: began(pid)?,
+    })
+}
+
+/// Returns whether a process of this machine runs no more; where that cannot be told, it runs.
+#[cfg(unix)]
+pub(super) fn is_gone(process: &Process) -> bool {
+    use rustix::{
+        io::Errno,
+        process::{Pid, test_kill_process},
+    };
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+    // Asked of the kernel: of the processes of other users a machine may show nothing.
+    let gone = pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+    gone || began(process.pid).is_some_and(|began| began != process.began)
+}
+
+/// Returns whether a process of this machine runs no more: that cannot be told here.
+#[cfg(not(unix))]
+pub(super) fn is_gone(_: &Process) -> bool {
+    false
+}
+
+/// Returns when a process began, in ticks since the machine started; `None` where that is not shown.
+fn began(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program comes before, in brackets, and may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    // A zombie has ended, and nobody has asked how.
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return Some(u64::MAX);
+    }
+    fields.nth(18)?.parse().ok()
+}
+
 fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_gone_when_it_was_killed_or_its_number_has_another() {
+        let Some(own) = own_process() else {
+            // Nothing to tell it by on this system: then nobody is gone.
+            return;
+        };
+        assert_eq!(own.pid, std::process::id());
+        assert!(!is_gone(&own));
+        let began = own.began + 1;
+        assert!(is_gone(&Process {
+            began,
+            ..own.clone()
+        }));
+        let mut child = Command::new("sleep")
+            .arg("600")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Process {
+            pid: child.id(),
+            began: super::began(child.id()).unwrap(),
+            ..own
+        };
+        assert!(!is_gone(&process));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_gone(&process));
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     config::ConfigError,
     domain::weight::WeightError,
     engine::EngineError,
-    journal::{JournalError, STALE},
+    journal::JournalError,
     report::closing::Invocation,
     sim::SimError,
     traffic::TrafficError,
@@ -162,12 +162,8 @@ impl From<JournalError> for CliError {
             JournalError::Cluster(error) => error.into(),
             JournalError::Held { .. } => Self::new(Code::Conflict, error.to_string())
                 .hint(
-                    "watch it with `canaryctl monitor APP`, or end it with `canaryctl rollback APP`",
-                )
-                .hint(format!(
-                    "if it is dead, the same command takes over {} s after its last sign of life",
-                    STALE.as_secs()
-                )),
+                    "it lives: its record changed a moment ago; watch it with `canaryctl monitor APP`, or end it with `canaryctl rollback APP`",
+                ),
             JournalError::Lost(_) => Self::new(Code::Conflict, error.to_string())
                 .hint("this process changed nothing since; see `canaryctl status APP`"),
             JournalError::Newer(_) => Self::new(Code::Refused, error.to_string())

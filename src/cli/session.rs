@@ -23,7 +23,7 @@ use crate::{
     },
     engine::{
         Sink,
-        start::{Intent, Order},
+        start::{Intent, Order, Own},
     },
     health,
     journal::{self, Saved},
@@ -343,6 +343,7 @@ pub(super) async fn work(
     let (wanted, knowledge) = traffic::wanted(configured);
     let survey = session.cluster.survey(&record, &wanted, knowledge).await;
     let survey = survey.map_err(|e| CliError::from(e).for_app(&invocation))?;
+    session.cluster.go_by_server();
     let recorded = recorded(&survey, namespace, &settings.app);
     let mut names = find_names(&survey, namespace, &settings, recorded.as_ref())?;
     let (router, unsure) = match &settings.router {
@@ -515,6 +516,7 @@ impl Work {
             intent,
             who: context.environment.who(),
             holder: env::process_id(self.session.cluster.clock().now()),
+            own: Own::new(context.environment.process(), env::is_gone),
             sink,
             journal: true,
             survey: Some(self.survey.clone()),

@@ -16,6 +16,7 @@ pub mod quantity;
 pub mod routing;
 pub mod secrets;
 mod sent;
+pub mod server_time;
 pub mod services;
 pub mod streams;
 pub mod template;
@@ -36,6 +37,7 @@ use kube::{Api, Client, Resource};
 use crate::clock::Clock;
 pub use error::{ClusterError, Reason};
 use secrets::Variables;
+use server_time::ServerTime;
 
 /// Name under which the API server records our changes.
 pub const FIELD_MANAGER: &str = "canaryctl";
@@ -70,13 +72,16 @@ pub struct Cluster {
     variables: Variables,
     /// Kinds that the server was found to have in an older version only.
     older: Arc<Mutex<BTreeSet<String>>>,
+    server_time: ServerTime,
 }
 
 impl Cluster {
     /// Returns a connection through `client` for `namespace`, with time from `clock`.
     pub fn new(client: Client, namespace: impl Into<String>, clock: Clock) -> Self {
+        let server_time = ServerTime::default();
         Self {
-            client,
+            client: server_time.listening(client, &clock),
+            server_time,
             namespace: namespace.into(),
             clock,
             request_timeout: REQUEST_TIMEOUT,

@@ -269,8 +269,23 @@ pub struct Holder {
     pub who: String,
     /// When it took the run.
     pub since: Timestamp,
-    /// When it last showed that it lives.
+    /// When it last showed that it lives, by its own clock: for people to read.
     pub heartbeat: Timestamp,
+    /// The process, where it can be found again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+}
+
+/// A process on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// What no other machine and no other container has, since it was started.
+    pub machine: String,
+    /// Its number there.
+    pub pid: u32,
+    /// When it began, in ticks of that machine: numbers are given again.
+    pub began: u64,
 }
 
 /// The end of a sitting that did not end the run.
@@ -327,6 +342,16 @@ impl Release {
     /// Returns whether the run is over.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Ended
+    }
+
+    /// Returns the latest moment the record speaks of while the run goes: no driver has written anything
+    /// later.
+    pub fn last_sign(&self) -> Timestamp {
+        let holder = self.holder.as_ref().map(|holder| holder.heartbeat);
+        let left = self.left.map(|left| left.at);
+        let begun = [self.started, self.since, self.step_since];
+        let latest = begun.into_iter().chain(holder).chain(left).max();
+        latest.unwrap_or(self.started)
     }
 
     /// Returns whether nothing has happened since `before` but looks that found all in order.

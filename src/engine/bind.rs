@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     Engine, EngineError, Results,
+    attended::Attended,
     observe::{Before, First},
     start::{Intent, Order},
 };
@@ -97,6 +98,8 @@ impl Engine {
             unaudited: Vec::new(),
             untold: Vec::new(),
             canary_uid: None,
+            attended: Attended::new(cluster.clock()),
+            process: order.own.process().cloned(),
             holder: order.holder,
             who: order.who,
             sink: order.sink,
@@ -157,6 +160,7 @@ impl Engine {
             who: self.who.clone(),
             since: now,
             heartbeat: now,
+            process: self.process.clone(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! found by looking, never assumed.
 
 mod act;
+mod attended;
 mod bind;
 mod keep;
 mod observe;
@@ -25,7 +26,7 @@ use crate::{
     domain::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
-        release::{Cause, Entry, Left, Outcome, Phase, Release},
+        release::{Cause, Entry, Left, Outcome, Phase, Process, Release},
         verdict::CheckResult,
         weight::Percent,
         workload::Track,
@@ -34,6 +35,7 @@ use crate::{
     journal::{HEARTBEAT, Journal, JournalError, Saved, anchor::Anchor},
     traffic::{Router, TrafficError},
 };
+use attended::Attended;
 use observe::{Before, First, Sight};
 
 /// How long the API server may be out of reach before a run gives up.
@@ -189,6 +191,8 @@ pub struct Engine {
     unaudited: Vec<Event>,
     untold: Vec<Event>,
     canary_uid: Option<String>,
+    attended: Attended,
+    process: Option<Process>,
     holder: String,
     who: String,
     sink: Sink,
@@ -270,6 +274,7 @@ impl Engine {
     ) -> Result<Next, EngineError> {
         let (sight, mut seen) = self.observe(drive.goal, request).await?;
         self.note_anchor(sight.sides.live(Track::Stable));
+        self.skip_unattended(&mut seen);
         let (action, events) = self.decide(&sight, &mut seen)?;
         self.set_gate()?;
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
@@ -470,7 +475,7 @@ impl Engine {
     }
 
     async fn wait(
-        &self,
+        &mut self,
         until: Timestamp,
         moving: bool,
         wake: &Wake,
@@ -481,6 +486,7 @@ impl Engine {
         let longest = if moving { MOVING } else { HEARTBEAT };
         let asked = if moving { longest } else { elapsed(now, until) };
         let pause = asked.clamp(SHORTEST, longest);
+        self.attended.plan(pause);
         tokio::select! {
             biased;
             Ok(()) = requests.changed() => {}

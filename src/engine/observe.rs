@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Results, due, shares};
+use super::{Engine, EngineError, Results, attended::attend, due, shares};
 use crate::{
     cluster::{pods::LivePod, streams::Place, workloads::Sides},
     domain::{
@@ -302,7 +302,10 @@ impl Engine {
             let asking = self.ask(*track, (workload, other), &sight.sides, checks);
             Some(async { (*track, asking.await) })
         });
-        for (track, seen) in futures::future::join_all(asked).await {
+        let asked = futures::future::join_all(asked);
+        let (asked, took) = attend(self.cluster.clock(), asked).await;
+        self.note_attended(took);
+        for (track, seen) in asked {
             let results = self.judge_all(track, &seen, weight);
             self.note_look(track, results, now);
         }

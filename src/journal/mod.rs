@@ -35,7 +35,7 @@ use meet::Met;
 pub use name::config_map;
 use seal::{Sealed, Signer};
 
-/// A driver that has not shown itself for so long is taken over.
+/// A driver whose record did not change for so long, as whoever waits for it sees it, is taken over.
 pub const STALE: Duration = Duration::from_secs(90);
 
 /// A driver shows itself about this often, and at least every one and a half times as long.
@@ -102,6 +102,8 @@ pub struct Saved {
     version: Option<String>,
     /// By whose key it is authentic, or why it is not; a record that is not in the cluster yet is ours.
     trust: Result<Option<String>, Doubt>,
+    /// When it was written, by the API server's clock.
+    written: Option<Timestamp>,
 }
 
 /// What a save found besides.
@@ -264,6 +266,7 @@ impl Saved {
                 text: None,
                 version: None,
                 trust: Ok(None),
+                written: None,
             });
         };
         before.refuse_newer()?;
@@ -282,7 +285,15 @@ impl Saved {
             text: before.text,
             version: before.version,
             trust: Ok(None),
+            written: None,
         })
+    }
+
+    /// Returns how long the record was not written, by the API server's clock alone; `None` where that
+    /// is not known. Two machines' clocks are compared nowhere.
+    pub fn silent_for(&self, cluster: &Cluster) -> Option<Duration> {
+        let silent = cluster.server_now()?.duration_since(self.written?);
+        Some(Duration::try_from(silent).unwrap_or_default())
     }
 
     /// Refuses a record that this version must not write to.
@@ -570,5 +581,13 @@ fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {
         text: text(map, RELEASE).cloned(),
         version: map.resource_version(),
         trust: Err(Doubt::Unsigned),
+        written: written(map),
     })
+}
+
+/// Returns when a driver wrote the record, as the API server booked it.
+fn written(map: &ConfigMap) -> Option<Timestamp> {
+    let entries = map.metadata.managed_fields.iter().flatten();
+    let ours = entries.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
+    ours.filter_map(|entry| Some(entry.time.as_ref()?.0)).max()
 }

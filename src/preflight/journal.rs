@@ -2,29 +2,18 @@
 //!
 //! Owns: unfinished runs, versions that failed before, clocks that disagree. Must not: take a run.
 
-use std::time::Duration;
-
-use http::{Request, header};
-use jiff::{Timestamp, fmt::rfc2822};
-use kube::client::Body;
+use jiff::SignedDuration;
 
 use super::{Subject, fine, found, ground::Ground};
 use crate::{
-    cluster::{Cluster, Reason},
+    cluster::{Cluster, Reason, server_time},
     domain::{
-        decide::elapsed,
         release::{Cause, FORMAT, Outcome, Phase, Release},
         view::{Finding, Severity},
         workload::Track,
     },
     journal::{Journal, JournalError, STALE, anchor::Doubt},
 };
-
-/// Clocks further apart than this make heartbeats look stale or too young.
-const SKEW: Duration = Duration::from_secs(30);
-
-/// Longest wait for the API server's time.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the journal says.
 pub(super) struct Record {
@@ -48,8 +37,8 @@ pub(super) async fn findings(cluster: &Cluster, subject: &Subject<'_>) -> Record
             }
         }
         Ok(Some(saved)) => {
-            let now = cluster.clock().now();
-            let findings = vec![run(&saved.release, now, &place)];
+            let silent = saved.silent_for(cluster).is_some_and(|age| age >= STALE);
+            let findings = vec![run(&saved.release, silent, &place)];
             let record = Some(saved.release);
             Record { record, findings }
         }
@@ -102,7 +91,7 @@ fn unreadable(error: &JournalError, place: String) -> Finding {
 }
 
 /// Says what the latest run means for the next one.
-fn run(release: &Release, now: Timestamp, place: &str) -> Finding {
+fn run(release: &Release, silent: bool, place: &str) -> Finding {
     let app = &release.app;
     if release.version > FORMAT {
         return found(
@@ -129,7 +118,7 @@ fn run(release: &Release, now: Timestamp, place: &str) -> Finding {
     }
     let phase = release.phase.words();
     let held = release.holder.as_ref();
-    let alive = held.filter(|h| elapsed(h.heartbeat, now) < STALE);
+    let alive = held.filter(|_| !silent);
     if let Some(holder) = alive {
         return found(
             Severity::Error,
@@ -215,30 +204,21 @@ fn compare(release: &Release, digest: &str, place: String) -> Option<Finding> {
     ))
 }
 
-/// Compares our clock with the API server's; says nothing when it does not tell its time.
-pub(super) async fn skew(cluster: &Cluster) -> Option<Finding> {
-    let request = Request::get("/version").body(Body::empty()).ok()?;
-    let asked = cluster.client().send(request);
-    let answer = cluster.clock().timeout(PATIENCE, asked).await.ok()?.ok()?;
-    let date = answer.headers().get(header::DATE)?.to_str().ok()?;
-    let theirs = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
-    Some(apart(cluster.clock().now(), theirs))
+/// Compares this machine's clock with the API server's; says nothing when that does not tell its time.
+pub(super) fn skew(cluster: &Cluster) -> Option<Finding> {
+    cluster.clock_ahead().map(apart)
 }
 
-fn apart(ours: Timestamp, theirs: Timestamp) -> Finding {
-    let apart = elapsed(ours.min(theirs), ours.max(theirs));
+fn apart(ahead: SignedDuration) -> Finding {
     let place = "API server";
-    if apart <= SKEW {
+    let Some(what) = server_time::off(ahead) else {
         return fine(place, "its clock agrees with ours");
-    }
-    let seconds = Duration::from_secs(apart.as_secs());
-    let apart = humantime::format_duration(seconds);
-    let which = if ours > theirs { "ahead of" } else { "behind" };
+    };
     found(
         Severity::Warning,
         place,
-        format!("our clock is {apart} {which} the API server's"),
-        "whether another run still lives is told by its heartbeat: with clocks apart a living run may be taken over",
+        what,
+        "a release goes by the API server's clock then; what else runs on this machine does not",
         "set the clock of this machine (NTP)",
     )
 }
@@ -247,28 +227,15 @@ fn apart(ours: Timestamp, theirs: Timestamp) -> Finding {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
     #[test]
     fn clocks_half_a_minute_apart_are_told() {
-        let ours = at("2026-01-05T09:00:00Z");
-        assert_eq!(
-            apart(ours, at("2026-01-05T09:00:30Z")).severity,
-            Severity::Ok
-        );
-        let late = apart(ours, at("2026-01-05T09:01:31Z"));
+        let seconds = SignedDuration::from_secs;
+        assert_eq!(apart(seconds(30)).severity, Severity::Ok);
+        let late = apart(seconds(-91));
         assert_eq!(late.severity, Severity::Warning);
-        assert_eq!(late.what, "our clock is 1m 31s behind the API server's");
-    }
-
-    #[test]
-    fn the_date_of_an_answer_is_understood() {
-        let parser = rfc2822::DateTimeParser::new();
-        let date = parser
-            .parse_timestamp("Mon, 05 Jan 2026 09:00:00 GMT")
-            .unwrap();
-        assert_eq!(date, at("2026-01-05T09:00:00Z"));
+        assert_eq!(
+            late.what,
+            "this machine's clock is 1m 31s behind the API server's"
+        );
     }
 }

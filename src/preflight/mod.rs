@@ -55,11 +55,10 @@ pub async fn findings(
     survey: &Survey,
     subject: &Subject<'_>,
 ) -> Result<Vec<Finding>, ClusterError> {
-    let (rights, ground, journal, skew) = futures::join!(
+    let (rights, ground, journal) = futures::join!(
         rights::findings(cluster, survey, subject),
         Ground::read(cluster, survey, subject),
         journal::findings(cluster, subject),
-        journal::skew(cluster),
     );
     let mut all = Vec::new();
     match ground {
@@ -82,7 +81,7 @@ pub async fn findings(
     }
     all.extend(rights?);
     all.extend(journal.findings);
-    all.extend(skew);
+    all.extend(journal::skew(cluster));
     all.sort_by_key(|finding| finding.severity);
     Ok(all)
 }

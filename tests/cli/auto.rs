@@ -713,9 +713,9 @@ async fn a_second_run_is_refused_while_one_is_alive() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
+    09:03:00Z  waits        the lock of ana@laptop: no sign of life seen for 0s, takes over after 90s
     error: ana@laptop holds the release since 2026-01-05T09:01:00Z
-    hint: watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
-    hint: if it is dead, the same command takes over 90 s after its last sign of life
+    hint: it lives: its record changed a moment ago; watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
     $ canaryctl set payment-api -n canary-release 50
     exit 4
     --- stderr
@@ -723,8 +723,8 @@ async fn a_second_run_is_refused_while_one_is_alive() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
+    09:03:02Z  waits        the lock of ana@laptop: no sign of life seen for 0s, takes over after 90s
     error: ana@laptop holds the release since 2026-01-05T09:01:00Z
-    hint: watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
-    hint: if it is dead, the same command takes over 90 s after its last sign of life
+    hint: it lives: its record changed a moment ago; watch it with `canaryctl monitor payment-api -n canary-release`, or end it with `canaryctl rollback payment-api -n canary-release`
     "#);
 }

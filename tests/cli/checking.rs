@@ -158,8 +158,9 @@ async fn check_finds_nothing_that_would_break() {
     ✓ ok       you have every right for status, set, monitor, rollback, promote, auto, check, approve,
                history (namespace canary-release)
     ✓ ok       no run before this one (ConfigMap canary-release/canaryctl-payment-api)
+    ✓ ok       its clock agrees with ours (API server)
 
-    ready, with warnings (0 errors, 1 warning, 2 notes, 10 ok)
+    ready, with warnings (0 errors, 1 warning, 2 notes, 11 ok)
     "#);
 }
 
@@ -206,8 +207,9 @@ async fn check_finds_what_would_break_and_how_to_mend_it() {
     ✓ ok       you have every right for status, set, monitor, rollback, promote, auto, check, approve,
                history (namespace canary-release)
     ✓ ok       no run before this one (ConfigMap canary-release/canaryctl-payment-api)
+    ✓ ok       its clock agrees with ours (API server)
 
-    not ready: mend the errors first (1 error, 1 warning, 2 notes, 10 ok)
+    not ready: mend the errors first (1 error, 1 warning, 2 notes, 11 ok)
     "#);
     let json = console
         .shows("check payment-api -n canary-release -o json")

@@ -289,7 +289,8 @@ async fn short_help() {
           --until <STATE>
               Stop with success at paused, promoted or step=N
           --once
-              One evaluation and at most one change, for cron
+              One evaluation and at most one change, for cron; a hold goes on
+              between two, for 6m at most
           --skip-preflight
               Begin without looking for what would break it
           --restart

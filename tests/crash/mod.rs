@@ -4,7 +4,7 @@
 //! A release is driven once. At each of these moments a snapshot of the cluster is taken, with what
 //! was told so far; what the process knew and did not write is lost. From every snapshot that
 //! differs from the others the release is taken up, by turns: at once by the same holder, or by
-//! another one when the first is stale.
+//! another one, which watches the lock until the first is stale.
 
 mod proof;
 
@@ -67,7 +67,7 @@ objects:
 enum Heir {
     /// The same holder, at once.
     Same,
-    /// Another one, once the first is stale.
+    /// Another one, which finds out that the first is dead.
     Other,
 }
 
@@ -214,11 +214,12 @@ async fn inherited(point: &Point, from: u64, heir: Heir) -> Story {
     let bench = Bench::resumed(&point.world, from, point.told.clone());
     let mut sitting = bench.sitting(auto(), order());
     if let Heir::Other = heir {
-        bench.wait(95).await;
         sitting.holder = "holder-2".into();
     }
+    let begun = bench.begin(&sitting).await;
+    // It waits by itself until it is sure that the first one is gone.
     let absent = Some((point.world.at(), bench.clock.now()));
-    let code = match bench.begin(&sitting).await {
+    let code = match begun {
         Ok(Begun::Run(mut engine)) => {
             let end = bench.steer(&mut engine, sitting.goal, false).await.unwrap();
             Some(Code::of(&end, None).number())

@@ -15,14 +15,14 @@ use canaryctl::{
         decide::{Goal, Request},
         event::{Event, EventKind},
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy},
-        release::{Outcome, Phase, Release, RouterSpec},
+        release::{Outcome, Phase, Process, Release, RouterSpec},
         verdict::CheckResult,
         weight::Percent,
         workload::Track,
     },
     engine::{
         Drive, End, Engine, EngineError,
-        start::{Begun, ImageOrder, Intent, Order, begin},
+        start::{Begun, ImageOrder, Intent, Order, Own, begin},
     },
     health,
     journal::Journal,
@@ -75,6 +75,11 @@ pub(crate) struct Sitting {
     pub(crate) once: bool,
     pub(crate) router: Value,
     pub(crate) journal: bool,
+    /// The process on its machine, and whether those of others there are gone.
+    pub(crate) process: Option<Process>,
+    pub(crate) is_gone: fn(&Process) -> bool,
+    /// Who gives the order, where the holder does not say it.
+    pub(crate) who: Option<String>,
 }
 
 /// Name of the router of the built-in scenarios.
@@ -166,6 +171,9 @@ impl Bench {
             once: false,
             router: Value::Null,
             journal: true,
+            process: None,
+            is_gone: |_| false,
+            who: None,
         }
     }
 
@@ -195,8 +203,12 @@ impl Bench {
             },
             plan: sitting.plan.clone(),
             intent: sitting.intent.clone(),
-            who: format!("{}@host", sitting.holder),
+            who: sitting
+                .who
+                .clone()
+                .unwrap_or_else(|| format!("{}@host", sitting.holder)),
             holder: sitting.holder.clone(),
+            own: Own::new(sitting.process.clone(), sitting.is_gone),
             sink: Box::new(move |event| {
                 events.lock().unwrap().push(event.clone());
                 news.notify_one();

@@ -5,11 +5,10 @@
 
 mod draft;
 mod fresh;
+mod lock;
 mod resume;
 
 use std::time::Duration;
-
-use jiff::Timestamp;
 
 use super::{Engine, EngineError, Sink};
 use crate::{
@@ -18,13 +17,14 @@ use crate::{
         decide::elapsed,
         event::{Event, EventKind},
         plan::Plan,
-        release::{FORMAT, Release, RouterSpec},
+        release::{FORMAT, RouterSpec},
         weight::WeightChange,
     },
     journal::{self, Journal, JournalError, Saved},
     traffic,
 };
 pub use draft::containers;
+pub use lock::Own;
 
 /// How long what was read of the cluster may be used to begin with.
 const FRESH: Duration = Duration::from_secs(2);
@@ -74,6 +74,8 @@ pub struct Order {
     pub who: String,
     /// Unique for the process.
     pub holder: String,
+    /// The process.
+    pub own: Own,
     /// Receives events.
     pub sink: Sink,
     /// Whether to keep a journal; without one nothing can be resumed.
@@ -110,6 +112,7 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
         None => Ok(None),
         Some(_) => known(&survey, cluster.namespace(), &order),
     };
+    cluster.go_by_server();
     // A run goes on with the router it began with.
     let recorded = known.as_ref().ok().and_then(Option::as_ref);
     let recorded = recorded.filter(|saved| saved.doubt().is_none());
@@ -130,9 +133,17 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
     let believed = |saved: &&Saved| saved.doubt().is_none();
     let active = known.as_ref().filter(believed);
     let active = active.filter(|saved| !saved.release.is_over());
+    if let (Some(journal), Some(active)) = (&journal, active) {
+        if lock::wait(cluster, journal, active, &mut order).await? {
+            // What was read before the wait is old.
+            order.survey = None;
+            return Box::pin(begin(cluster, order)).await;
+        }
+        // Progress that is written down was made, whatever this machine's clock says.
+        cluster.clock().advance_to(active.release.last_sign());
+    }
     match (&order.intent, active.cloned()) {
-        (Intent::Auto { restart: true, .. }, Some(active)) => {
-            refuse_alive(&active.release, now, &order.holder)?;
+        (Intent::Auto { restart: true, .. }, Some(_)) => {
             Box::pin(fresh::fresh(cluster, order, &survey, journal, known)).await
         }
         (
@@ -203,20 +214,6 @@ fn without_journal(begun: Begun, error: &JournalError) -> Begun {
         }
         Begun::Nothing(text) => Begun::Nothing(text),
     }
-}
-
-fn refuse_alive(release: &Release, now: Timestamp, own: &str) -> Result<(), EngineError> {
-    let Some(holder) = release.holder.as_ref().filter(|h| h.id != own) else {
-        return Ok(());
-    };
-    if elapsed(holder.heartbeat, now) < journal::STALE {
-        return Err(JournalError::Held {
-            who: holder.who.clone(),
-            since: holder.since,
-        }
-        .into());
-    }
-    Ok(())
 }
 
 fn refused(text: String, hint: &str) -> EngineError {

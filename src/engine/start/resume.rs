@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{Begun, ImageOrder, Intent, Order, refuse_alive, refused};
+use super::{Begun, ImageOrder, Intent, Order, refused};
 use crate::{
     cluster::{Cluster, objects::Survey},
     domain::{
@@ -16,12 +16,16 @@ use crate::{
         plan::{Cleanup, Plan, Step},
         release::{Holder, Left, Phase, Release},
     },
-    engine::{Engine, EngineError},
+    engine::{Engine, EngineError, attended::later},
     journal::{Journal, Saved},
 };
 
 /// Longest time between two ticks that counts against a wait which needs somebody to act.
 const TICK: Duration = Duration::from_secs(60);
+
+/// Longest time between two ticks that counts for a hold and against a deadline: each tick is a look, and
+/// a job that did not come for longer looked at nothing.
+const HOLD: Duration = Duration::from_secs(360);
 
 pub(super) async fn resume(
     cluster: &Cluster,
@@ -34,9 +38,6 @@ pub(super) async fn resume(
     let before = saved.release.holder.clone();
     let force = order.intent == Intent::Rollback;
     saved.refuse_newer()?;
-    if !force {
-        refuse_alive(&saved.release, now, &order.holder)?;
-    }
     refuse_other_images(&saved.release, &order)?;
     skip_dead_time(&mut saved.release, before.as_ref(), now);
     if !force {
@@ -77,15 +78,11 @@ pub(super) async fn resume(
 
 /// Time in which nobody drove the run counts against no wait and for no hold.
 ///
-/// Between two ticks the run is looked after: holds go on, but a wait that needs us to act counts
-/// [`TICK`] at most. Who takes up a run that stopped for a person gives its waits their time anew.
+/// Between two ticks the run is looked after: holds go on for [`HOLD`] at most, but a wait that needs us
+/// to act counts [`TICK`] at most. Who takes up a run that stopped for a person gives its waits their time
+/// anew. `now` is not before anything the record speaks of.
 fn skip_dead_time(release: &mut Release, before: Option<&Holder>, now: Timestamp) {
-    let later = |at: Timestamp, dead: Duration| {
-        let dead = SignedDuration::try_from(dead).ok();
-        dead.and_then(|d| at.checked_add(d).ok())
-            .unwrap_or(at)
-            .min(now)
-    };
+    let later = |at, dead| later(at, dead, now);
     let passive = matches!(
         release.phase,
         Phase::Holding | Phase::Resting | Phase::Approving | Phase::Draining
@@ -97,10 +94,10 @@ fn skip_dead_time(release: &mut Release, before: Option<&Holder>, now: Timestamp
             release.step_since = later(release.step_since, dead);
         }
         (None, Some(Left { at, tick: true })) => {
-            if !passive {
-                let dead = elapsed(at, now).saturating_sub(TICK);
-                release.since = later(release.since, dead);
-            }
+            let gap = elapsed(at, now);
+            let counts = if passive { HOLD } else { TICK };
+            release.since = later(release.since, gap.saturating_sub(counts));
+            release.step_since = later(release.step_since, gap.saturating_sub(HOLD));
         }
         (None, Some(Left { at, tick: false })) => {
             release.step_since = now;

@@ -191,6 +191,7 @@ pub(super) fn run() -> RunView {
             who: "ana@laptop".into(),
             since: at(0),
             heartbeat: at(127),
+            process: None,
         }),
     }
 }

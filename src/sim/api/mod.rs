@@ -203,10 +203,11 @@ impl Server {
             return reply::refusal(&bad_request("the request body could not be read"));
         };
         let call = Arc::new(Call::new(parts, body.to_bytes()));
-        match self.route(&call, upgrade).await {
+        let response = match self.route(&call, upgrade).await {
             Ok(response) => response,
             Err(refusal) => reply::refusal(&refusal),
-        }
+        };
+        reply::dated(response, self.store().clock().now())
     }
 
     async fn route(&self, call: &Arc<Call>, upgrade: OnUpgrade) -> Result<Response<Out>, Refusal> {

@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::sim::store::Refusal;
@@ -47,6 +48,15 @@ pub(crate) fn warned(mut response: Response<Out>, warnings: &[String]) -> Respon
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append(header::WARNING, value);
         }
+    }
+    response
+}
+
+/// Says in an answer when it was given.
+pub(crate) fn dated(mut response: Response<Out>, now: Timestamp) -> Response<Out> {
+    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(value) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, value);
     }
     response
 }

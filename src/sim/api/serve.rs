@@ -45,7 +45,7 @@ impl Server {
             async move { Ok::<_, Infallible>(server.answer(request).await) }
         });
         let connection = http1::Builder::new()
-            // The date would be the machine's, not the simulated cluster's.
+            // The machine's date: an answer brings the simulated cluster's.
             .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), service);
         // A client that goes away in the middle is its own business.
