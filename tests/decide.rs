@@ -14,6 +14,7 @@ use canaryctl::{
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy as Way},
         release::{Cause, FORMAT, Origin, Outcome, Phase, Release, RouterSpec},
         split::{Grain, Split},
+        stored::Stored,
         unit::Unit,
         verdict::{CheckResult, Verdict, overall},
         weight::Percent,
@@ -77,6 +78,7 @@ fn release(plan: Plan) -> Release {
         ending: None,
         gradual: false,
         reasserted: 0,
+        stored: Stored::default(),
         pinned: BTreeSet::new(),
         started: start(),
         ended: None,
@@ -320,6 +322,7 @@ impl Glance {
             canary_checks: results.clone(),
             stable_checks: results,
             request: self.request,
+            refused: None,
             goal: Goal::End,
         }
     }
@@ -661,6 +664,7 @@ impl World {
                 .into_iter()
                 .collect(),
             request,
+            refused: None,
             goal: Goal::End,
         }
     }

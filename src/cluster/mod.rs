@@ -5,6 +5,7 @@
 //! because after a lost answer only another look at the cluster can tell what happened.
 
 pub mod audit;
+pub mod bounded;
 pub mod connect;
 pub mod discover;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod template;
 pub mod usage;
 pub mod wake;
 pub mod workloads;
+pub mod writes;
 
 use std::{
     collections::BTreeSet,
@@ -73,10 +75,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Returns a connection through `client` for `namespace`, with time from `clock`.
+    /// Returns a connection through `client` for `namespace`, with time from `clock`; no answer larger
+    /// than the limits of [`bounded`] is read on it.
+    ///
+    /// Must be called inside a tokio runtime.
     pub fn new(client: Client, namespace: impl Into<String>, clock: Clock) -> Self {
         Self {
-            client,
+            client: bounded::bounded(client),
             namespace: namespace.into(),
             clock,
             request_timeout: REQUEST_TIMEOUT,

@@ -247,7 +247,8 @@ impl Journal {
                 Err(error) => error,
             };
             let meant = map.data.as_ref().and_then(|d| d.get(RELEASE));
-            let unclear = error.reason.is_outage();
+            // An answer that cannot be read says nothing of what was saved either.
+            let unclear = error.reason.is_outage() || error.reason == Reason::Garbled;
             // Not found: somebody deleted the journal. The run goes on and writes it again.
             let beaten = matches!(
                 error.reason,
@@ -268,6 +269,10 @@ impl Journal {
                     return Ok(());
                 }
                 Some(there) if there.resource_version() == saved.version => {}
+                // An earlier save of ours whose answer was lost, or somebody touched what is ours.
+                Some(there) if is_held_alike(&there, &saved.release) => {
+                    saved.version = there.resource_version();
+                }
                 Some(there) => {
                     let who = parse(&there)?.release.holder.map(|h| h.who);
                     return Err(JournalError::Lost(who));
@@ -342,6 +347,16 @@ impl Journal {
             ..ConfigMap::default()
         })
     }
+}
+
+/// Returns whether the record that is there is held by whoever holds this one.
+fn is_held_alike(there: &ConfigMap, release: &Release) -> bool {
+    let holder = |release: &Release| release.holder.as_ref().map(|holder| holder.id.clone());
+    let theirs = parse(there).ok();
+    let theirs = theirs.filter(|theirs| theirs.release.id == release.id);
+    theirs.is_some_and(|theirs| {
+        holder(&theirs.release).is_some() && holder(&theirs.release) == holder(release)
+    })
 }
 
 /// Drops the oldest details, then the oldest runs, until the history has its size: a ConfigMap holds
