@@ -1,9 +1,6 @@
 //! Admission that rewrites what a run writes: what was stored is what is released.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
-};
+use std::{sync::Mutex, time::Duration};
 
 use canaryctl::{
     domain::{
@@ -168,7 +165,7 @@ async fn a_canary_that_is_made_is_taken_as_it_was_stored() {
 
 /// Drives a release whose process dies at the first write of the canary's template, after it was
 /// carried out; another one ends it.
-async fn killed_after_the_write(rewrite: Rewrite, made: bool) -> (Bench, Outcome) {
+async fn killed_after_the_write(rewrite: Rewrite, made: bool) -> Bench {
     let bench = admitting(rewrite);
     if made {
         bench.delete("deployments", CANARY);
@@ -194,16 +191,21 @@ async fn killed_after_the_write(rewrite: Rewrite, made: bool) -> (Bench, Outcome
     let mut sitting = bench.sitting(auto(), short());
     sitting.holder = "holder-2".into();
     let end = bench.run(sitting).await.unwrap();
-    let outcome = end.outcome;
-    assert_eq!(outcome, Outcome::Promoted, "{}\n{}", end.text, bench.told());
-    (bench, outcome)
+    assert_eq!(
+        end.outcome,
+        Outcome::Promoted,
+        "{}\n{}",
+        end.text,
+        bench.told()
+    );
+    bench
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kill_between_the_write_and_the_record_ends_the_same() {
     for rewrite in [mirror as Rewrite, sidecar, named] {
         for made in [false, true] {
-            let (bench, _) = killed_after_the_write(rewrite, made).await;
+            let bench = killed_after_the_write(rewrite, made).await;
             let undisturbed = admitting(rewrite);
             if made {
                 undisturbed.delete("deployments", CANARY);
@@ -223,17 +225,15 @@ async fn a_kill_between_the_write_and_the_record_ends_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_elses_version_is_not_taken_for_a_rewriting() {
-    // After our write, before the next look.
-    let bench = admitting(mirror);
-    let met = Arc::new(AtomicBool::new(false));
+    // After our write, within the same second, before the next look.
+    let bench = admitting(sidecar);
     let meddler = async {
-        loop {
-            bench.wait(1).await;
-            if bench.image(CANARY) == MIRRORED && !met.swap(true, Ordering::Relaxed) {
-                bench.set_image(CANARY, "registry.example/payment-api:9.9.9");
-                return;
-            }
+        while bench.image(CANARY) != ORDERED {
+            bench.clock.sleep(Duration::from_millis(20)).await;
         }
+        bench.edit("deployments", CANARY, |d| {
+            d["spec"]["template"]["metadata"]["annotations"]["by"] = json!("hand");
+        });
     };
     let (end, ()) = tokio::join!(bench.drive(auto_image(ORDERED), short()), meddler);
     let end = end.unwrap();
@@ -304,6 +304,8 @@ async fn a_template_that_a_policy_denies_takes_the_canary_out_after_a_minute() {
     );
     // Where the plan leaves it to a person nothing is live, and that is an error of the order.
     let bench = Bench::new("healthy");
+    bench.delete("deployments", CANARY);
+    bench.wait(5).await;
     let admission = Admission::new(|key, _| match key.resource.as_str() {
         "deployments" => Err("no".to_owned()),
         _ => Ok(()),

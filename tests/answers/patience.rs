@@ -109,8 +109,9 @@ async fn one_odd_answer_at_any_kind_of_call_does_not_end_a_run() {
         }
     }
     assert!(points.len() > 8, "{points:?}");
-    for fault in ODD {
-        for (number, kind) in &points {
+    for (at, (number, kind)) in points.iter().enumerate() {
+        // By turns: three of them meet every kind of call, and each meets every third kind.
+        for fault in ODD.iter().copied().skip(at % 3).step_by(3) {
             let bench = Bench::new("healthy");
             let number = u64::try_from(*number).unwrap();
             let faults = fault::Plan::at(bench.clock.clone(), number, fault);
