@@ -16,6 +16,7 @@ use canaryctl::{
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy as Way},
         release::{Cause, FORMAT, Origin, Outcome, Phase, Release, RouterSpec},
         split::{Grain, Split},
+        stored::Stored,
         unit::Unit,
         verdict::{CheckResult, Verdict, overall},
         weight::Percent,
@@ -80,6 +81,7 @@ fn release(plan: Plan) -> Release {
         ending: None,
         gradual: false,
         reasserted: 0,
+        stored: Stored::default(),
         pinned: BTreeSet::new(),
         started: start(),
         ended: None,
@@ -339,6 +341,7 @@ impl Glance {
             canary_checks: results.clone(),
             stable_checks: results,
             request: self.request,
+            refused: None,
             goal: Goal::End,
         }
     }
@@ -680,6 +683,7 @@ impl World {
                 .into_iter()
                 .collect(),
             request,
+            refused: None,
             goal: Goal::End,
         }
     }

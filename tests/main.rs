@@ -8,6 +8,7 @@
 )]
 
 mod analysis;
+mod answers;
 mod cli;
 mod contract;
 mod crash;

@@ -124,10 +124,15 @@ pub(super) async fn ride(
             let phase = engine.release().phase;
             let retreat = phase.is_retreat() || phase >= Phase::PromoteTemplate;
             let finish = screen.invocation.command("rollback");
-            Err(if retreat && !ride.dry {
-                error.in_retreat(&finish)
-            } else {
-                error
+            Err(match engine.left_behind() {
+                _ if retreat && !ride.dry => error.in_retreat(&finish),
+                Some(seen) if error.code == Code::Failed => {
+                    let again = screen.invocation.command("auto");
+                    error.hint(format!(
+                        "{seen}; go on with `{again}`, or end the run with `{finish}`"
+                    ))
+                }
+                Some(_) | None => error,
             })
         }
     }

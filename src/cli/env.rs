@@ -2,7 +2,11 @@
 //!
 //! Owns: reading it once, at the start. Must not: be read anywhere else.
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use secrecy::SecretString;
 
@@ -59,6 +63,19 @@ impl Environment {
     /// Returns the process that runs the command, where it can be found again.
     pub fn process(&self) -> Option<Process> {
         self.process.clone()
+    }
+
+    /// Returns the kubeconfigs that are read where none is named.
+    pub fn kubeconfigs(&self) -> Vec<PathBuf> {
+        match self.get("KUBECONFIG") {
+            Some(paths) => std::env::split_paths(paths).collect(),
+            None => {
+                let home = self.get("HOME").map(Path::new);
+                home.map(|home| home.join(".kube/config"))
+                    .into_iter()
+                    .collect()
+            }
+        }
     }
 
     /// Returns the names of all variables.

@@ -83,9 +83,8 @@ impl Code {
             Outcome::RolledBack => match end.cause {
                 Some(Cause::Operator) => by_signal.unwrap_or(Self::Done),
                 Some(Cause::Interrupt) => by_signal.unwrap_or(Self::RolledBack),
-                Some(Cause::Unhealthy | Cause::Unknown | Cause::Promotion) | None => {
-                    Self::RolledBack
-                }
+                Some(Cause::Unhealthy | Cause::Unknown | Cause::Promotion | Cause::Refused)
+                | None => Self::RolledBack,
             },
             Outcome::Paused => by_signal.unwrap_or(Self::Unfinished),
             Outcome::Conflict => Self::Conflict,

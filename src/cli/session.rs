@@ -15,7 +15,7 @@ use crate::{
         objects::Survey,
     },
     config::{File, Overrides, Settings, unknown_variables},
-    document::nearest,
+    document::{self, nearest},
     domain::{
         check::CheckSpec,
         plan::{Plan, Presence},
@@ -164,10 +164,26 @@ fn file(context: &Context) -> Result<Option<ConfigFile>, CliError> {
 /// Reads a configuration file.
 pub(super) fn read(path: &Path) -> Result<ConfigFile, CliError> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text_of(path).map_err(|error| {
         CliError::usage(format!("{name}: {error}"), "check the path given with -f")
     })?;
     Ok(File::parse(&name, &text)?)
+}
+
+/// Returns the text of a file, and of a larger one than is taken only so much that this is seen.
+fn text_of(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let most = u64::try_from(document::LARGEST).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() > document::LARGEST {
+        // It may end within a character; its size is what counts.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    let invalid = "stream did not contain valid UTF-8";
+    String::from_utf8(bytes)
+        .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, invalid))
 }
 
 /// Opens the cluster.
@@ -197,6 +213,7 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
     }
     let target = Target {
         kubeconfig: context.global.kubeconfig.clone(),
+        files: context.environment.kubeconfigs(),
         context: context.global.context.clone(),
         namespace: namespace.map(str::to_owned),
     };

@@ -6,7 +6,7 @@
 //! times for every client.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     task::{Context, Poll},
@@ -24,7 +24,11 @@ use kube::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{process::Command, sync::Mutex};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::Command,
+    sync::Mutex,
+};
 use tower::{BoxError, Layer, Service, ServiceExt};
 
 use super::error::innermost;
@@ -32,6 +36,12 @@ use crate::clock::Clock;
 
 /// Longest time an exec plugin may take.
 const PLUGIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most that an exec plugin may answer; a credential is a few KiB.
+const PLUGIN_OUTPUT: usize = 1 << 20;
+
+/// Largest kubeconfig that is read.
+const LARGEST_KUBECONFIG: u64 = 1 << 20;
 
 /// Longest time to make a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +54,8 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 pub struct Target {
     /// Path of a kubeconfig, instead of the usual ones.
     pub kubeconfig: Option<PathBuf>,
+    /// The usual ones, where the environment names them.
+    pub files: Vec<PathBuf>,
     /// Context of the kubeconfig, instead of the current one.
     pub context: Option<String>,
     /// Namespace, instead of the context's.
@@ -96,6 +108,11 @@ pub enum ConnectError {
 
 /// Makes a client for `target`.
 pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, ConnectError> {
+    let files = target
+        .kubeconfig
+        .as_ref()
+        .map_or(target.files.as_slice(), std::slice::from_ref);
+    files.iter().try_for_each(|path| refuse_large(path))?;
     let kubeconfig = match &target.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
@@ -147,6 +164,20 @@ pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, Conne
         server,
         user,
     })
+}
+
+/// Refuses a kubeconfig that is too large to be one, before it is read whole.
+fn refuse_large(path: &Path) -> Result<(), ConnectError> {
+    let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if size <= LARGEST_KUBECONFIG {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: it is larger than the limit of {} MiB",
+        path.display(),
+        LARGEST_KUBECONFIG >> 20
+    );
+    Err(ConnectError::Kubeconfig(text))
 }
 
 async fn from_kubeconfig(
@@ -229,10 +260,8 @@ async fn run_plugin(plugin: &ExecConfig, clock: &Clock) -> Result<Credential, Co
     }
     let info = json!({"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec});
     command.env("KUBERNETES_EXEC_INFO", info.to_string());
-    let output = clock.timeout(PLUGIN_TIMEOUT, command.output()).await;
-    let output = output
-        .map_err(|e| fail(e.to_string()))?
-        .map_err(|e| fail(format!("it cannot be started: {e}")))?;
+    let output = clock.timeout(PLUGIN_TIMEOUT, heard(&mut command)).await;
+    let output = output.map_err(|e| fail(e.to_string()))?.map_err(fail)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.trim().lines().last().unwrap_or_default().to_owned();
@@ -255,6 +284,55 @@ async fn run_plugin(plugin: &ExecConfig, clock: &Clock) -> Result<Credential, Co
         certificate,
         expires: status.expiration_timestamp,
     })
+}
+
+/// Runs a plugin and returns what it said, unless that is more than it may say. Of its complaints the
+/// first part is kept.
+async fn heard(command: &mut Command) -> Result<std::process::Output, String> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let started = command.spawn();
+    let mut child = started.map_err(|e| format!("it cannot be started: {e}"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let answer = async {
+        let (kept, more) = first_part(stdout).await;
+        if more {
+            let limit = PLUGIN_OUTPUT >> 20;
+            return Err(format!(
+                "its answer is larger than the limit of {limit} MiB"
+            ));
+        }
+        Ok(kept)
+    };
+    let complaints = async {
+        let mut stderr = stderr;
+        let (kept, _) = first_part(stderr.as_mut()).await;
+        if let Some(rest) = &mut stderr {
+            // Read and forgotten, so that it is not kept waiting.
+            tokio::io::copy(rest, &mut tokio::io::sink()).await.ok();
+        }
+        Ok(kept)
+    };
+    let (stdout, stderr) = futures::try_join!(answer, complaints)?;
+    let status = child.wait().await.map_err(|e| e.to_string())?;
+    Ok(std::process::Output {
+        status,
+        stdout,
+        stderr,
+    })
+}
+
+/// Returns what comes first on a stream, and whether there is more than is kept.
+async fn first_part(stream: Option<impl AsyncRead + Unpin>) -> (Vec<u8>, bool) {
+    let mut kept = Vec::new();
+    if let Some(stream) = stream {
+        let most = u64::try_from(PLUGIN_OUTPUT).unwrap_or(u64::MAX);
+        let mut limited = stream.take(most.saturating_add(1));
+        // What was read before an error counts: the plugin's exit code tells the rest.
+        limited.read_to_end(&mut kept).await.ok();
+    }
+    let more = kept.len() > PLUGIN_OUTPUT;
+    kept.truncate(PLUGIN_OUTPUT);
+    (kept, more)
 }
 
 /// Returns standard base64, the form in which the client library takes certificate data.

@@ -4,6 +4,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::bounded::TooLarge;
 use crate::clock::Elapsed;
 
 /// Indicates that a request to the API server failed.
@@ -46,7 +47,7 @@ pub enum Reason {
     Transport,
     /// No answer in time.
     Timeout,
-    /// An answer that could not be read.
+    /// An answer that could not be read: it is none of a Kubernetes API server, or larger than is read.
     Garbled,
 }
 
@@ -146,11 +147,20 @@ impl fmt::Display for ClusterError {
 
 impl std::error::Error for ClusterError {}
 
+/// The client's reason for an error whose text is not a Kubernetes `Status`.
+const NO_STATUS: &str = "Failed to parse error data";
+
+/// Longest text of an error that is not a Kubernetes `Status`, in characters.
+const EXCERPT: usize = 160;
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the client's error grows with its features; what is not told apart is transport"
 )]
 fn classify(error: &kube::Error) -> (Reason, String, Option<Duration>) {
+    if let Some(excess) = TooLarge::behind(error) {
+        return (Reason::Garbled, excess.to_string(), None);
+    }
     match error {
         kube::Error::Api(status) => {
             let reason = reason_of(status.code, &status.reason, &status.message);
@@ -160,7 +170,8 @@ fn classify(error: &kube::Error) -> (Reason, String, Option<Duration>) {
                 .map(|s| Duration::from_secs(s.into()));
             (reason, detail_of(reason, status), retry)
         }
-        kube::Error::SerdeError(e) => (Reason::Garbled, e.to_string(), None),
+        kube::Error::SerdeError(e) => (Reason::Garbled, unreadable(e), None),
+        kube::Error::FromUtf8(e) => (Reason::Garbled, e.to_string(), None),
         kube::Error::UpgradeConnection(e) => {
             let text = e.to_string();
             let reason = if text.contains("403") {
@@ -184,6 +195,8 @@ fn reason_of(code: u16, reason: &str, message: &str) -> Reason {
         {
             Reason::NotServed
         }
+        // Not from an API server but from something in front of it: nothing is known to be absent.
+        404 if reason == NO_STATUS => Reason::Garbled,
         404 => Reason::NotFound,
         409 if reason == "AlreadyExists" => Reason::Exists,
         409 => Reason::Conflict,
@@ -195,7 +208,21 @@ fn reason_of(code: u16, reason: &str, message: &str) -> Reason {
     }
 }
 
+/// Returns why an answer is none that was asked for.
+fn unreadable(error: &serde_json::Error) -> String {
+    format!("the answer cannot be read: {error}")
+}
+
 fn detail_of(reason: Reason, status: &kube::core::Status) -> String {
+    if status.reason == NO_STATUS {
+        // A page of HTML: its beginning says who wrote it.
+        let words: Vec<&str> = status.message.split_whitespace().collect();
+        let shown: String = words.join(" ").chars().take(EXCERPT).collect();
+        return format!(
+            "the server answered {}, not as a Kubernetes API server does: {shown}",
+            status.code
+        );
+    }
     if !status.message.is_empty() {
         return status.message.clone();
     }

@@ -5,6 +5,7 @@
 //! because after a lost answer only another look at the cluster can tell what happened.
 
 pub mod audit;
+pub mod bounded;
 pub mod connect;
 pub mod discover;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod template;
 pub mod usage;
 pub mod wake;
 pub mod workloads;
+pub mod writes;
 
 use std::{
     collections::BTreeSet,
@@ -76,11 +78,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Returns a connection through `client` for `namespace`, with time from `clock`.
+    /// Returns a connection through `client` for `namespace`, with time from `clock`; no answer larger
+    /// than the limits of [`bounded`] is read on it.
+    ///
+    /// Must be called inside a tokio runtime.
     pub fn new(client: Client, namespace: impl Into<String>, clock: Clock) -> Self {
         let server_time = ServerTime::default();
         Self {
-            client: server_time.listening(client, &clock),
+            client: server_time.listening(bounded::bounded(client), &clock),
             server_time,
             namespace: namespace.into(),
             clock,

@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, FIELD_MANAGER, Reason};
+use super::{Cluster, ClusterError, FIELD_MANAGER, Reason, workloads::items_of};
 
 /// A kind of object, with the versions this tool can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,9 +232,7 @@ impl Cluster {
             self.client().request::<Value>(request).await
         };
         let mut list = self.read(&what, list).await?;
-        let Value::Array(mut items) = list["items"].take() else {
-            return Ok(Vec::new());
-        };
+        let mut items = items_of(&mut list, &what)?;
         for item in &mut items {
             // Items of a list may leave out what the list says already.
             if item["kind"].is_null() {

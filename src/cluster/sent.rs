@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 /// Where the version of a list stands: the first one in the text is its own.
 const VERSION: &str = "\"resourceVersion\":\"";
 
+/// How far the version of a list is looked for: it stands in the first few hundred bytes.
+const HEAD: usize = 64 << 10;
+
 /// Where the items of a list begin, as API servers write it.
 const ITEMS: &str = "\"items\":[";
 
@@ -108,6 +111,9 @@ impl<'a> Comparing<'a> {
                 let Some(now) = found else {
                     if held == 0 {
                         self.text.extend_from_slice(chunk);
+                    }
+                    if self.text.len() > HEAD {
+                        self.state = State::Other;
                     }
                     return;
                 };
@@ -253,6 +259,13 @@ mod tests {
                 assert_eq!(left, expected, "{before} then {now} by {chunk}");
             }
         }
+    }
+
+    #[test]
+    fn a_version_far_behind_is_not_looked_for() {
+        let far = format!("{}{}", " ".repeat(2 * HEAD), list("7", &["a"]));
+        let same = compared(&far, &far, 1000, Apart::ListVersion);
+        assert_eq!(same.as_deref(), Some(far.as_str()));
     }
 
     #[test]

@@ -23,6 +23,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Seconds after which the server ends a watch and a new one begins.
 const WATCH_SECONDS: u32 = 280;
 
+/// Longest time of one watch: a server that does not end it is not waited for.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// Changes that come together wake the loop once.
 const GATHER: Duration = Duration::from_millis(200);
 
@@ -84,10 +87,9 @@ where
     K::DynamicType: Default,
 {
     loop {
-        if watch_once::<K>(&cluster, &selector, &changed)
-            .await
-            .is_err()
-        {
+        let watching = watch_once::<K>(&cluster, &selector, &changed);
+        let watched = cluster.clock().timeout(LONGEST, watching).await;
+        if !matches!(watched, Ok(Ok(()))) {
             cluster.clock().sleep(PAUSE).await;
         }
         cluster.clock().sleep(GATHER).await;

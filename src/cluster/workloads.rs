@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, GetParams, ListParams, Patch, PatchParams},
     core::{ApiResource, DynamicObject, Request, Resource},
 };
 use serde::Deserialize;
@@ -21,6 +21,9 @@ use super::{
     sent::{Apart, text_unless},
 };
 use crate::domain::workload::{Pod, Track, Tracks, Workload};
+
+/// Where `managedFields` say who wrote the pod template.
+pub(super) const TEMPLATE: &[&str] = &["f:spec", "f:template"];
 
 /// Annotation by which the Deployment controller numbers its ReplicaSets.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -48,7 +51,10 @@ impl Live {
     }
 
     fn parse(sent: &str) -> Result<Self, String> {
-        let object = serde_json::from_str(sent).map_err(|e| e.to_string())?;
+        let object: Value = serde_json::from_str(sent).map_err(|e| e.to_string())?;
+        if object["kind"] != "Deployment" {
+            return Err("the answer is no Deployment".to_owned());
+        }
         Ok(Self {
             sent: sent.into(),
             ..Self::new(object)?
@@ -231,9 +237,7 @@ impl Cluster {
             self.client().request::<Value>(request).await
         };
         let mut list = self.read(&what, list).await?;
-        let Value::Array(items) = list["items"].take() else {
-            return Ok(Vec::new());
-        };
+        let items = items_of(&mut list, &what)?;
         let live: Result<_, String> = items.into_iter().map(Live::new).collect();
         live.map_err(|e| ClusterError::garbled("read", &what, e))
     }
@@ -250,27 +254,6 @@ impl Cluster {
             .map(drop)
     }
 
-    /// Gives containers of a Deployment their images: container → image.
-    pub async fn set_images(
-        &self,
-        seen: &Live,
-        images: &BTreeMap<String, String>,
-    ) -> Result<(), ClusterError> {
-        let operations = super::template::image_patch(seen.template(), images);
-        self.patch_deployment("set the image of", seen, operations)
-            .await
-    }
-
-    /// Replaces the pod template of a Deployment.
-    pub async fn set_template(&self, seen: &Live, template: &Value) -> Result<(), ClusterError> {
-        let operations = vec![
-            json!({"op": "test", "path": "/metadata/uid", "value": seen.object["metadata"]["uid"]}),
-            json!({"op": "test", "path": "/spec/template", "value": seen.template()}),
-            json!({"op": "replace", "path": "/spec/template", "value": template}),
-        ];
-        self.patch_deployment("update", seen, operations).await
-    }
-
     /// Sets an annotation of the Deployment itself (not of its pods), unless another one has its name by
     /// now.
     pub async fn annotate(&self, seen: &Live, key: &str, value: &str) -> Result<(), ClusterError> {
@@ -285,39 +268,6 @@ impl Cluster {
         })
         .await
         .map(drop)
-    }
-
-    /// Changes a Deployment by the operations of a JSON patch.
-    async fn patch_deployment(
-        &self,
-        action: &'static str,
-        seen: &Live,
-        operations: Vec<Value>,
-    ) -> Result<(), ClusterError> {
-        let name = seen.name();
-        let api = self.raw_deployments();
-        let patch = json_patch(Value::Array(operations));
-        let params = self.patch_params();
-        let what = self.named("Deployment", &name);
-        self.write(action, &what, || api.patch(&name, &params, &patch))
-            .await
-            .map(drop)
-    }
-
-    /// Creates a Deployment.
-    pub async fn create_deployment(&self, object: &Value) -> Result<(), ClusterError> {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let what = self.named("Deployment", name);
-        let object: DynamicObject = serde_json::from_value(object.clone())
-            .map_err(|e| ClusterError::garbled("create", &what, e.to_string()))?;
-        let api = self.raw_deployments();
-        let params = PostParams {
-            dry_run: self.is_dry(),
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-        };
-        self.write("create", &what, || api.create(&params, &object))
-            .await
-            .map(drop)
     }
 
     /// Deletes a Deployment with its pods; being gone already is fine.
@@ -353,9 +303,19 @@ impl Cluster {
         }
     }
 
-    fn raw_deployments(&self) -> Api<DynamicObject> {
+    pub(super) fn raw_deployments(&self) -> Api<DynamicObject> {
         let resource = ApiResource::erase::<Deployment>(&());
         Api::namespaced_with(self.client().clone(), self.namespace(), &resource)
+    }
+}
+
+/// Returns the items of a list that was read.
+pub(super) fn items_of(list: &mut Value, what: &str) -> Result<Vec<Value>, ClusterError> {
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => Ok(items),
+        // Servers may send `null` for what is empty.
+        Some(Value::Null) => Ok(Vec::new()),
+        Some(_) | None => Err(ClusterError::garbled("read", what, "the answer is no list")),
     }
 }
 
@@ -429,7 +389,8 @@ fn facts(live: &Live, revision: String, sets: &[LiveSet], pods: &[LivePod]) -> W
         revision,
         replica_set,
         scaled_by: scaler_of(&live.object),
-        template_by: manager_of(&live.object, &["f:spec", "f:template"]),
+        template_by: manager_of(&live.object, TEMPLATE),
+        template_ours: is_ours(&live.object, TEMPLATE),
         stalled,
         refused,
         refused_since,
@@ -438,20 +399,42 @@ fn facts(live: &Live, revision: String, sets: &[LiveSet], pods: &[LivePod]) -> W
     }
 }
 
+/// Returns whether `managedFields` say that this tool wrote a field last, and nobody else in the same
+/// second.
+pub(super) fn is_ours(object: &Value, field: &[&str]) -> bool {
+    let entries = object["metadata"]["managedFields"].as_array();
+    let owns = |entry: &&Value| owns(entry, field);
+    let (ours, others): (Vec<&Value>, Vec<&Value>) = entries
+        .into_iter()
+        .flatten()
+        .filter(owns)
+        .partition(|entry| entry["manager"] == FIELD_MANAGER);
+    let last = |entries: &[&Value]| {
+        let times = entries.iter().map(|entry| entry["time"].as_str());
+        times.max().flatten().map(str::to_owned)
+    };
+    match (last(&ours), last(&others)) {
+        (Some(ours), Some(others)) => ours > others,
+        (Some(_), None) => others.is_empty(),
+        (None, _) => false,
+    }
+}
+
+fn owns(entry: &Value, field: &[&str]) -> bool {
+    let mut at = Some(&entry["fieldsV1"]);
+    for step in field {
+        at = at.and_then(|v| v.get(step));
+    }
+    at.is_some()
+}
+
 /// Returns who wrote a field last, by `managedFields`, whose steps lead to it; `None` when it was this
 /// tool, or is not known.
 pub fn manager_of(object: &Value, field: &[&str]) -> Option<String> {
     let entries = object["metadata"]["managedFields"].as_array()?;
-    let owns = |entry: &&Value| {
-        let mut at = Some(&entry["fieldsV1"]);
-        for step in field {
-            at = at.and_then(|v| v.get(step));
-        }
-        at.is_some()
-    };
     let last = entries
         .iter()
-        .filter(owns)
+        .filter(|entry| owns(entry, field))
         .max_by_key(|entry| entry["time"].as_str().unwrap_or_default())?;
     let manager = last["manager"].as_str()?;
     (manager != FIELD_MANAGER).then(|| manager.to_owned())

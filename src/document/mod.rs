@@ -10,6 +10,6 @@ mod variant;
 mod walk;
 mod words;
 
-pub use node::{Entry, Hints, Node, Position, Value, documents, parse};
+pub use node::{Entry, Hints, LARGEST, Node, Position, Value, documents, parse};
 pub use read::{At, Failure, Failures, Fault, Path, found, read};
 pub use words::{excerpt, listing, nearest, one_line, snippet, suggestion};

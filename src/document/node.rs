@@ -15,7 +15,7 @@ use serde_saphyr::{
 use super::{Failure, excerpt, raw::Raw};
 
 /// Largest file that is read, in bytes.
-const LARGEST: usize = 1024 * 1024;
+pub const LARGEST: usize = 1024 * 1024;
 /// Deepest nesting of lists and maps.
 const DEEPEST: usize = 64;
 /// Most nodes, repeated ones counted each time.

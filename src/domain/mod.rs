@@ -15,6 +15,7 @@ pub mod plan;
 pub mod release;
 pub mod right;
 pub mod split;
+pub mod stored;
 pub mod unit;
 pub mod verdict;
 pub mod view;

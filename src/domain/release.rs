@@ -18,6 +18,7 @@ use super::{
     check::Memory,
     meters::Meters,
     plan::{Plan, Step, seconds},
+    stored::Stored,
     weight::Percent,
     workload::{Track, Tracks},
 };
@@ -102,6 +103,9 @@ pub struct Release {
     pub gradual: bool,
     /// Times that a change by somebody else was put right.
     pub reasserted: u32,
+    /// What admission made of the templates that the run wrote.
+    #[serde(default, skip_serializing_if = "Stored::is_empty")]
+    pub stored: Stored,
     /// What was held for the run when it was last seen, until it is let go of.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub pinned: BTreeSet<String>,
@@ -257,6 +261,8 @@ pub enum Cause {
     Interrupt,
     /// The promotion of stable failed.
     Promotion,
+    /// The server refused a change on the way up.
+    Refused,
 }
 
 /// Who drives a run.

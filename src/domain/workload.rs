@@ -80,6 +80,9 @@ pub struct Workload {
     /// Field manager that changed the pod template last, unless it was this tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_by: Option<String>,
+    /// Whether this tool is known to have changed the pod template last.
+    #[serde(skip)]
+    pub template_ours: bool,
     /// Why pods cannot be created, such as a quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

@@ -11,8 +11,15 @@ use serde_json::Value;
 
 use super::{Engine, EngineError, observe::Sight};
 use crate::{
-    cluster::{ClusterError, workloads::Live},
-    domain::{change::Act, decide::Action, event::EventKind, plan::Strategy, workload::Track},
+    cluster::{ClusterError, template, workloads::Live, writes::Written},
+    domain::{
+        change::Act,
+        decide::Action,
+        event::EventKind,
+        plan::Strategy,
+        stored::{Version, rewriting},
+        workload::Track,
+    },
 };
 
 impl Engine {
@@ -37,7 +44,9 @@ impl Engine {
                     release
                         .tracks
                         .canary_of(&stable.object, &release.canary, &release.images);
-                self.cluster.create_deployment(&object).await?;
+                let written = self.cluster.create_deployment(&object).await?;
+                self.take_canary(&written);
+                let release = &self.saved.release;
                 words(format!(
                     "create Deployment {} from {}",
                     release.canary, release.stable
@@ -45,13 +54,11 @@ impl Engine {
             }
             Action::SetImages => {
                 let canary = live(Track::Canary)?;
-                self.cluster.set_images(canary, &release.images).await?;
-                let images: Vec<&str> = release.images.values().map(String::as_str).collect();
-                words(format!(
-                    "set image of {} to {}",
-                    release.canary,
-                    images.join(", ")
-                ))
+                let images: Vec<String> = release.images.values().cloned().collect();
+                let written = self.cluster.set_images(canary, &release.images).await?;
+                self.take_canary(&written);
+                let canary = &self.saved.release.canary;
+                words(format!("set image of {canary} to {}", images.join(", ")))
             }
             Action::Shift(weight) => self.router.shift(*weight, &sight.scene()).await?,
             Action::Scale(track, replicas) => {
@@ -71,6 +78,7 @@ impl Engine {
             Action::UpdateStable => {
                 let (stable, canary) = (live(Track::Stable)?, live(Track::Canary)?);
                 self.update_stable(stable, canary).await?;
+                let release = &self.saved.release;
                 words(format!(
                     "give {} the version of {}",
                     release.stable, release.canary
@@ -79,8 +87,13 @@ impl Engine {
             Action::RestoreStable => {
                 let stable = live(Track::Stable)?;
                 let template = self.recorded_template().await?;
-                self.cluster.set_template(stable, &template).await?;
-                words(format!("give {} its old template back", release.stable))
+                let written = self.cluster.set_template(stable, &template).await?;
+                let changed = self.changed_on_stable(&written);
+                if let Some(version) = changed {
+                    self.saved.release.stored.restored = Some(version);
+                }
+                let stable = &self.saved.release.stable;
+                words(format!("give {stable} its old template back"))
             }
             Action::DeleteCanary => {
                 let canary = live(Track::Canary)?;
@@ -100,20 +113,62 @@ impl Engine {
         Ok(fields)
     }
 
-    async fn update_stable(&self, stable: &Live, canary: &Live) -> Result<(), EngineError> {
+    async fn update_stable(&mut self, stable: &Live, canary: &Live) -> Result<(), EngineError> {
         let release = &self.saved.release;
-        match release.plan.promote.strategy {
+        let written = match release.plan.promote.strategy {
             Strategy::Template => {
                 let template = release.tracks.carry(canary.template(), Track::Canary);
-                self.cluster.set_template(stable, &template).await?;
+                self.cluster.set_template(stable, &template).await?
             }
             Strategy::Image | Strategy::Swap | Strategy::None => {
-                self.cluster
-                    .set_images(stable, &release.canary_images)
-                    .await?;
+                let images = &release.canary_images;
+                self.cluster.set_images(stable, images).await?
             }
+        };
+        if let Some(version) = self.changed_on_stable(&written) {
+            self.saved.release.stored.promoted = Some(version);
         }
         Ok(())
+    }
+
+    /// Takes what the server stored of the canary's template for what was asked, where admission changed
+    /// that. What somebody else changed before our write is not taken: then another version was asked for
+    /// than the pinned one.
+    fn take_canary(&mut self, written: &Written) {
+        let tracks = &self.saved.release.tracks;
+        let asked = tracks.digest(&written.asked, Track::Canary);
+        let stored = tracks.digest(written.stored.template(), Track::Canary);
+        let own = asked == self.saved.release.revision || written.over_ours;
+        if !own || stored == self.saved.release.revision {
+            return;
+        }
+        let version = Version {
+            revision: stored,
+            images: written.stored.images(),
+        };
+        let text = if self.cluster.is_dry() {
+            let asked = template::images(&written.asked);
+            rewriting(&self.saved.release.canary, &asked, &version.images)
+        } else {
+            self.saved.release.adopt(version)
+        };
+        self.tell(EventKind::Warning { text });
+    }
+
+    /// Returns what the server stored of stable's template, where admission changed what was asked, and
+    /// says so.
+    fn changed_on_stable(&mut self, written: &Written) -> Option<Version> {
+        let release = &self.saved.release;
+        let asked = release.tracks.digest(&written.asked, Track::Stable);
+        let stored = written.stored.template();
+        let revision = release.tracks.digest(stored, Track::Stable);
+        if asked == revision {
+            return None;
+        }
+        let images = written.stored.images();
+        let text = rewriting(&release.stable, &template::images(&written.asked), &images);
+        self.tell(EventKind::Warning { text });
+        Some(Version { revision, images }).filter(|_| !self.cluster.is_dry())
     }
 
     /// Reads stable's template from before the promotion: Kubernetes keeps it in a ReplicaSet. It is

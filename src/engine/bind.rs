@@ -100,6 +100,10 @@ impl Engine {
             canary_uid: None,
             attended: Attended::new(cluster.clock()),
             process: order.own.process().cloned(),
+            begun: false,
+            noticed: None,
+            aimed: Percent::ZERO,
+            refused: None,
             holder: order.holder,
             who: order.who,
             sink: order.sink,
@@ -144,6 +148,12 @@ impl Engine {
         release.ending = Some(Outcome::RolledBack);
         release.cause = Some(Cause::Operator);
         release.reason = Some("an operator asked for it".to_owned());
+    }
+
+    /// Notes that the run is not given up at the first trouble: it was begun before, or moves traffic
+    /// back.
+    pub(super) fn persist(&mut self) {
+        self.begun = true;
     }
 
     /// Makes this process the driver with the first save: one write says who drives and what comes

@@ -9,6 +9,7 @@ mod attended;
 mod bind;
 mod keep;
 mod observe;
+mod patience;
 pub mod start;
 pub mod status;
 
@@ -37,9 +38,8 @@ use crate::{
 };
 use attended::Attended;
 use observe::{Before, First, Sight};
-
-/// How long the API server may be out of reach before a run gives up.
-pub const API_PATIENCE: Duration = Duration::from_secs(300);
+pub use patience::{API_PATIENCE, REFUSAL_PATIENCE};
+use patience::{Noticed, Patience, Then};
 
 /// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -106,36 +106,6 @@ pub enum EngineError {
     },
 }
 
-impl EngineError {
-    /// Returns what the API server answered, or that it did not.
-    fn answer(&self) -> Option<&ClusterError> {
-        match self {
-            Self::Cluster(error)
-            | Self::Traffic(TrafficError::Cluster(error))
-            | Self::Journal(JournalError::Cluster(error)) => Some(error),
-            Self::Journal(_) | Self::Traffic(_) | Self::Health(_) | Self::Refused { .. } => None,
-        }
-    }
-
-    /// Returns whether the next look may find the trouble gone.
-    fn is_passing(&self) -> bool {
-        self.answer().is_some_and(|error| {
-            // What a change does not find was there a moment ago: the next look sees it gone.
-            // What a creation does not find is the namespace, and there nothing comes back.
-            let vanished = error.reason == Reason::NotFound
-                && error.action != "read"
-                && error.action != "create";
-            error.is_passing() || vanished
-        })
-    }
-
-    /// Returns whether somebody else changed the object at the same moment.
-    fn is_conflict(&self) -> bool {
-        self.answer()
-            .is_some_and(|error| error.reason == Reason::Conflict)
-    }
-}
-
 /// How a sitting is driven.
 pub struct Drive {
     /// How far to go.
@@ -193,6 +163,14 @@ pub struct Engine {
     canary_uid: Option<String>,
     attended: Attended,
     process: Option<Process>,
+    /// Whether the run was begun before this sitting, or is a rollback: then it is not given up lightly.
+    begun: bool,
+    /// The split as it was seen last.
+    noticed: Option<Noticed>,
+    /// A weight that was written, or may have been, since the split was seen.
+    aimed: Percent,
+    /// The change on the way up that was refused for good.
+    refused: Option<String>,
     holder: String,
     who: String,
     sink: Sink,
@@ -213,47 +191,28 @@ impl Engine {
     /// Drives the run until it ends, stops, or cannot go on.
     pub async fn run(&mut self, mut drive: Drive) -> Result<End, EngineError> {
         let wake = self.cluster.wake(&self.labels);
-        let mut trouble_since: Option<Timestamp> = None;
+        let mut patience = Patience::default();
         loop {
             let asked = *drive.requests.borrow_and_update();
             let request = self.with_approval(asked).await;
             match Box::pin(self.round(&drive, request)).await {
                 Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
-                    trouble_since = None;
+                    patience = Patience::default();
                     if drive.once {
                         return self.rest().await;
                     }
                     self.wait(until, moving, &wake, &mut drive.requests).await;
                 }
                 Ok(Next::Acted) if drive.once => return self.rest().await,
-                Ok(Next::Acted) => trouble_since = None,
+                Ok(Next::Acted) => patience = Patience::default(),
                 Ok(Next::End(end)) => return Ok(*end),
-                Err(error) if error.is_passing() => {
-                    let now = self.cluster.clock().now();
-                    // Somebody else wrote at the same moment: what they wrote can be read at once.
-                    let soon = error.is_conflict() && trouble_since.is_none();
-                    let since = *trouble_since.get_or_insert(now);
-                    if elapsed(since, now) >= API_PATIENCE {
-                        return self.give_up(error).await;
-                    }
-                    self.say_waiting(&error.to_string(), since);
-                    let pause = if soon { SHORTEST } else { PAUSE };
-                    self.cluster.clock().sleep(pause).await;
-                }
-                Err(error) => return self.give_up(error).await,
+                Err(error) => match self.stand(&error, &mut patience) {
+                    Then::Again(pause) => self.cluster.clock().sleep(pause).await,
+                    Then::GiveUp(left) => return self.give_up(error, left).await,
+                },
             }
         }
-    }
-
-    /// Ends a sitting that cannot go on. Where the journal still is ours it is let go, so that the
-    /// next sitting need not wait for us to be forgotten.
-    async fn give_up(&mut self, error: EngineError) -> Result<End, EngineError> {
-        if !matches!(error, EngineError::Journal(_)) {
-            let text = error.to_string();
-            drop(self.stop(Outcome::Incomplete, text, false).await);
-        }
-        Err(error)
     }
 
     /// Returns the record as it is meant now.
@@ -357,6 +316,9 @@ impl Engine {
         sight: &Sight,
         seen: &Observation,
     ) -> Result<Next, EngineError> {
+        if let Action::Shift(weight) = action {
+            self.aimed = weight;
+        }
         let fields = self.act(&action, sight).await?;
         let phase = (self.saved.release.phase, self.saved.release.since);
         self.written.retain(|(then, _)| *then == phase);

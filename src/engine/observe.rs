@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Results, attended::attend, due, shares};
+use super::{Engine, EngineError, Results, attended::attend, due, patience::Noticed, shares};
 use crate::{
     cluster::{pods::LivePod, streams::Place, workloads::Sides},
     domain::{
@@ -194,6 +194,11 @@ impl Engine {
         let split = self
             .router
             .read(self.saved.release.target, &sight.scene())?;
+        self.noticed = Some(Noticed {
+            at: sight.at,
+            split: split.clone(),
+        });
+        self.aimed = Percent::ZERO;
         let canary = sight.sides.canary.as_ref();
         self.canary_uid = canary.and_then(|live| live.typed.metadata.uid.clone());
         // Who wants out is not kept waiting for checks; what the pods say of themselves is known.
@@ -209,6 +214,7 @@ impl Engine {
             canary_checks: self.results.canary.clone(),
             stable_checks: self.results.stable.clone(),
             request,
+            refused: self.refused.clone(),
             goal,
         };
         Ok((sight, seen))

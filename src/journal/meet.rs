@@ -3,6 +3,7 @@
 //! Owns: telling another driver from an edit, a forgery, and our own save whose answer was lost. Must not:
 //! write anything.
 
+use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::{Api, ResourceExt, api::ListParams, core::PartialObjectMeta};
 
@@ -71,6 +72,16 @@ pub(super) async fn anchors(
     Ok(list.await?.items.iter().map(Anchored::of).collect())
 }
 
+/// Returns when the driver of a record showed itself last.
+fn sign_of(release: &Release) -> Option<Timestamp> {
+    release.holder.as_ref().map(|holder| holder.heartbeat)
+}
+
+/// The same of a record as a text.
+fn sign_in(text: &str) -> Option<Timestamp> {
+    sign_of(&serde_json::from_str(text).ok()?)
+}
+
 impl Journal {
     /// Returns what was met in the place of `saved`, where `meant` could not be saved.
     pub(super) async fn meet(
@@ -110,6 +121,10 @@ impl Journal {
         let same = own.is_some() && other.holder.as_ref().map(|holder| &holder.id) == own;
         Ok(match trust {
             Ok(_) if !same => Met::Another(who),
+            // A save of ours whose answer was lost.
+            Ok(_) if sign_of(&other) > saved.text.as_deref().and_then(sign_in) => {
+                Met::Touched(version)
+            }
             Ok(_) => {
                 let mended = "somebody put an old record of this run back".to_owned();
                 let kept = Kept {

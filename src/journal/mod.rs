@@ -355,7 +355,8 @@ impl Journal {
                 }
                 Err(error) => error,
             };
-            let unclear = error.reason.is_outage();
+            // An answer that cannot be read says nothing of what was saved either.
+            let unclear = error.reason.is_outage() || error.reason == Reason::Garbled;
             // Not found: somebody deleted the journal. The run goes on and writes it again.
             let beaten = matches!(
                 error.reason,

@@ -85,7 +85,7 @@ pub fn closing(
 fn after_rollback(cause: Option<Cause>) -> &'static str {
     match cause {
         Some(Cause::Unhealthy | Cause::Promotion) => "history",
-        Some(Cause::Unknown) => "check",
+        Some(Cause::Unknown | Cause::Refused) => "check",
         Some(Cause::Interrupt) => "auto",
         Some(Cause::Operator) | None => "status",
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::{
-    api::{Apps, Listener, PodUsage, Rules, Server},
+    api::{Admission, Apps, Listener, PodUsage, Rules, Server},
     scenario::{Scenario, ScenarioError},
     store::{Refusal, Store},
     world::{self, World},
@@ -35,6 +35,7 @@ pub struct SimCluster {
 pub struct Snapshot {
     world: World,
     rules: Rules,
+    admission: Option<Admission>,
     at: Timestamp,
 }
 
@@ -108,6 +109,7 @@ impl SimCluster {
         let world = snapshot.world.fork(clock);
         let server = Server::new(world.store().clone(), Arc::new(world.apps())).with_kubelets();
         server.set_rules(snapshot.rules.clone());
+        server.set_admission(snapshot.admission.clone());
         let moving = world.clone();
         let meter = moving.store().meter().clone();
         let controllers = tokio::spawn(meter.watch(async move { moving.go_on().await }));
@@ -125,6 +127,7 @@ impl SimCluster {
             at: clock.now(),
             world: self.world.fork(clock),
             rules: self.server.rules(),
+            admission: self.server.admission(),
         }
     }
 

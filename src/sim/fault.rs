@@ -15,15 +15,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, future::BoxFuture, stream};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
+use futures::future::BoxFuture;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
 use kube::client::Body;
-use serde_json::json;
 use tokio::sync::Notify;
 use tower::{BoxError, Layer, Service};
 
-use super::Server;
+pub use super::replies::Reply;
+use super::{
+    Server,
+    replies::{Past, broken, cut, endless, half, login_page, refusal, torn},
+};
 use crate::clock::Clock;
 
 /// What happens to one call.
@@ -49,6 +52,14 @@ pub enum Fault {
     CrashAfter,
     /// The body of the reply ends after this time, as a watch does whose connection is lost.
     LostWatch(Duration),
+    /// Something in front of the server answers 200 with a page of HTML; the server does nothing.
+    LoginPage,
+    /// The request is carried out, and the reply ends in the middle as if that were all.
+    Truncated,
+    /// The server does nothing and answers 200 with a body that never ends.
+    Endless,
+    /// A read is answered as it was before the latest change; everything else as usual.
+    Stale,
 }
 
 impl fmt::Display for Fault {
@@ -67,6 +78,10 @@ impl fmt::Display for Fault {
             Self::LostWatch(time) => {
                 write!(f, "lost-watch {}", humantime::format_duration(*time))
             }
+            Self::LoginPage => f.write_str("login-page"),
+            Self::Truncated => f.write_str("truncated"),
+            Self::Endless => f.write_str("endless"),
+            Self::Stale => f.write_str("stale"),
         }
     }
 }
@@ -122,6 +137,8 @@ struct Inner {
     crashed: AtomicBool,
     died: Notify,
     log: Mutex<Vec<String>>,
+    past: Past,
+    poured: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Plan {
@@ -164,6 +181,8 @@ impl Plan {
             crashed: AtomicBool::new(false),
             died: Notify::new(),
             log: Mutex::default(),
+            past: Past::default(),
+            poured: Arc::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -197,6 +216,11 @@ impl Plan {
         log.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Returns how many bytes were read of bodies without end.
+    pub fn poured(&self) -> u64 {
+        self.inner.poured.load(Ordering::Relaxed)
+    }
+
     /// Returns whether the process is dead: after a crash every call fails with it.
     pub fn crashed(&self) -> bool {
         self.inner.crashed.load(Ordering::Relaxed)
@@ -223,14 +247,11 @@ impl Plan {
         let inner = &self.inner;
         let number = inner.calls.fetch_add(1, Ordering::Relaxed);
         let uri = request.uri();
-        let query = uri.query().unwrap_or_default();
         let attempt = Attempt {
             number,
             method: request.method(),
             path: uri.path(),
-            watch: query
-                .split('&')
-                .any(|p| p == "watch=true" || p == "watch=1"),
+            watch: watches(request),
         };
         let fault = if self.crashed() {
             Fault::CrashBefore
@@ -246,6 +267,19 @@ impl Plan {
         log.push(line);
         (number, fault)
     }
+}
+
+fn watches(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    let mut pairs = query.split('&');
+    pairs.any(|p| p == "watch=true" || p == "watch=1")
+}
+
+/// Returns what is asked, where it is a read that ends.
+fn question(request: &Request<Body>) -> Option<String> {
+    let streams = watches(request) || request.headers().contains_key(http::header::UPGRADE);
+    let read = request.method() == Method::GET && !streams;
+    read.then(|| request.uri().to_string())
 }
 
 impl Server {
@@ -287,9 +321,6 @@ pub struct Faulty<S> {
     plan: Plan,
 }
 
-/// The body of a reply that may break.
-pub type Reply = UnsyncBoxBody<Bytes, BoxError>;
-
 impl<S, B> Service<Request<Body>> for Faulty<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -313,13 +344,20 @@ where
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let plan = self.plan.inner.clone();
         let clock = plan.clock.clone();
+        let read = question(&request);
         Box::pin(async move {
             match fault {
-                Fault::None => {
+                Fault::None | Fault::Stale => {
                     let reply = plain(inner.call(request).await);
                     (plan.done)(number);
-                    reply
+                    match read {
+                        Some(asked) => plan.past.answer(asked, fault == Fault::Stale, reply?).await,
+                        None => reply,
+                    }
                 }
+                Fault::LoginPage => Ok(login_page()),
+                Fault::Truncated => half(plain(inner.call(request).await)?).await,
+                Fault::Endless => Ok(endless(&plan.poured)),
                 Fault::Delay(time) => {
                     clock.sleep(time).await;
                     plain(inner.call(request).await)
@@ -357,87 +395,6 @@ where
 {
     let reply = reply.map_err(Into::into)?;
     Ok(reply.map(|body| body.map_err(Into::into).boxed_unsync()))
-}
-
-fn broken(what: &str) -> BoxError {
-    let message = format!("injected fault: {what}");
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, message).into()
-}
-
-/// Returns a body that breaks before its first byte.
-fn torn() -> Reply {
-    let frames = stream::once(async { Err(broken("connection reset")) });
-    StreamBody::new(frames).boxed_unsync()
-}
-
-/// Returns a body that ends after some time.
-fn cut(body: Reply, clock: Clock, time: Duration) -> Reply {
-    let end = Box::pin(async move { clock.sleep(time).await });
-    StreamBody::new(BodyStream::new(body).take_until(end)).boxed_unsync()
-}
-
-/// Returns what the API server, or something in front of it, answers with this code.
-fn refusal(code: u16, after: Option<u32>) -> Response<Reply> {
-    let (reason, message) = match code {
-        400 => (
-            "BadRequest",
-            "the server rejected our request for an unknown reason",
-        ),
-        401 => ("Unauthorized", "Unauthorized"),
-        403 => ("Forbidden", "forbidden: injected fault"),
-        404 => (
-            "NotFound",
-            "the server could not find the requested resource",
-        ),
-        409 => (
-            "Conflict",
-            "Operation cannot be fulfilled: the object has been modified; please apply your changes to the latest version and try again",
-        ),
-        410 => ("Expired", "too old resource version"),
-        422 => (
-            "Invalid",
-            "the server rejected our request due to an error in our request",
-        ),
-        429 => (
-            "TooManyRequests",
-            "the server has received too many requests and has asked us to try again later",
-        ),
-        503 => (
-            "ServiceUnavailable",
-            "the server is currently unable to handle the request",
-        ),
-        504 => (
-            "Timeout",
-            "the server was unable to return a response in the time allotted, but may still be processing the request",
-        ),
-        _ => (
-            "InternalError",
-            "an error on the server has prevented the request from succeeding",
-        ),
-    };
-    let mut status = json!({
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "details": {},
-        "code": code,
-    });
-    if let Some(seconds) = after {
-        status["details"]["retryAfterSeconds"] = json!(seconds);
-    }
-    let body = Full::<Bytes>::from(status.to_string());
-    let mut reply = Response::new(body.map_err(|never| match never {}).boxed_unsync());
-    *reply.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = reply.headers_mut();
-    let json = HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, json);
-    if let Some(seconds) = after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    reply
 }
 
 #[cfg(test)]

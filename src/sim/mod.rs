@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod fault;
 pub mod fields;
 pub mod meter;
+mod replies;
 pub mod scenario;
 pub mod store;
 pub mod world;

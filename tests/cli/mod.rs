@@ -8,6 +8,7 @@
 
 mod auto;
 mod checking;
+mod ending;
 mod generate;
 mod hostile;
 mod looking;

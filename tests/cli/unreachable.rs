@@ -127,6 +127,37 @@ async fn a_credential_plugin_that_fails() {
 }
 
 #[tokio::test]
+async fn a_credential_plugin_that_never_stops_talking() {
+    let exec = |script: &str| {
+        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+            "args": ["-c", script], "interactiveMode": "Never"}})
+    };
+    let endless = kubeconfig("http://127.0.0.1:1", &exec("while :; do cat /bin/sh; done"));
+    assert_snapshot!(said("endless", Some(&endless), "").await, @"");
+    // Of what it complains of the end is not heard, its failure is.
+    let loud = "head -c 3000000 /dev/zero | tr '\\0' x >&2; exit 3";
+    let text = said(
+        "loud",
+        Some(&kubeconfig("http://127.0.0.1:1", &exec(loud))),
+        "",
+    )
+    .await;
+    assert!(text.contains("it failed (exit status: 3)"), "{:.300}", text);
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_too_large() {
+    let large = format!("# {}\n", "x".repeat(1 << 20));
+    assert_snapshot!(said("large", Some(&large), "").await, @"");
+    let bomb = "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n\
+        c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]\n\
+        e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]\nf: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e]\n\
+        g: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f]\nh: [*g, *g, *g, *g, *g, *g, *g, *g, *g]\n";
+    let text = said("bomb", Some(bomb), "").await;
+    assert!(text.contains("error: "), "{text}");
+}
+
+#[tokio::test]
 async fn a_token_is_never_shown() {
     let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"s3cr3t"}}"#;
     let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "echo",

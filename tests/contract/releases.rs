@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use canaryctl::{
-    cluster::Reason,
     domain::{
         event::EventKind,
         plan::Plan,
         release::{Cause, Outcome},
         weight::Percent,
     },
-    engine::{
-        EngineError,
-        start::{Begun, Intent},
-    },
+    engine::start::{Begun, Intent},
     journal::Journal,
     sim::{
         Snapshot,
@@ -519,11 +515,9 @@ async fn a_right_that_is_missing_ends_the_run_with_nothing_moved() {
             }
         });
         sitting.cluster = bench.faulty(&plan);
-        let error = bench.run(sitting).await.unwrap_err();
-        let EngineError::Traffic(canaryctl::traffic::TrafficError::Cluster(error)) = error else {
-            panic!("{error}");
-        };
-        assert_eq!(error.reason, Reason::Forbidden);
+        let end = bench.run(sitting).await.unwrap();
+        assert_eq!(end.cause, Some(Cause::Refused), "{}", bench.told());
+        assert!(end.text.contains("forbidden"), "{}", end.text);
         assert_eq!(by.story(&bench), [0]);
     }
 }

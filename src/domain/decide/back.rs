@@ -37,7 +37,7 @@ impl Round<'_> {
         self.release.reason = Some(reason);
         let stable = self.seen.stable.as_ref();
         // A stable that is not there now may be half-updated when it is back.
-        let touched = stable.is_none_or(|s| s.revision != self.release.origin.stable_revision);
+        let touched = stable.is_none_or(|s| !self.release.is_old(&s.revision));
         let promoting = self.release.phase >= Phase::PromoteTemplate;
         let abandoned = self.release.ending == Some(Outcome::Incomplete);
         if !abandoned && promoting && touched && cause == Cause::Unhealthy {
@@ -110,7 +110,7 @@ impl Round<'_> {
     pub(super) fn undo_template(&mut self) -> Turn {
         self.abandons_canary();
         let stable = self.seen.stable.as_ref()?;
-        let mended = stable.revision == self.release.origin.stable_revision;
+        let mended = self.release.is_old(&stable.revision);
         let waits = stable.roll_out_waits_for();
         if mended && waits.is_none() {
             if self.release.ending == Some(Outcome::Incomplete) && self.seen.canary.is_some() {

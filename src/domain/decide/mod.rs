@@ -54,6 +54,8 @@ pub struct Observation {
     pub stable_checks: Vec<CheckResult>,
     /// What the operator or the system asks for.
     pub request: Option<Request>,
+    /// The change on the way up that the server refused until patience was over, with its reason.
+    pub refused: Option<String>,
     /// How far this sitting is to go.
     pub goal: Goal,
 }
@@ -194,6 +196,7 @@ pub fn decide(release: &Release, seen: &Observation) -> Decision {
     if !seen.split.pinned.is_empty() {
         round.release.pinned = seen.split.pinned.iter().cloned().collect();
     }
+    round.take_refusal();
     let action = round.take_request().unwrap_or_else(|| {
         (0..TURNS)
             .find_map(|_| round.turn())

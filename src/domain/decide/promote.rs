@@ -160,6 +160,10 @@ impl Round<'_> {
     }
 
     pub(super) fn stable_has_version(&self, stable: &Workload) -> bool {
+        let stored = self.release.stored.promoted.as_ref();
+        if stored.is_some_and(|stored| stored.revision == stable.revision) {
+            return true;
+        }
         match self.release.plan.promote.strategy {
             Strategy::Template => stable.revision == self.release.revision,
             Strategy::Image | Strategy::Swap | Strategy::None => {
@@ -212,8 +216,11 @@ impl Round<'_> {
     /// Returns the stop where stable runs neither its old version nor the new one.
     fn stable_replaced(&self) -> Option<Action> {
         let stable = self.seen.stable.as_ref()?;
-        let old = stable.revision == self.release.origin.stable_revision;
-        if old { None } else { self.stable_changed() }
+        if self.release.is_old(&stable.revision) {
+            None
+        } else {
+            self.stable_changed()
+        }
     }
 
     /// Returns the undoing of a promotion whose stable is unhealthy with the new version.

@@ -1,6 +1,6 @@
 //! What operators and signals ask of a run.
 //!
-//! Owns: taking a request into the record, or refusing it. Must not: do I/O or read a clock.
+//! Owns: taking a request, or a refusal of the server, into the record. Must not: do I/O or read a clock.
 
 use super::{Action, Request, Round};
 use crate::domain::{
@@ -60,6 +60,17 @@ impl Round<'_> {
             | Request::Hold
             | Request::Approve
             | Request::Promote { .. } => None,
+        }
+    }
+
+    /// Takes the canary out where the way up is refused: nothing but time would pass on it.
+    pub(super) fn take_refusal(&mut self) {
+        let Some(refused) = &self.seen.refused else {
+            return;
+        };
+        let upwards = self.release.phase < Phase::PromoteTemplate;
+        if upwards && self.release.plan.on_failure == OnTrouble::Rollback {
+            self.retreat(Cause::Refused, refused.clone());
         }
     }
 

@@ -8,7 +8,9 @@ use super::{Action, FIRST_LOOK, Goal, Round, Turn, elapsed, unsure::TimeOver};
 use crate::domain::{
     braking::Stage,
     check::Severity,
+    event::EventKind,
     release::{Outcome, Phase},
+    stored::Version,
     verdict::{CheckResult, Verdict, overall},
     weight::Percent,
     workload::Track,
@@ -27,8 +29,16 @@ impl Round<'_> {
         if self.release.images.iter().any(lacks_image) {
             return self.act_or_fail(Action::SetImages, "the canary to take its image");
         }
+        self.adopt_stored();
         if let Some(action) = self.superseded() {
             return Some(action);
+        }
+        if self.release.revision == self.release.origin.stable_revision {
+            let text = format!(
+                "admission left {} with the version that {} runs",
+                self.release.canary, self.release.stable
+            );
+            return self.fail(text);
         }
         let weight = self
             .release
@@ -44,6 +54,23 @@ impl Round<'_> {
         }
         self.begin_step(0);
         None
+    }
+
+    /// Takes the canary's template for the released version where our own write of it was the last one:
+    /// then admission made it what it is, and the answer that said so was lost.
+    fn adopt_stored(&mut self) {
+        let Some(canary) = &self.seen.canary else {
+            return;
+        };
+        let written = self.release.create || !self.release.images.is_empty();
+        if !written || !canary.template_ours || canary.revision == self.release.revision {
+            return;
+        }
+        let text = self.release.adopt(Version {
+            revision: canary.revision.clone(),
+            images: canary.images.clone(),
+        });
+        self.emit(EventKind::Warning { text });
     }
 
     pub(super) fn shift(&mut self) -> Turn {

@@ -17,6 +17,7 @@ use crate::{
         event::EventKind,
         release::{Cause, Outcome, Phase, Release},
         weight::Percent,
+        workload::Track,
     },
     engine::{Engine, EngineError},
     journal::{Journal, Saved},
@@ -100,6 +101,7 @@ async fn aim(
             }
             engine.go(Phase::RollingBack, Percent::ZERO, now);
             engine.ends_by_operator();
+            engine.persist();
         }
         Intent::Promote => {
             let split = engine.split().await?;
@@ -160,6 +162,26 @@ fn swapped(names: Names, known: Option<&Saved>) -> Names {
     }
 }
 
+/// Returns whether what admission rewrote in the last run is ordered again, over what that run left.
+fn is_asked_again(last: &Release, release: &Release, sides: &Sides) -> bool {
+    let asked = &last.stored.asked;
+    let ordered = release.images.iter();
+    let same = |(container, image): (&String, &String)| {
+        asked.get(container).or(last.images.get(container)) == Some(image)
+    };
+    let left = sides.workload(Track::Canary, &release.tracks);
+    let left = left.is_some_and(|canary| canary.revision == last.revision);
+    !asked.is_empty() && !release.images.is_empty() && ordered.into_iter().all(same) && left
+}
+
+/// Returns whether stable runs what the last run promoted.
+fn is_promoted(last: &Release, release: &Release) -> bool {
+    let runs = &release.origin.stable_revision;
+    let promoted = last.stored.promoted.as_ref();
+    last.ending == Some(Outcome::Promoted)
+        && (*runs == last.revision || promoted.is_some_and(|p| p.revision == *runs))
+}
+
 /// Returns why there is nothing to release, or an error when it must not be released.
 fn worth_it(
     release: &Release,
@@ -168,6 +190,12 @@ fn worth_it(
     sides: &Sides,
 ) -> Result<Option<String>, EngineError> {
     let last = known.map(|saved| &saved.release).filter(|r| r.is_over());
+    let again = last.is_some_and(|last| is_asked_again(last, release, sides));
+    if again && last.is_some_and(|last| is_promoted(last, release)) {
+        return Ok(Some(
+            "nothing to do: this version was promoted already".to_owned(),
+        ));
+    }
     if release.revision == release.origin.stable_revision {
         if last
             .is_some_and(|r| r.ending == Some(Outcome::Promoted) && r.revision == release.revision)
@@ -194,7 +222,7 @@ fn worth_it(
     }
     if let Some(last) = last
         && last.ending == Some(Outcome::RolledBack)
-        && last.revision == release.revision
+        && (last.revision == release.revision || again)
         && matches!(last.cause, Some(Cause::Unhealthy | Cause::Unknown))
         && !restart
     {

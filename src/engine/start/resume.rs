@@ -66,6 +66,7 @@ pub(super) async fn resume(
     }
     engine.claim(force);
     engine.tell_of_withheld();
+    engine.persist();
     let release = engine.release();
     let resumed = EventKind::Resumed {
         id: release.id.clone(),
@@ -117,9 +118,11 @@ fn refuse_other_images(release: &Release, order: &Order) -> Result<(), EngineErr
     let Intent::Auto { images, .. } = &order.intent else {
         return Ok(());
     };
+    // Admission may have stored another image than was asked for: both names mean this version.
+    let all = [&release.canary_images, &release.stored.asked];
     let known = |asked: &ImageOrder| match &asked.container {
-        Some(container) => release.canary_images.get(container) == Some(&asked.image),
-        None => release.canary_images.values().any(|i| *i == asked.image),
+        Some(container) => all.iter().any(|i| i.get(container) == Some(&asked.image)),
+        None => all.iter().any(|i| i.values().any(|i| *i == asked.image)),
     };
     if images.iter().all(known) {
         return Ok(());

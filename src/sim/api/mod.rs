@@ -3,6 +3,7 @@
 //! Owns: routing, representation, validation, authorisation, port-forward, and the doors through
 //! which clients come in. Must not: roll anything out; controllers do that, on the store.
 
+mod admission;
 mod apps;
 mod cells;
 mod client;
@@ -51,6 +52,7 @@ use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
 pub use self::{
+    admission::Admission,
     apps::{Apps, ContainerUsage, Listener, NoApps, PodUsage, Speaker},
     delete::{FOREGROUND, finish_namespace},
     metrics::serve_metrics,
@@ -109,6 +111,7 @@ struct Inner {
     store: Store,
     apps: Arc<dyn Apps>,
     rules: RwLock<Rules>,
+    admission: RwLock<Option<Admission>>,
     graceful: bool,
     written: Written,
 }
@@ -144,6 +147,7 @@ impl Server {
                 store,
                 apps,
                 rules: RwLock::new(Rules::default()),
+                admission: RwLock::default(),
                 graceful: false,
                 written: Written::default(),
             }),
@@ -159,6 +163,7 @@ impl Server {
             store: self.inner.store.clone(),
             apps: self.inner.apps.clone(),
             rules: RwLock::new(self.rules()),
+            admission: RwLock::new(self.admission()),
             graceful: true,
             written: Written::default(),
         };
@@ -189,6 +194,29 @@ impl Server {
             .rules
             .write()
             .unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// Returns the admission in force.
+    pub fn admission(&self) -> Option<Admission> {
+        let admission = self.inner.admission.read();
+        admission.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another admission in force, for every write from now on.
+    pub fn set_admission(&self, admission: Option<Admission>) {
+        *self
+            .inner
+            .admission
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = admission;
+    }
+
+    /// Has the admission change, or refuse, an object that is about to be stored.
+    fn admit(&self, target: &Target, object: &mut Value) -> Result<(), Refusal> {
+        match self.admission() {
+            Some(admission) => admission.review(&target.key(), object),
+            None => Ok(()),
+        }
     }
 
     /// Answers one request.

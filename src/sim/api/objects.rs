@@ -118,6 +118,7 @@ pub(crate) fn create(
     if target.resource.builtin {
         defaults::admit(&target.resource.plural, &mut object);
     }
+    server.admit(target, &mut object)?;
     quota::check(server.store(), &key)?;
     let stored = server.store().create(key, object, call.dry_run())?;
     Ok(reply::warned(
@@ -213,6 +214,7 @@ pub(crate) fn update(
                 if differs(&new, object) {
                     defaults::fill(&target.resource, &mut new, false);
                 }
+                server.admit(target, &mut new)?;
                 validate::object(&target.resource, &new, Some(object))?;
             }
             if forget {
