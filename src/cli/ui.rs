@@ -474,7 +474,7 @@ mod tests {
             |terminal, image| terminal.warn(image),
             |terminal, image| terminal.redraw(image),
             |terminal, image| {
-                assert_eq!(terminal.fail(&CliError::usage(image, image)), Code::Refused)
+                assert_eq!(terminal.fail(&CliError::usage(image, image)), Code::Refused);
             },
             |terminal, image| {
                 terminal.ask = Some(Box::new(|_| None));
