@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use super::{
-    shop::{APP, CANARY, HEALTHY, NEW, OLD, STABLE, Shop, in_a_shop},
-};
+use super::shop::{CANARY, HEALTHY, NEW, OLD, STABLE, Shop, in_a_shop};
 
 /// A release that stays at half of the traffic until something happens.
 const STAYS: &str = "auto --yes --steps 10:1s,50:10m,100:1s";
