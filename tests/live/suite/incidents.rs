@@ -2,10 +2,7 @@
 
 use serde_json::json;
 
-use super::{
-    ground::within,
-    shop::{APP, CANARY, HEALTHY, NEW, OLD, STABLE, Shop, in_a_shop},
-};
+use super::shop::{CANARY, HEALTHY, NEW, OLD, STABLE, Shop, in_a_shop};
 
 /// A release that stays at half of the traffic until something happens.
 const STAYS: &str = "auto --yes --steps 10:1s,50:10m,100:1s";
@@ -70,23 +67,10 @@ async fn a_killed_release_goes_on_where_it_was() {
         run.until("moving traffic to 50%").await;
         run.signal("KILL").await;
         assert_eq!(run.ended().await.code, None);
-        // Whoever was killed could not let go: the record stays its own until it is found silent.
-        shop.run("auto --yes").await.ends(4).says("ana@laptop");
-        let rest = format!("status {APP} -o json");
-        shop.run(&rest).await.ends(0);
-        let begin = std::time::Instant::now();
-        within(150, "the silent run to be taken over", async || {
-            let ran = shop.run("auto --yes").await;
-            match ran.code {
-                Some(0) => Some(ran),
-                Some(4) => None,
-                _ => panic!("{}", ran.text()),
-            }
-        })
-        .await
-        .says("resumed")
-        .says("PROMOTED");
-        assert!(begin.elapsed().as_secs() >= 60, "it was not held");
+        // Whoever was killed could not let go, but its process is gone from this machine: nobody waits.
+        let ran = shop.run("auto --yes").await.ends(0);
+        let ran = ran.says("resumed").says("PROMOTED");
+        assert!(!ran.text().contains("the lock of"), "{}", ran.text());
         shop.is_promoted().await;
         shop.never_fell().await;
         told(shop, "Resumed").await;
