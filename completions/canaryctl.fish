@@ -185,7 +185,7 @@ pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l steps -d 'Weights, such as 5,25,100 or 10:5m,50:1h:approve' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l hold -d 'Time at each step' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l interval -d 'Time between two looks at the checks' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l on-unknown -d 'Without enough evidence: hold or rollback [default: hold at a terminal, else rollback]' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l on-unknown -d 'Without enough evidence: hold or rollback' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l on-failure -d 'When a check is unhealthy: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l on-interrupt -d 'When told to end: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l strategy -d 'How to promote: template, image, swap or none' -r
@@ -221,7 +221,7 @@ pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l steps -d 'Weights, such as 5,25,100 or 10:5m,50:1h:approve' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l hold -d 'Time at each step' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l interval -d 'Time between two looks at the checks' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l on-unknown -d 'Without enough evidence: hold or rollback [default: hold at a terminal, else rollback]' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l on-unknown -d 'Without enough evidence: hold or rollback' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l on-failure -d 'When a check is unhealthy: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l on-interrupt -d 'When told to end: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l strategy -d 'How to promote: template, image, swap or none' -r
@@ -287,7 +287,7 @@ pointer\t''"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l steps -d 'Weights, such as 5,25,100 or 10:5m,50:1h:approve' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l hold -d 'Time at each step' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l interval -d 'Time between two looks at the checks' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l on-unknown -d 'Without enough evidence: hold or rollback [default: hold at a terminal, else rollback]' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l on-unknown -d 'Without enough evidence: hold or rollback' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l on-failure -d 'When a check is unhealthy: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l on-interrupt -d 'When told to end: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l strategy -d 'How to promote: template, image, swap or none' -r

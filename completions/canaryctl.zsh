@@ -198,7 +198,7 @@ _arguments "${_arguments_options[@]}" : \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
-'--on-unknown=[Without enough evidence\: hold or rollback \[default\: hold at a terminal, else rollback\]]:WHAT:_default' \
+'--on-unknown=[Without enough evidence\: hold or rollback]:WHAT:_default' \
 '--on-failure=[When a check is unhealthy\: rollback or hold]:WHAT:_default' \
 '--on-interrupt=[When told to end\: rollback or hold]:WHAT:_default' \
 '--strategy=[How to promote\: template, image, swap or none]:HOW:_default' \
@@ -240,7 +240,7 @@ _arguments "${_arguments_options[@]}" : \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
-'--on-unknown=[Without enough evidence\: hold or rollback \[default\: hold at a terminal, else rollback\]]:WHAT:_default' \
+'--on-unknown=[Without enough evidence\: hold or rollback]:WHAT:_default' \
 '--on-failure=[When a check is unhealthy\: rollback or hold]:WHAT:_default' \
 '--on-interrupt=[When told to end\: rollback or hold]:WHAT:_default' \
 '--strategy=[How to promote\: template, image, swap or none]:HOW:_default' \
@@ -317,7 +317,7 @@ _arguments "${_arguments_options[@]}" : \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
 '--interval=[Time between two looks at the checks]:TIME:_default' \
-'--on-unknown=[Without enough evidence\: hold or rollback \[default\: hold at a terminal, else rollback\]]:WHAT:_default' \
+'--on-unknown=[Without enough evidence\: hold or rollback]:WHAT:_default' \
 '--on-failure=[When a check is unhealthy\: rollback or hold]:WHAT:_default' \
 '--on-interrupt=[When told to end\: rollback or hold]:WHAT:_default' \
 '--strategy=[How to promote\: template, image, swap or none]:HOW:_default' \

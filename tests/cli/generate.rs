@@ -313,7 +313,7 @@ async fn short_help() {
           --steps <LIST>         Weights, such as 5,25,100 or 10:5m,50:1h:approve
           --hold <TIME>          Time at each step
           --interval <TIME>      Time between two looks at the checks
-          --on-unknown <WHAT>    Without enough evidence: hold or rollback; default: hold at a terminal
+          --on-unknown <WHAT>    Without enough evidence: hold or rollback
           --on-failure <WHAT>    When a check is unhealthy: rollback or hold
           --on-interrupt <WHAT>  When told to end: rollback or hold
           --strategy <HOW>       How to promote: template, image, swap or none
