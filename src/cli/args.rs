@@ -146,7 +146,7 @@ pub struct PlanArgs {
     /// Time between two looks at the checks
     #[arg(long, help_heading = "Plan", value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
-    /// Without enough evidence: hold or rollback [default: hold at a terminal, else rollback]
+    /// Without enough evidence: hold or rollback
     #[arg(long, help_heading = "Plan", value_name = "WHAT", value_parser = parse_on_trouble)]
     pub on_unknown: Option<OnTrouble>,
     /// When a check is unhealthy: rollback or hold

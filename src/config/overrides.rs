@@ -91,7 +91,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "CANARYCTL_ON_UNKNOWN",
-        about: "what to do without enough evidence: hold or rollback; unset: hold at a terminal",
+        about: "what to do without enough evidence: hold or rollback",
         set: |to, text| parse_on_trouble(text).map(|value| to.on_unknown = Some(value)),
     },
     Variable {

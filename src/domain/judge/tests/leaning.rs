@@ -56,7 +56,7 @@ fn a_comparison_leans_with_requests_of_both_sides_and_evidence() {
     let result = Stand::errors(None, Some(2.0)).after(3, worse, Some((1000.0, 1.0)));
     let found = leaning(&result).unwrap_or_else(|| panic!("{}", result.text));
     assert!(
-        found.starts_with("check: 0.5 % of 2,000 requests failed against 0.1 % on stable"),
+        found.starts_with("check: 0.50 % of 2,000 requests failed against 0.10 % on stable"),
         "{found}"
     );
     assert!(found.ends_with(" (limit ≤ 2× stable)"), "{found}");
