@@ -37,7 +37,7 @@ async fn looking_needs_only_the_role_to_look() {
         panic!("nothing to look at");
     };
     engine
-        .view(Vec::new(), true, &|verb| verb.to_owned())
+        .view((Vec::new(), None), true, &|verb| verb.to_owned())
         .await
         .unwrap();
     assert_within(&used, &["canaryctl-look"]);

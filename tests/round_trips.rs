@@ -61,7 +61,7 @@ async fn a_look_reads_everything_in_one_parallel_round() {
         panic!("nothing to look at");
     };
     let view = engine
-        .view(Vec::new(), false, &str::to_owned)
+        .view((Vec::new(), None), false, &str::to_owned)
         .await
         .unwrap();
     assert!(view.stable.is_some_and(|s| !s.pods.is_empty()));

@@ -23,7 +23,7 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::sync::watch;
 
 use crate::{
-    cluster::{Cluster, ClusterError, Reason, audit::AuditEvent, wake::Wake, workloads::Live},
+    cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake, workloads::Live},
     domain::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},

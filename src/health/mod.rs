@@ -240,6 +240,7 @@ mod tests {
             interval: Duration::from_secs(10),
             brake: false,
             on_unknown: OnTrouble::Hold,
+            on_unknown_unset: false,
             on_failure: OnTrouble::Rollback,
             on_interrupt: OnTrouble::Rollback,
             promote: Promotion {

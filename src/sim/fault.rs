@@ -408,6 +408,8 @@ mod tests {
         api::{ListParams, PostParams, WatchEvent, WatchParams},
     };
 
+    use serde_json::json;
+
     use super::*;
     use crate::sim::{api::NoApps, store::Store};
 

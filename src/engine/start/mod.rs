@@ -10,6 +10,8 @@ mod resume;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Engine, EngineError, Sink};
 use crate::{
     cluster::{Cluster, discover::Names, objects::Survey},
@@ -17,7 +19,7 @@ use crate::{
         decide::elapsed,
         event::{Event, EventKind},
         plan::Plan,
-        release::{FORMAT, RouterSpec},
+        release::{FORMAT, Release, RouterSpec},
         weight::WeightChange,
     },
     journal::{self, Journal, JournalError, Saved},
