@@ -210,8 +210,12 @@ impl Engine {
             return Then::Again(if left.soon { SHORTEST } else { PAUSE });
         }
         if trouble == Trouble::Refusal && error.refuses_change() && self.turns_back() {
-            // The way back has a patience of its own.
+            // The way back has a patience of its own, and a driver.
             *patience = Patience::default();
+            if self.saved.release.holder.is_none() {
+                self.saved.release.holder = Some(self.as_holder());
+                self.saved.release.left = None;
+            }
             self.refused = Some(format!("refused for {left}: {error}"));
             return Then::Again(SHORTEST);
         }

@@ -407,6 +407,7 @@ mod tests {
         Api,
         api::{ListParams, PostParams, WatchEvent, WatchParams},
     };
+    use serde_json::json;
 
     use serde_json::json;
 
@@ -446,6 +447,43 @@ mod tests {
             assert!(outcome.is_err(), "{fault}");
             assert_eq!(kept, happened, "{fault}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_none_is_an_error_whether_it_happened_or_not() {
+        for (fault, happened) in [(Fault::LoginPage, false), (Fault::Truncated, true)] {
+            let (outcome, kept, _) = create(fault).await;
+            assert!(
+                matches!(outcome, Err(kube::Error::SerdeError(_))),
+                "{fault}: {outcome:?}"
+            );
+            assert_eq!(kept, happened, "{fault}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_read_is_what_was_before_the_latest_change() {
+        let server = server();
+        let plan = Plan::new(clock(), |attempt| {
+            if attempt.number == 5 {
+                Fault::Stale
+            } else {
+                Fault::None
+            }
+        });
+        let maps: Api<ConfigMap> = Api::default_namespaced(server.faulty_client("default", &plan));
+        let mut told = Vec::new();
+        let params = PostParams::default();
+        let mut map = maps.create(&params, &map("a")).await.unwrap();
+        for value in ["one", "two"] {
+            map.data = Some([("k".to_owned(), value.to_owned())].into());
+            map = maps.replace("a", &params, &map).await.unwrap();
+            told.push(maps.get("a").await.unwrap().data.unwrap()["k"].clone());
+        }
+        for _ in 0..2 {
+            told.push(maps.get("a").await.unwrap().data.unwrap()["k"].clone());
+        }
+        assert_eq!(told, ["one", "two", "one", "two"]);
     }
 
     #[tokio::test(start_paused = true)]

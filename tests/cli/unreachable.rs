@@ -133,7 +133,13 @@ async fn a_credential_plugin_that_never_stops_talking() {
             "args": ["-c", script], "interactiveMode": "Never"}})
     };
     let endless = kubeconfig("http://127.0.0.1:1", &exec("while :; do cat /bin/sh; done"));
-    assert_snapshot!(said("endless", Some(&endless), "").await, @"");
+    assert_snapshot!(said("endless", Some(&endless), "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 1
+    --- stderr
+    error: credential plugin sh: its answer is larger than the limit of 1 MiB
+    hint: run the plugin by hand, or log in again
+    "#);
     // Of what it complains of the end is not heard, its failure is.
     let loud = "head -c 3000000 /dev/zero | tr '\\0' x >&2; exit 3";
     let text = said(
@@ -148,7 +154,13 @@ async fn a_credential_plugin_that_never_stops_talking() {
 #[tokio::test]
 async fn a_kubeconfig_that_is_too_large() {
     let large = format!("# {}\n", "x".repeat(1 << 20));
-    assert_snapshot!(said("large", Some(&large), "").await, @"");
+    assert_snapshot!(said("large", Some(&large), "").await, @r#"
+    $ canaryctl status payment-api --kubeconfig DIR/config --timeout 1s
+    exit 2
+    --- stderr
+    error: kubeconfig: DIR/config: it is larger than the limit of 1 MiB
+    hint: check the path given with --kubeconfig, and the file with `kubectl config view`
+    "#);
     let bomb = "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n\
         c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]\n\
         e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]\nf: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e]\n\
