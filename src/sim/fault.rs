@@ -409,8 +409,6 @@ mod tests {
     };
     use serde_json::json;
 
-    use serde_json::json;
-
     use super::*;
     use crate::sim::{api::NoApps, store::Store};
 
