@@ -392,11 +392,26 @@ fn find_names(
     settings: &AppSettings,
     recorded: Option<&Saved>,
 ) -> Result<Names, CliError> {
+    let names = discover::names(
+        survey,
+        namespace,
+        &settings.app,
+        settings.stable.as_deref(),
+        settings.canary.as_deref(),
+        settings.service.as_deref(),
+    );
     let named = (&settings.stable, &settings.canary, &settings.service);
     if let ((None, None, None), Some(saved)) = (named, recorded)
         && survey.deployment(&saved.release.stable).is_some()
     {
         let run = &saved.release;
+        let same = |names: &&Names| {
+            (&names.stable, &names.canary, &names.service)
+                == (&run.stable, &run.canary, &run.service)
+        };
+        if names.as_ref().ok().filter(same).is_some() {
+            return Ok(names?);
+        }
         return Ok(Names {
             stable: run.stable.clone(),
             canary: run.canary.clone(),
@@ -407,14 +422,6 @@ fn find_names(
             )],
         });
     }
-    let names = discover::names(
-        survey,
-        namespace,
-        &settings.app,
-        settings.stable.as_deref(),
-        settings.canary.as_deref(),
-        settings.service.as_deref(),
-    );
     Ok(names?)
 }
 

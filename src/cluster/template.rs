@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::workload::{Track, Tracks};
 
+/// What the keys of our own labels begin with.
+const OWN: &str = "canaryctl.dev/";
+
 /// Label keys by which teams tell the two sides apart.
 const USUAL_KEYS: [&str; 6] = ["track", "version", "deployment", "role", "tier", "color"];
 
@@ -132,6 +135,10 @@ impl Tracks {
         spec["replicas"] = json!(0);
         spec["template"] = template;
         let mut metadata = json!({"name": name, "namespace": stable["metadata"]["namespace"]});
+        if let Some(labels) = labels.as_object_mut() {
+            // What marks stable as the side of a run is not the canary's.
+            labels.retain(|key, _| !key.starts_with(OWN));
+        }
         if labels.is_object() {
             metadata["labels"] = labels;
         }

@@ -254,16 +254,16 @@ impl Cluster {
             .map(drop)
     }
 
-    /// Sets an annotation of the Deployment itself (not of its pods), unless another one has its name by
-    /// now.
-    pub async fn annotate(&self, seen: &Live, key: &str, value: &str) -> Result<(), ClusterError> {
+    /// Sets labels of the Deployment itself (not of its pods), or removes those that are null, unless
+    /// another Deployment has its name by now.
+    pub async fn label(&self, seen: &Live, labels: &Value) -> Result<(), ClusterError> {
         let name = seen.name();
         let api = self.api::<Deployment>();
         let uid = &seen.object["metadata"]["uid"];
-        let patch = json!({"metadata": {"uid": uid, "annotations": {key: value}}});
+        let patch = json!({"metadata": {"uid": uid, "labels": labels}});
         let (patch, params) = (Patch::Merge(patch), self.patch_params());
         let what = self.named("Deployment", &name);
-        self.write("annotate", &what, || {
+        self.write("label", &what, || {
             api.patch_metadata(&name, &params, &patch)
         })
         .await

@@ -55,10 +55,10 @@ impl Engine {
             holder.heartbeat = now;
         }
         let outcome = if is_on_the_way_back(&self.saved.release) {
-            self.save_in_retreat(&journal).await
+            Box::pin(self.save_in_retreat(&journal)).await
         } else {
-            self.add_key(&journal).await?;
-            journal.save(&mut self.saved).await.map(Some)
+            Box::pin(self.add_key(&journal)).await?;
+            Box::pin(journal.save(&mut self.saved)).await.map(Some)
         };
         match outcome {
             Ok(None) => return Ok(Recorded::Saved),
@@ -66,14 +66,14 @@ impl Engine {
             // The driver before saved between our reading and our saving: it does so all the time,
             // and must not keep a rollback out by it.
             Err(JournalError::Lost(_)) if self.claim == Some(true) => {
-                return self.overtake(&journal).await;
+                return Box::pin(self.overtake(&journal)).await;
             }
             Err(error) => return Err(error.into()),
         }
         self.claim = None;
         self.persisted = Some(self.saved.release.clone());
         self.persisted_at = now;
-        self.raise_stage(&journal).await;
+        Box::pin(self.raise_stage(&journal)).await;
         Ok(Recorded::Saved)
     }
 
@@ -92,7 +92,7 @@ impl Engine {
             }
         };
         let saving = journal.save(&mut self.saved);
-        let both = async { futures::join!(anchoring, saving) };
+        let both = Box::pin(async { futures::join!(anchoring, saving) });
         let (anchored, saved) = match clock.timeout(PATIENCE, both).await {
             Ok(both) => both,
             Err(late) => {
@@ -177,7 +177,7 @@ impl Engine {
             return false;
         };
         let run = &self.saved.release.id;
-        let counts = |anchor: &Anchor| anchor.run == *run && anchor.keys.iter().any(|k| k == own);
+        let counts = |anchor: &Anchor| anchor.run == *run && anchor.knows(own);
         !self.unanchored && !self.anchored.as_ref().is_some_and(counts)
     }
 

@@ -194,7 +194,7 @@ impl Engine {
         let mut patience = Patience::default();
         loop {
             let asked = *drive.requests.borrow_and_update();
-            let request = self.with_approval(asked).await;
+            let request = Box::pin(self.with_approval(asked)).await;
             match Box::pin(self.round(&drive, request)).await {
                 Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
@@ -239,10 +239,10 @@ impl Engine {
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
         // Told only when it is recorded, and not forgotten when recording takes another try.
         self.untold.extend(events);
-        if self.save(acts).await? == Recorded::Overtaken {
+        if Box::pin(self.save(acts)).await? == Recorded::Overtaken {
             return Ok(Next::Again);
         }
-        self.open_gate().await;
+        Box::pin(self.open_gate()).await;
         let events = std::mem::take(&mut self.untold);
         for event in &events {
             (self.sink)(event);
@@ -359,7 +359,7 @@ impl Engine {
         self.saved.release.left = (!over).then_some(Left { at, tick });
         // A run that was never claimed is not ours to let go of.
         if self.claim.is_none() {
-            self.save(false).await?;
+            Box::pin(self.save(false)).await?;
         }
         Ok(Box::new(End {
             outcome,

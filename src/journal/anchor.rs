@@ -1,46 +1,52 @@
 //! What makes a record authentic: the anchor on the Deployment.
 //!
-//! Owns: the annotation that names the run under way and the keys of its drivers, and whether a record
+//! Owns: the labels that name the run under way and the keys of its drivers, and whether a record
 //! is what such a driver wrote. Must not: decide what follows.
 //!
 //! Many may write ConfigMaps in a namespace. Who may change the Deployments of a release may release
 //! anyway, so the stable Deployment says whose records count: it carries the public keys of the processes
 //! that drove the run last. A record counts only when one of them signed it, for this namespace, app and
 //! run, and when it is not older than what the anchor knows of the run.
+//!
+//! Labels, not annotations: the Deployment controller copies annotations to ReplicaSets, and a change of
+//! them is a new generation, for which every wait of the release would wait.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::seal::Sealed;
 use crate::domain::release::{Outcome, Phase, Release};
 
-/// Annotation of the stable Deployment that holds the anchor.
-pub const ANNOTATION: &str = "canaryctl.dev/run";
+/// Label of the stable Deployment with the name of the run and its stage.
+pub const RUN: &str = "canaryctl.dev/run";
 
-/// Longest anchor that is read, in bytes: ours have less than 500.
-const LONGEST: usize = 4096;
+/// Label with the uid of the Deployment, so that a copy of the labels says nothing about another one.
+const UID: &str = "canaryctl.dev/run-uid";
+
+/// Label with the public key of the driver.
+const KEY: &str = "canaryctl.dev/run-key";
+
+/// Label with the key of the driver before, whose record is still there when the next one begins.
+const KEY_BEFORE: &str = "canaryctl.dev/run-key-before";
 
 /// The run under way on a Deployment, or the last one, and who may say what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchor {
-    /// The app.
-    pub app: String,
     /// Name of the run.
     pub run: String,
-    /// The Deployment, so that a copy of the annotation says nothing about another one.
+    /// Uid of the Deployment.
     pub uid: String,
     /// How far the run has come.
     pub stage: Stage,
-    /// Public keys of its last drivers, in base64.
-    pub keys: Vec<String>,
+    /// Public key of the driver.
+    pub key: String,
+    /// That of the driver before.
+    pub key_before: Option<String>,
 }
 
 /// How far a run has come, as far as the anchor knows; a run never returns to an earlier stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// On its way to a promotion.
     Forward,
@@ -57,7 +63,7 @@ pub enum Doubt {
     Unsigned,
     /// The Deployment that it names does not exist.
     Gone(String),
-    /// The Deployment that it names carries no anchor of this app.
+    /// The Deployment that it names carries no valid anchor.
     Unanchored(String),
     /// It is about another app or namespace.
     Misplaced,
@@ -78,8 +84,17 @@ pub struct Place<'a> {
     pub name: &'a str,
     /// Its uid.
     pub uid: &'a str,
-    /// The text of the annotation.
-    pub text: Option<&'a str>,
+    /// Its labels.
+    pub labels: Labels<'a>,
+}
+
+/// Labels of an object, however it was read.
+#[derive(Debug, Clone, Copy)]
+pub enum Labels<'a> {
+    /// As JSON.
+    Json(&'a Value),
+    /// As metadata alone.
+    Map(&'a BTreeMap<String, String>),
 }
 
 /// A record with its signature, as it was read.
@@ -99,7 +114,7 @@ impl fmt::Display for Doubt {
             Self::Unsigned => f.write_str("it is not signed"),
             Self::Gone(name) => write!(f, "it names Deployment {name}, which does not exist"),
             Self::Unanchored(name) => {
-                write!(f, "Deployment {name} has no valid annotation {ANNOTATION}")
+                write!(f, "Deployment {name} has no valid label {RUN}")
             }
             Self::Misplaced => f.write_str("it belongs to another app or namespace"),
             Self::OtherRun(run) => write!(f, "the Deployment belongs to run {run}"),
@@ -126,18 +141,55 @@ impl Stage {
     }
 }
 
+impl Labels<'_> {
+    fn get(&self, key: &str) -> Option<String> {
+        match self {
+            Self::Json(labels) => labels[key].as_str().map(str::to_owned),
+            Self::Map(labels) => labels.get(key).cloned(),
+        }
+    }
+}
+
 impl Anchor {
     /// Reads the anchor of a Deployment; `None` where there is none that counts there.
     pub fn read(place: &Place<'_>) -> Option<Self> {
-        let text = place.text.filter(|text| text.len() <= LONGEST)?;
-        let anchor: Self = serde_json::from_str(text).ok()?;
-        (anchor.uid == place.uid).then_some(anchor)
+        let label = |key: &str| place.labels.get(key);
+        let named = label(RUN)?;
+        let (run, stage) = named.rsplit_once('.')?;
+        let stage = match stage {
+            "forward" => Stage::Forward,
+            "back" => Stage::Back,
+            "over" => Stage::Over,
+            _ => return None,
+        };
+        let uid = label(UID).filter(|uid| !uid.is_empty() && uid == place.uid)?;
+        Some(Self {
+            run: run.to_owned(),
+            uid,
+            stage,
+            key: label(KEY)?,
+            key_before: label(KEY_BEFORE),
+        })
     }
 
-    /// Returns the text of the annotation.
-    pub fn text(&self) -> String {
-        // Strings and one word: this cannot fail, and an empty text is no anchor.
-        serde_json::to_string(self).unwrap_or_default()
+    /// Returns the labels; null for one that is not to be there.
+    pub fn labels(&self) -> Value {
+        let stage = match self.stage {
+            Stage::Forward => "forward",
+            Stage::Back => "back",
+            Stage::Over => "over",
+        };
+        json!({
+            RUN: format!("{}.{stage}", self.run),
+            UID: self.uid,
+            KEY: self.key,
+            KEY_BEFORE: self.key_before,
+        })
+    }
+
+    /// Returns whether records with this key count.
+    pub fn knows(&self, key: &str) -> bool {
+        self.key == key || self.key_before.as_deref() == Some(key)
     }
 }
 
@@ -155,7 +207,6 @@ pub fn verify(record: &Signed<'_>, places: &[Place<'_>]) -> Result<String, Doubt
         return Err(Doubt::Gone(release.stable.clone()));
     };
     let anchors = named.iter().filter_map(|place| Anchor::read(place));
-    let anchors: Vec<Anchor> = anchors.filter(|a| a.app == sealed.app).collect();
     let mut doubt = Doubt::Unanchored(first.name.to_owned());
     for anchor in anchors {
         if anchor.run != release.id {
@@ -163,7 +214,8 @@ pub fn verify(record: &Signed<'_>, places: &[Place<'_>]) -> Result<String, Doubt
             continue;
         }
         let signed = |key: &&String| sealed.is_signed(key, signature);
-        match anchor.keys.iter().find(signed) {
+        let keys = [Some(&anchor.key), anchor.key_before.as_ref()];
+        match keys.into_iter().flatten().find(signed) {
             Some(_) if Stage::of(release) < anchor.stage => doubt = Doubt::Replayed,
             Some(key) => return Ok(key.clone()),
             None => doubt = Doubt::Forged,
@@ -178,6 +230,6 @@ pub fn place(object: &Value) -> Place<'_> {
     Place {
         name: meta["name"].as_str().unwrap_or_default(),
         uid: meta["uid"].as_str().unwrap_or_default(),
-        text: meta["annotations"][ANNOTATION].as_str(),
+        labels: Labels::Json(&meta["labels"]),
     }
 }

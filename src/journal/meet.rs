@@ -3,13 +3,15 @@
 //! Owns: telling another driver from an edit, a forgery, and our own save whose answer was lost. Must not:
 //! write anything.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::{Api, ResourceExt, api::ListParams, core::PartialObjectMeta};
 
 use super::{
     Journal, JournalError, Kept, PAUSE, RELEASE, Saved,
-    anchor::{ANNOTATION, Doubt, Place},
+    anchor::{Doubt, Labels, Place},
     parse, text, verdict,
 };
 use crate::{
@@ -35,7 +37,7 @@ pub(super) struct Anchored {
     pub(super) namespace: String,
     name: String,
     uid: String,
-    text: Option<String>,
+    labels: BTreeMap<String, String>,
 }
 
 impl Anchored {
@@ -44,7 +46,7 @@ impl Anchored {
             namespace: meta.namespace().unwrap_or_default(),
             name: meta.name_any(),
             uid: meta.uid().unwrap_or_default(),
-            text: meta.annotations().get(ANNOTATION).cloned(),
+            labels: meta.labels().clone(),
         }
     }
 
@@ -52,7 +54,7 @@ impl Anchored {
         Place {
             name: &self.name,
             uid: &self.uid,
-            text: self.text.as_deref(),
+            labels: Labels::Map(&self.labels),
         }
     }
 }

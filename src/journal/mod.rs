@@ -370,7 +370,7 @@ impl Journal {
             }
             let read = || api.get(&name);
             match self.cluster.read_opt(&what, read).await? {
-                Some(there) => match self.meet(saved, &there, &map).await? {
+                Some(there) => match Box::pin(self.meet(saved, &there, &map)).await? {
                     // The answer to our own save was lost: the cluster has what we meant.
                     Met::Ours => {
                         self.note_saved(saved, there.resource_version(), &map);
@@ -407,15 +407,13 @@ impl Journal {
         let own = self.key()?.to_owned();
         let before = before.filter(|key| *key != own);
         let anchor = Anchor {
-            app: self.app.clone(),
             run: saved.release.id.clone(),
             uid: stable.typed.metadata.uid.clone().unwrap_or_default(),
             stage,
-            keys: before.into_iter().chain([own]).collect(),
+            key: own,
+            key_before: before,
         };
-        self.cluster
-            .annotate(stable, anchor::ANNOTATION, &anchor.text())
-            .await?;
+        self.cluster.label(stable, &anchor.labels()).await?;
         Ok(anchor)
     }
 

@@ -3,7 +3,7 @@
 //! Owns: keys, signing and verifying (Ed25519, RFC 8032, by `ring`). Must not: say whose key counts;
 //! that is `anchor`. The private key never leaves the process and ends with it.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::{
     rand::SystemRandom,
     signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey},
@@ -11,6 +11,9 @@ use ring::{
 
 /// What a signature is about, so that none made for another purpose passes for one of a record.
 const PURPOSE: &str = "canaryctl journal 1";
+
+/// What a key begins and ends with: the value of a label must not end with `-` or `_`.
+const QUOTE: char = 'k';
 
 /// Bytes of an approval's token: nobody guesses 16.
 const TOKEN: usize = 16;
@@ -43,10 +46,14 @@ impl Sealed<'_> {
             .into_bytes()
     }
 
-    /// Returns whether `signature` is one of this record by the holder of the public `key`; both in
-    /// base64. What cannot be decoded is none.
+    /// Returns whether `signature` is one of this record by the holder of the public `key`. What cannot be
+    /// decoded is none.
     pub(super) fn is_signed(&self, key: &str, signature: &str) -> bool {
-        let (Ok(key), Ok(signature)) = (BASE64.decode(key), BASE64.decode(signature)) else {
+        let bare = |key: &str| {
+            let key = key.strip_prefix(QUOTE)?.strip_suffix(QUOTE)?;
+            BASE64.decode(key).ok()
+        };
+        let (Some(key), Ok(signature)) = (bare(key), BASE64.decode(signature)) else {
             return false;
         };
         let key = UnparsedPublicKey::new(&ED25519, key);
@@ -60,11 +67,11 @@ impl Signer {
         let failed = |_| "the system has no random numbers".to_owned();
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(failed)?;
         let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(|e| e.to_string())?;
-        let key = BASE64.encode(pair.public_key());
+        let key = format!("{QUOTE}{}{QUOTE}", BASE64.encode(pair.public_key()));
         Ok(Self { pair, key })
     }
 
-    /// Returns the public key, in base64.
+    /// Returns the public key, as the value of a label: 45 characters.
     pub(super) fn key(&self) -> &str {
         &self.key
     }
@@ -132,10 +139,20 @@ mod tests {
     #[test]
     fn what_is_no_signature_is_refused() {
         let signer = Signer::new().unwrap();
-        for text in ["", "AAAA", "not base64 at all", &"A".repeat(86)] {
+        assert!(one_label(signer.key()), "{}", signer.key());
+        for text in ["", "k", "kk", "AAAA", "not base64 at all", &"A".repeat(86)] {
             assert!(!RECORD.is_signed(signer.key(), text), "{text}");
             assert!(!RECORD.is_signed(text, &signer.sign(&RECORD)), "{text}");
         }
+    }
+
+    /// Whether a text may be the value of a label.
+    fn one_label(text: &str) -> bool {
+        let plain = |c: char| c.is_ascii_alphanumeric();
+        text.len() <= 63
+            && text.starts_with(plain)
+            && text.ends_with(plain)
+            && text.chars().all(|c| plain(c) || "-_.".contains(c))
     }
 
     #[test]
