@@ -255,7 +255,8 @@ impl Cluster {
     }
 
     /// Sets labels of the Deployment itself (not of its pods), or removes those that are null, unless
-    /// another Deployment has its name by now.
+    /// another Deployment has its name by now. An error also where admission would make another pod
+    /// template of it on the way: labels must not restart anything.
     pub async fn label(&self, seen: &Live, labels: &Value) -> Result<(), ClusterError> {
         let name = seen.name();
         let api = self.api::<Deployment>();
@@ -263,6 +264,16 @@ impl Cluster {
         let patch = json!({"metadata": {"uid": uid, "labels": labels}});
         let (patch, params) = (Patch::Merge(patch), self.patch_params());
         let what = self.named("Deployment", &name);
+        let raw = self.raw_deployments();
+        let trial = PatchParams {
+            dry_run: true,
+            ..params.clone()
+        };
+        let would = self.write("label", &what, || raw.patch(&name, &trial, &patch));
+        if would.await?.data["spec"]["template"] != *seen.template() {
+            let text = "admission would change its pod template on the way";
+            return Err(ClusterError::garbled("label", &what, text));
+        }
         self.write("label", &what, || {
             api.patch_metadata(&name, &params, &patch)
         })

@@ -82,6 +82,7 @@ impl Engine {
             anchored: None,
             must_anchor: matches!(order.intent, Intent::Auto { .. } | Intent::Promote),
             unanchored: false,
+            anchoring: None,
             open: None,
             asked_back: false,
             without_said: false,

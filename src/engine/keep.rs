@@ -81,29 +81,20 @@ impl Engine {
     /// and the traffic is moved all the same.
     async fn save_in_retreat(&mut self, journal: &Journal) -> Result<Option<Kept>, JournalError> {
         let clock = self.cluster.clock().clone();
-        let stable = self.stable.clone().filter(|_| self.needs_key(journal));
-        // What the anchor is made of does not change by saving.
-        let before = self.saved.clone();
-        let stage = self.stage_seen();
-        let anchoring = async {
-            match &stable {
-                Some(stable) => journal.anchor(stable, &before, stage).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let saving = journal.save(&mut self.saved);
-        let both = Box::pin(async { futures::join!(anchoring, saving) });
-        let (anchored, saved) = match clock.timeout(PATIENCE, both).await {
-            Ok(both) => both,
+        if let Some(stable) = self.stable.clone().filter(|_| self.needs_key(journal)) {
+            // Beside all else: traffic does not wait for it.
+            let (journal, saved, stage) = (journal.clone(), self.saved.clone(), self.stage_seen());
+            let anchoring = async move { journal.anchor(&stable, &saved, stage).await };
+            self.anchoring = Some(tokio::spawn(anchoring));
+        }
+        let saving = Box::pin(journal.save(&mut self.saved));
+        let saved = match clock.timeout(PATIENCE, saving).await {
+            Ok(saved) => saved,
             Err(late) => {
                 self.warn_without(&late.to_string());
                 return Ok(None);
             }
         };
-        match anchored {
-            Ok(anchor) => self.anchored = anchor.or_else(|| self.anchored.take()),
-            Err(error) => self.warn_unanchored(&error),
-        }
         match saved {
             Ok(kept) => Ok(Some(kept)),
             Err(JournalError::Lost(who)) if self.claim == Some(true) => {
@@ -178,7 +169,7 @@ impl Engine {
         };
         let run = &self.saved.release.id;
         let counts = |anchor: &Anchor| anchor.run == *run && anchor.knows(own);
-        !self.unanchored && !self.anchored.as_ref().is_some_and(counts)
+        self.anchoring.is_none() && !self.unanchored && !self.anchored.as_ref().is_some_and(counts)
     }
 
     /// Returns the stage of this run, as far as the anchor knows it.
@@ -200,8 +191,9 @@ impl Engine {
         {
             Ok(anchor) => self.anchored = Some(anchor),
             Err(JournalError::Cluster(error))
-                if !self.must_anchor
-                    && matches!(error.reason, Reason::Forbidden | Reason::Invalid) =>
+                if error.reason == Reason::Garbled
+                    || !self.must_anchor
+                        && matches!(error.reason, Reason::Forbidden | Reason::Invalid) =>
             {
                 self.warn_unanchored(&error.into());
             }
@@ -210,13 +202,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Waits for the anchor that is being made beside all else.
+    pub(super) async fn settle_anchor(&mut self) {
+        let Some(anchoring) = self.anchoring.take() else {
+            return;
+        };
+        let settled = self.cluster.clock().timeout(PATIENCE, anchoring).await;
+        match settled {
+            Ok(Ok(Ok(anchor))) => self.anchored = Some(anchor),
+            Ok(Ok(Err(error))) => self.warn_unanchored(&error),
+            // It takes too long, or its task is gone: the record counts for nobody else until then.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+
     /// Notes at the Deployment how far the run has come, so that no older record counts any more. The
     /// traffic comes first, and a record that counts a little longer is no reason to stop.
     async fn raise_stage(&mut self, journal: &Journal) {
-        let release = &self.saved.release;
-        let stage = Stage::of(release);
-        let moving = release.phase.is_retreat();
-        if moving || self.unanchored || stage <= self.stage_seen() {
+        if self.saved.release.phase.is_retreat() {
+            return;
+        }
+        self.settle_anchor().await;
+        let stage = Stage::of(&self.saved.release);
+        if self.unanchored || stage <= self.stage_seen() {
             return;
         }
         let Some(stable) = self.stable.clone().filter(|_| !self.needs_key(journal)) else {

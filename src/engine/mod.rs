@@ -20,7 +20,7 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake, workloads::Live},
@@ -135,6 +135,8 @@ pub struct Engine {
     anchored: Option<Anchor>,
     /// Whether a run whose records do not count must not begin: others could never take it up.
     must_anchor: bool,
+    /// The anchor that is being made beside all else.
+    anchoring: Option<JoinHandle<Result<Anchor, JournalError>>>,
     /// The anchor was refused.
     unanchored: bool,
     /// The token of the gate that is known to be open.
@@ -360,6 +362,7 @@ impl Engine {
         // A run that was never claimed is not ours to let go of.
         if self.claim.is_none() {
             Box::pin(self.save(false)).await?;
+            self.settle_anchor().await;
         }
         Ok(Box::new(End {
             outcome,

@@ -61,8 +61,10 @@ fn admitting(rewrite: Rewrite) -> Bench {
 }
 
 fn install(bench: &Bench, rewrite: Rewrite) {
-    let admission = Admission::new(move |key, object| {
-        if key.resource == "deployments" {
+    let admission = Admission::new(move |key, object, old| {
+        // As webhooks are told to: only where the template changes.
+        let changed = old.is_none_or(|old| old["spec"]["template"] != object["spec"]["template"]);
+        if key.resource == "deployments" && changed {
             rewrite(&key.name, &mut object["spec"]["template"]);
         }
         Ok(())
@@ -280,7 +282,7 @@ async fn a_version_that_admission_turns_back_is_not_released() {
 #[tokio::test(start_paused = true)]
 async fn a_template_that_a_policy_denies_takes_the_canary_out_after_a_minute() {
     let bench = Bench::new("healthy");
-    let admission = Admission::new(|key, object| {
+    let admission = Admission::new(|key, object, _| {
         let image = &object["spec"]["template"]["spec"]["containers"][0]["image"];
         if key.resource == "deployments" && image == ORDERED {
             return Err("images come from mirror.example".to_owned());
@@ -306,7 +308,7 @@ async fn a_template_that_a_policy_denies_takes_the_canary_out_after_a_minute() {
     let bench = Bench::new("healthy");
     bench.delete("deployments", CANARY);
     bench.wait(5).await;
-    let admission = Admission::new(|key, _| match key.resource.as_str() {
+    let admission = Admission::new(|key, _, _| match key.resource.as_str() {
         "deployments" => Err("no".to_owned()),
         _ => Ok(()),
     });
@@ -321,4 +323,34 @@ async fn a_template_that_a_policy_denies_takes_the_canary_out_after_a_minute() {
     assert!(!bench.kinds().iter().any(|(_, k)| warned(k)));
     let rollback = bench.begin(&bench.sitting(Intent::Rollback, short())).await;
     assert!(rollback.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stable_is_not_labelled_where_admission_would_restart_it() {
+    let bench = Bench::new("healthy");
+    let admission = Admission::new(|key, object, _| {
+        if key.resource == "deployments" && key.name == STABLE {
+            sidecar(STABLE, &mut object["spec"]["template"]);
+        }
+        Ok(())
+    });
+    bench.sim.server().set_admission(Some(admission));
+    let before = bench.template(STABLE);
+    let plan = Plan {
+        on_interrupt: OnTrouble::Hold,
+        ..short()
+    };
+    bench
+        .ends(Intent::Set("50".parse().unwrap()), plan, Outcome::AtWeight)
+        .await;
+    assert_eq!(bench.template(STABLE), before);
+    assert!(
+        bench.was_told("admission would change its pod template"),
+        "{}",
+        bench.told()
+    );
+    bench
+        .ends(Intent::Rollback, short(), Outcome::RolledBack)
+        .await;
+    assert_eq!(bench.template(STABLE), before);
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::sim::store::{Key, Refusal};
 
-type Review = dyn Fn(&Key, &mut Value) -> Result<(), String> + Send + Sync;
+type Review = dyn Fn(&Key, &mut Value, Option<&Value>) -> Result<(), String> + Send + Sync;
 
 /// Changes objects before they are stored, or refuses them with a message; every clone is the same.
 #[derive(Clone)]
@@ -23,10 +23,10 @@ impl fmt::Debug for Admission {
 }
 
 impl Admission {
-    /// Returns an admission that asks `review` about every object that a client creates or changes; of a
-    /// new one the key has no name where the server has to make it.
+    /// Returns an admission that asks `review` about every object that a client creates or changes, beside
+    /// what it was before; of a new one the key has no name where the server has to make it.
     pub fn new(
-        review: impl Fn(&Key, &mut Value) -> Result<(), String> + Send + Sync + 'static,
+        review: impl Fn(&Key, &mut Value, Option<&Value>) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         Self {
             review: Arc::new(review),
@@ -34,8 +34,13 @@ impl Admission {
     }
 
     /// Lets it change an object, or refuse it.
-    pub(crate) fn review(&self, key: &Key, object: &mut Value) -> Result<(), Refusal> {
-        (self.review)(key, object).map_err(|why| {
+    pub(crate) fn review(
+        &self,
+        key: &Key,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<(), Refusal> {
+        (self.review)(key, object, old).map_err(|why| {
             let text = format!("admission webhook \"policy.example\" denied the request: {why}");
             Refusal::new(422, "Invalid", text)
         })

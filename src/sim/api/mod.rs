@@ -212,9 +212,14 @@ impl Server {
     }
 
     /// Has the admission change, or refuse, an object that is about to be stored.
-    fn admit(&self, target: &Target, object: &mut Value) -> Result<(), Refusal> {
+    fn admit(
+        &self,
+        target: &Target,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<(), Refusal> {
         match self.admission() {
-            Some(admission) => admission.review(&target.key(), object),
+            Some(admission) => admission.review(&target.key(), object, old),
             None => Ok(()),
         }
     }

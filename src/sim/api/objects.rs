@@ -118,7 +118,7 @@ pub(crate) fn create(
     if target.resource.builtin {
         defaults::admit(&target.resource.plural, &mut object);
     }
-    server.admit(target, &mut object)?;
+    server.admit(target, &mut object, None)?;
     quota::check(server.store(), &key)?;
     let stored = server.store().create(key, object, call.dry_run())?;
     Ok(reply::warned(
@@ -214,7 +214,7 @@ pub(crate) fn update(
                 if differs(&new, object) {
                     defaults::fill(&target.resource, &mut new, false);
                 }
-                server.admit(target, &mut new)?;
+                server.admit(target, &mut new, Some(object))?;
                 validate::object(&target.resource, &new, Some(object))?;
             }
             if forget {
