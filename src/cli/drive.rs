@@ -300,7 +300,7 @@ impl<'t> Screen<'t> {
             tokio::select! {
                 biased;
                 Some(event) = events.recv() => self.event(&event),
-                begun = &mut begin => return begun,
+                outcome = &mut begin => return outcome,
             }
         }
     }

@@ -179,7 +179,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_look_is_a_look_and_a_stop_in_it_is_none() {
         let clock = Clock::simulated(Timestamp::UNIX_EPOCH, 1.0);
-        let (_, took) = attend(&clock, clock.sleep(seconds(40))).await;
+        let ((), took) = attend(&clock, clock.sleep(seconds(40))).await;
         assert_eq!(took, seconds(40));
         let looking = attend(&clock, clock.sleep(seconds(40)));
         pin!(looking);
@@ -187,7 +187,7 @@ mod tests {
         assert!(first.is_err());
         // Nobody runs it meanwhile.
         clock.sleep(seconds(62)).await;
-        let (_, took) = looking.await;
+        let ((), took) = looking.await;
         assert!(took <= seconds(8), "{took:?}");
     }
 
