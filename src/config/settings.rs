@@ -147,8 +147,8 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
 
 impl<R, C, M> Settings<R, C, M> {
     /// Returns the plan with `checks` and `metrics`, which the caller made from [`Settings::checks`] and
-    /// [`Settings::metrics`], for a run with that `presence`; an error when the steps contradict each other, two checks have one name,
-    /// or a check counts requests and nothing says where.
+    /// [`Settings::metrics`], for a run with that `presence`; an error when the steps contradict each
+    /// other, two checks have one name, or a check counts requests and nothing says where.
     pub fn plan(
         &self,
         checks: Vec<CheckSpec>,
