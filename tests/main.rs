@@ -33,4 +33,5 @@ mod sources;
 mod suggestions;
 mod support;
 mod time;
+mod trust;
 mod unattended;
