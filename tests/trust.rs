@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use canaryctl::{
     domain::{
-        decide::Goal,
+        decide::{Goal, Request},
         event::EventKind,
         plan::{OnTrouble, Plan},
         release::{Outcome, Phase},
@@ -108,11 +108,17 @@ async fn a_forged_router_scales_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn a_record_of_another_run_or_an_old_one_is_not_resumed() {
-    let bench = left_at_25().await;
-    let old = bench.object("configmaps", JOURNAL).unwrap();
-    bench
-        .ends(Intent::Rollback, plan(&[25], 20), Outcome::RolledBack)
-        .await;
+    let bench = Bench::new("healthy");
+    let somebody = async {
+        bench.until_step(1).await;
+        bench.wait(3).await;
+        let old = bench.object("configmaps", JOURNAL).unwrap();
+        bench.requests.send_replace(Some(Request::Rollback));
+        old
+    };
+    let (end, old) = tokio::join!(bench.drive(auto(), patient(&[25, 50, 100])), somebody);
+    assert_eq!(end.unwrap().outcome, Outcome::RolledBack);
+    bench.requests.send_replace(None);
     let put_back = |bench: &Bench| {
         let data = old["data"].clone();
         bench.edit("configmaps", JOURNAL, |map| map["data"] = data);

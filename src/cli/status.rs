@@ -92,9 +92,10 @@ async fn all(
         terminal.warn(&format!("namespace {namespace}: {error}"));
     }
     if terminal.is_json() {
-        let damaged: Vec<_> = journals.damaged.iter().map(unreadable).collect();
-        let document =
-            serde_json::json!({"version": DOCUMENT, "releases": lines, "unreadable": damaged});
+        let mut document = serde_json::json!({"version": DOCUMENT, "releases": lines});
+        if !journals.damaged.is_empty() {
+            document["unreadable"] = journals.damaged.iter().map(unreadable).collect();
+        }
         terminal.document(&document);
     } else if lines.is_empty() {
         let place = if everywhere {

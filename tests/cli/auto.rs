@@ -29,12 +29,12 @@ async fn auto_promotes_a_healthy_release() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
+    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
+                            below 95 % must be: about 33,292 more requests (2 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+                            excluded, below 95 % must be: about 9,930 more requests (33 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
+                            excluded, below 95 % must be: about 393 more requests (69 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 2 of 3  moving traffic to 50%
     09:01:20Z  doing        scale payment-api-canary from 1 to 5
@@ -50,10 +50,8 @@ async fn auto_promotes_a_healthy_release() {
     09:01:34Z  step 2 of 3  watching at 50%
     09:01:34Z  ✓ healthy    pods, health
     09:01:34Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:41Z  ? unknown    success rate: 97.4 % (91.4–99.7 %; 187 of 192 requests); below 91.4 % is
-                            excluded, below 95 % must be: about 560 more requests (20 s)
-    09:02:01Z  ✓ healthy    success rate: 97.4 % (94.9–98.9 %; 827 of 849 requests), proven above 95 %
-    09:02:01Z  waits        33s more at 50%
+    09:01:41Z  ✓ healthy    success rate: 98.9 % (93.8–99.98 %; 176 of 178 requests), proven above 95 %
+    09:01:41Z  waits        53s more at 50%
     09:02:36Z  step 3 of 3  moving traffic to 100%
     09:02:36Z  doing        scale payment-api-canary from 5 to 10
     09:02:37Z  waits        payment-api-canary: 5 of 10 pods to be ready
@@ -65,7 +63,7 @@ async fn auto_promotes_a_healthy_release() {
     09:02:48Z  step 3 of 3  watching at 100%
     09:02:48Z  ✓ healthy    pods, health
     09:02:48Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:55Z  ✓ healthy    success rate: 98.3 % (95.2–99.6 %; 453 of 461 requests), proven above 95 %
+    09:02:55Z  ✓ healthy    success rate: 98.0 % (94.8–99.5 %; 482 of 492 requests), proven above 95 %
     09:02:55Z  waits        53s more at 100%
     09:03:50Z  promoting    moving all traffic to the canary
     09:03:50Z  reached      canary at 100% (10 of 10 pods)
@@ -140,13 +138,13 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (93.1–100.0 %; 81 of 81 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 17 more requests (4 s)
+    09:00:15Z  ? unknown    success rate: 100 % (93.2–100.0 %; 82 of 82 requests); below 93.2 % is
+                            excluded, below 95 % must be: about 15 more requests (3 s)
     09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
-    09:00:20Z  waits        40s more at 10%
-    09:00:30Z  ? unknown    success rate: 99.32 % (94.0–99.999 %; 145 of 146 requests); below 94.0 % is
-                            excluded, below 95 % must be: about 8 more requests (2 s)
-    09:00:45Z  ✓ healthy    success rate: 99.10 % (94.9–99.98 %; 219 of 221 requests), proven above 95 %
+    09:00:20Z  waits        39s more at 10%
+    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 146 of 147 requests); below 94.1 % is
+                            excluded, below 95 % must be: about 6 more requests (2 s)
+    09:00:45Z  ✓ healthy    success rate: 99.10 % (95.0–99.98 %; 220 of 222 requests), proven above 95 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -203,12 +201,12 @@ async fn auto_stops_at_a_step() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
+    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
+                            below 95 % must be: about 33,292 more requests (2 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+                            excluded, below 95 % must be: about 9,930 more requests (33 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
+                            excluded, below 95 % must be: about 393 more requests (69 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 2 of 4  moving traffic to 25%
     09:01:20Z  doing        scale payment-api-canary from 1 to 3
@@ -256,12 +254,12 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
+    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
+                            below 95 % must be: about 33,292 more requests (2 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+                            excluded, below 95 % must be: about 9,930 more requests (33 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
+                            excluded, below 95 % must be: about 393 more requests (69 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 1 of 2  waiting for approval at 10%
     "#);
@@ -287,12 +285,12 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
+    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
+                            below 95 % must be: about 33,292 more requests (2 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
+                            excluded, below 95 % must be: about 9,930 more requests (33 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
+                            excluded, below 95 % must be: about 393 more requests (69 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 1 of 2  waiting for approval at 10%
     "#);
@@ -383,13 +381,13 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (93.5–100.0 %; 86 of 86 requests); below 93.5 % is
-                            excluded, below 95 % must be: about 8 more requests (2 s)
+    09:00:15Z  ? unknown    success rate: 100 % (93.5–100.0 %; 87 of 87 requests); below 93.5 % is
+                            excluded, below 95 % must be: about 7 more requests (2 s)
     09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
-    09:00:20Z  waits        40s more at 10%
-    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 146 of 147 requests); below 94.1 % is
-                            excluded, below 95 % must be: about 6 more requests (2 s)
-    09:00:45Z  ✓ healthy    success rate: 99.10 % (95.0–99.98 %; 221 of 223 requests), proven above 95 %
+    09:00:20Z  waits        39s more at 10%
+    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 147 of 148 requests); below 94.1 % is
+                            excluded, below 95 % must be: about 4 more requests (1 s)
+    09:00:45Z  ✓ healthy    success rate: 99.11 % (95.0–99.98 %; 222 of 224 requests), proven above 95 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -487,7 +485,7 @@ async fn auto_holds_with_too_few_requests() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (34–100 %; 4 of 4 requests); 50 requests wanted
-    09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 52 of 53 requests), proven above 75 %
+    09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 53 of 54 requests), proven above 74 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)

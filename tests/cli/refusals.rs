@@ -406,7 +406,16 @@ async fn a_missing_right_is_named() {
     deny(&console, "patch", "apps", "deployments/scale");
     assert_snapshot!(console.shows("set payment-api -n canary-release 25").await, @r#"
     $ canaryctl set payment-api -n canary-release 25
-    exit 1
+    exit 5
+    --- stdout
+    09:02:00Z  PAUSED with the split live after 1m00s: cannot scale Deployment
+               canary-release/payment-api-canary: deployments.apps "payment-api-canary" is forbidden:
+               User "ana" cannot patch resource "deployments/scale" in API group "apps" in the namespace
+               "canary-release"; tried again for 1m of the same refusal; payment-api-canary had 10% of
+               the traffic at 09:02:00Z, and may have 25% since
+               weights  0%
+               next     canaryctl status payment-api -n canary-release
+               undo     canaryctl rollback payment-api -n canary-release
     --- stderr
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -414,8 +423,10 @@ async fn a_missing_right_is_named() {
     found router replicas: Service payment-api-service selects the pods of both Deployments
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 25%
-    error: cannot scale Deployment canary-release/payment-api-canary: deployments.apps "payment-api-canary" is forbidden: User "ana" cannot patch resource "deployments/scale" in API group "apps" in the namespace "canary-release"
-    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
+    09:01:00Z  waits        cannot scale Deployment canary-release/payment-api-canary: deployments.apps
+                            "payment-api-canary" is forbidden: User "ana" cannot patch resource
+                            "deployments/scale" in API group "apps" in the namespace "canary-release";
+                            tries again until 1m of the same refusal are over
     "#);
     deny(&console, "*", "", "configmaps");
     assert_snapshot!(console.refuses("set payment-api -n canary-release 25").await, @r#"

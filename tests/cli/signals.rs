@@ -30,9 +30,9 @@ async fn sigterm_rolls_back() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  4m more at 10% (for 1m00s)
-    09:03:00Z  still waits  3m more at 10% (for 2m00s)
-    09:04:00Z  still waits  2m more at 10% (for 3m00s)
+    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
+    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
+    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
     warning: told to end: rolling back; again to leave at once
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
@@ -90,9 +90,9 @@ async fn sigint_without_a_person_rolls_back() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  4m more at 10% (for 1m00s)
-    09:03:00Z  still waits  3m more at 10% (for 2m00s)
-    09:04:00Z  still waits  2m more at 10% (for 3m00s)
+    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
+    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
+    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
     warning: told to end: rolling back; again to leave at once
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
@@ -131,9 +131,9 @@ async fn sigterm_holds_where_asked() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  4m more at 10% (for 1m00s)
-    09:03:00Z  still waits  3m more at 10% (for 2m00s)
-    09:04:00Z  still waits  2m more at 10% (for 3m00s)
+    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
+    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
+    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
     warning: told to end: leaving the split as it is; again to leave at once
     "#);
     assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r#"
@@ -181,9 +181,9 @@ async fn a_second_signal_leaves_at_once() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  4m more at 10% (for 1m00s)
-    09:03:00Z  still waits  3m more at 10% (for 2m00s)
-    09:04:00Z  still waits  2m more at 10% (for 3m00s)
+    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
+    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
+    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
     warning: told to end: rolling back; again to leave at once
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
@@ -243,9 +243,9 @@ async fn a_person_can_roll_back() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  4m more at 10% (for 1m00s)
-    09:03:00Z  still waits  3m more at 10% (for 2m00s)
-    09:04:00Z  still waits  2m more at 10% (for 3m00s)
+    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
+    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
+    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
     interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:20Z  ROLLING BACK from 10%: an operator asked for it
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
@@ -286,9 +286,9 @@ async fn a_person_can_hold() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  4m more at 10% (for 1m00s)
-    09:03:00Z  still waits  3m more at 10% (for 2m00s)
-    09:04:00Z  still waits  2m more at 10% (for 3m00s)
+    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
+    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
+    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
     interrupted: [r]oll back, [h]old the split and leave, [c]ontinue?
     "#);
 }
