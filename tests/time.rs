@@ -15,13 +15,13 @@ use canaryctl::{
         release::{Outcome, Phase, Process},
     },
     engine::{End, EngineError, start::Begun, start::Intent},
-    journal::{JournalError, STALE},
+    journal::{Journal, JournalError, STALE, anchor::Stage},
     sim::fault::{self, Fault},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::support::{Bench, NAMESPACE, Sitting, auto, checked, plan};
+use crate::support::{APP, Bench, NAMESPACE, STABLE, Sitting, auto, checked, plan};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -61,13 +61,21 @@ impl Bench {
     }
 
     /// Edits the record as text.
-    fn edit_record(&self, change: impl Fn(&mut Value)) {
-        self.edit("configmaps", JOURNAL, |map| {
-            let text = map["data"]["release.json"].as_str().unwrap();
-            let mut release: Value = serde_json::from_str(text).unwrap();
-            change(&mut release);
-            map["data"]["release.json"] = release.to_string().into();
-        });
+    /// Has a driver of the run write the record as `change` makes it.
+    async fn edit_record(&self, change: impl Fn(&mut Value)) {
+        let cluster = self.cluster();
+        let journal = Journal::new(cluster.clone(), APP);
+        let mut saved = journal.load().await.unwrap().unwrap();
+        let mut release = serde_json::to_value(&saved.release).unwrap();
+        change(&mut release);
+        saved.release = serde_json::from_value(release).unwrap();
+        let mut all = cluster.deployments().await.unwrap().into_iter();
+        let stable = all.find(|live| live.name() == STABLE).unwrap();
+        journal
+            .anchor(&stable, &saved, Stage::Forward)
+            .await
+            .unwrap();
+        journal.save(&mut saved).await.unwrap();
     }
 }
 
@@ -290,7 +298,7 @@ async fn progress_that_is_written_down_is_kept_whatever_the_clock_says() {
             () = moment => {}
         }
         // As if it had been written with a clock that was off: an older version did not mind.
-        bench.edit_record(|release| {
+        let moved_by = |release: &mut Value| {
             let moved = |at: &Value| {
                 let at: Timestamp = at.as_str().unwrap().parse().unwrap();
                 Value::from((at + off).to_string())
@@ -301,7 +309,8 @@ async fn progress_that_is_written_down_is_kept_whatever_the_clock_says() {
             for field in ["since", "heartbeat"] {
                 release["holder"][field] = moved(&release["holder"][field]);
             }
-        });
+        };
+        bench.edit_record(moved_by).await;
         bench.events.lock().unwrap().clear();
         let mut heir = bench.sitting(auto(), plan(&[10, 50], 600));
         heir.cluster = bench.machine(SignedDuration::ZERO).0;

@@ -166,8 +166,9 @@ impl Cluster {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, kube::Error>>,
     {
-        self.attempts("read", what, Reason::is_outage, request)
-            .await
+        // A proxy's login page or a torn answer says nothing of what was asked for.
+        let again = |reason: Reason| reason.is_outage() || reason == Reason::Garbled;
+        self.attempts("read", what, again, request).await
     }
 
     /// Reads something that may be absent.

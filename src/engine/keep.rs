@@ -185,6 +185,8 @@ impl Engine {
         let Some(stable) = self.stable.clone().filter(|_| self.needs_key(journal)) else {
             return Ok(());
         };
+        // Where the record is refused nothing is changed at all.
+        journal.try_save(&mut self.saved).await?;
         match journal
             .anchor(&stable, &self.saved, self.stage_seen())
             .await

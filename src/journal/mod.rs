@@ -389,6 +389,28 @@ impl Journal {
         }
     }
 
+    /// Asks the server whether it would take the record, and changes nothing. That somebody saved first is
+    /// no refusal: what follows from it shows when it is saved.
+    pub async fn try_save(&self, saved: &mut Saved) -> Result<(), JournalError> {
+        let map = self.object(saved)?;
+        let name = config_map(&self.app);
+        let trial = Self {
+            cluster: self.cluster.clone().dry(),
+            ..self.clone()
+        };
+        match trial.send(&name, &self.what(), &map).await {
+            Err(error)
+                if !matches!(
+                    error.reason,
+                    Reason::Conflict | Reason::Exists | Reason::NotFound
+                ) =>
+            {
+                Err(error.into())
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     fn note_saved(&self, saved: &mut Saved, version: Option<String>, map: &ConfigMap) {
         saved.version = version;
         saved.text = text(map, RELEASE).cloned();
@@ -436,8 +458,8 @@ impl Journal {
         map: &ConfigMap,
     ) -> Result<Option<String>, ClusterError> {
         let params = PostParams {
+            dry_run: self.cluster.is_dry(),
             field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
         };
         let here = Request::new(ConfigMap::url_path(&(), Some(self.cluster.namespace())));
         let recorded = map.metadata.resource_version.is_some();

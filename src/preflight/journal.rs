@@ -27,7 +27,7 @@ pub(super) async fn findings(cluster: &Cluster, subject: &Subject<'_>) -> Record
     let journal = Journal::new(cluster.clone(), subject.app);
     let place = journal.what();
     match journal.load().await {
-        Ok(Some(saved)) if saved.doubt().is_some() => {
+        Ok(Some(saved)) if saved.doubt().is_some() && saved.release.version <= FORMAT => {
             let findings = saved
                 .doubt()
                 .map(|doubt| doubtful(doubt, &saved.release, place));

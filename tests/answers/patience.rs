@@ -99,9 +99,10 @@ async fn one_odd_answer_at_any_kind_of_call_does_not_end_a_run() {
         let words: Vec<&str> = line.split(' ').collect();
         (number, kind(words[1], words[2]))
     });
+    // The first such call only asks whether the record would be taken.
     let begun = log
         .iter()
-        .position(|line| line.contains("POST") && line.ends_with("/configmaps none"));
+        .rposition(|line| line.contains("POST") && line.ends_with("/configmaps none"));
     let begun = begun.unwrap() + 1;
     let mut known = BTreeSet::new();
     let mut points: Vec<(usize, String)> = Vec::new();
