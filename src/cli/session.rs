@@ -400,8 +400,8 @@ fn find_names(
         settings.canary.as_deref(),
         settings.service.as_deref(),
     );
-    let named = (&settings.stable, &settings.canary, &settings.service);
-    if let ((None, None, None), Some(saved)) = (named, recorded)
+    let given = (&settings.stable, &settings.canary, &settings.service);
+    if let ((None, None, None), Some(saved)) = (given, recorded)
         && survey.deployment(&saved.release.stable).is_some()
     {
         let run = &saved.release;
