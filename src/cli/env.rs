@@ -67,15 +67,12 @@ impl Environment {
 
     /// Returns the kubeconfigs that are read where none is named.
     pub fn kubeconfigs(&self) -> Vec<PathBuf> {
-        match self.get("KUBECONFIG") {
-            Some(paths) => std::env::split_paths(paths).collect(),
-            None => {
-                let home = self.get("HOME").map(Path::new);
-                home.map(|home| home.join(".kube/config"))
-                    .into_iter()
-                    .collect()
-            }
+        if let Some(paths) = self.get("KUBECONFIG") {
+            return std::env::split_paths(paths).collect();
         }
+        let home = self.get("HOME").map(Path::new);
+        let file = home.map(|home| home.join(".kube/config"));
+        file.into_iter().collect()
     }
 
     /// Returns the names of all variables.

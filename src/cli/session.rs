@@ -409,7 +409,7 @@ fn find_names(
             (&names.stable, &names.canary, &names.service)
                 == (&run.stable, &run.canary, &run.service)
         };
-        if names.as_ref().ok().filter(same).is_some() {
+        if names.as_ref().is_ok_and(|names| same(&names)) {
             return Ok(names?);
         }
         return Ok(Names {

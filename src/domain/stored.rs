@@ -78,14 +78,12 @@ pub fn rewriting(
             format!("admission changed the image of container {container} from {image} to {kept}")
         })
     });
-    let added = stored.iter().filter_map(|(container, image)| {
-        (!asked.contains_key(container))
-            .then(|| format!("admission added container {container} with image {image}"))
+    let added = stored.iter().filter(|(c, _)| !asked.contains_key(*c));
+    let added = added.map(|(container, image)| {
+        format!("admission added container {container} with image {image}")
     });
-    let gone = asked.keys().filter_map(|container| {
-        (!stored.contains_key(container))
-            .then(|| format!("admission removed container {container}"))
-    });
+    let gone = asked.keys().filter(|c| !stored.contains_key(*c));
+    let gone = gone.map(|container| format!("admission removed container {container}"));
     let told: Vec<String> = changed.chain(added).chain(gone).collect();
     if told.is_empty() {
         return format!("admission changed the pod template of {deployment}");

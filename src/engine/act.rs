@@ -40,17 +40,7 @@ impl Engine {
         let said = match action {
             Action::CreateCanary => {
                 let stable = live(Track::Stable)?;
-                let object =
-                    release
-                        .tracks
-                        .canary_of(&stable.object, &release.canary, &release.images);
-                let written = self.cluster.create_deployment(&object).await?;
-                self.take_canary(&written);
-                let release = &self.saved.release;
-                words(format!(
-                    "create Deployment {} from {}",
-                    release.canary, release.stable
-                ))
+                self.create_canary(stable).await?
             }
             Action::SetImages => {
                 let canary = live(Track::Canary)?;
@@ -111,6 +101,20 @@ impl Engine {
             self.tell(EventKind::Acting { what, changes });
         }
         Ok(fields)
+    }
+
+    /// Creates the canary from stable.
+    async fn create_canary(&mut self, stable: &Live) -> Result<Vec<Act>, EngineError> {
+        let release = &self.saved.release;
+        let (tracks, images) = (&release.tracks, &release.images);
+        let object = tracks.canary_of(&stable.object, &release.canary, images);
+        let written = self.cluster.create_deployment(&object).await?;
+        self.take_canary(&written);
+        let release = &self.saved.release;
+        Ok(words(format!(
+            "create Deployment {} from {}",
+            release.canary, release.stable
+        )))
     }
 
     async fn update_stable(&mut self, stable: &Live, canary: &Live) -> Result<(), EngineError> {

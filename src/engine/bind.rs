@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use super::{
     Engine, EngineError, Results,
     attended::Attended,
+    keep::Keeping,
     observe::{Before, First},
-    start::{Intent, Order},
+    start::Order,
 };
 use crate::{
     cluster::{Cluster, objects::Survey, workloads::common_labels},
@@ -79,14 +80,7 @@ impl Engine {
             before: Before::default(),
             first: Some(first),
             claim: None,
-            anchored: None,
-            must_anchor: matches!(order.intent, Intent::Auto { .. } | Intent::Promote),
-            unanchored: false,
-            anchoring: None,
-            open: None,
-            asked_back: false,
-            without_said: false,
-            stable: None,
+            keeping: Keeping::of(&order.intent),
             persisted: None,
             persisted_at: cluster.clock().now(),
             results: Results::default(),

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::{Engine, EngineError, Recorded};
+use tokio::task::JoinHandle;
+
+use super::{Engine, EngineError, Recorded, start::Intent};
 use crate::{
     cluster::{Reason, workloads::Live},
     domain::{
@@ -23,11 +25,55 @@ use crate::{
 /// Longest time that a rollback waits for its record before it moves traffic all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What belongs to keeping the record.
+pub(super) struct Keeping {
+    /// The stable Deployment as it was seen last.
+    stable: Option<Live>,
+    /// What it says of whose records count, as it was seen or written last.
+    anchored: Option<Anchor>,
+    /// The anchor that is being made beside all else.
+    anchoring: Option<JoinHandle<Result<Anchor, JournalError>>>,
+    need: Need,
+    /// The token of the gate that is known to be open.
+    open: Option<String>,
+    /// Somebody asked for a rollback in the place of our record.
+    asked_back: bool,
+    /// It was said that there is no journal on the way back.
+    without_said: bool,
+}
+
+/// Whether records of this process have to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// A run whose records do not count must not begin: others could never take it up.
+    Must,
+    /// It is better so.
+    Better,
+    /// It was refused, and said.
+    None,
+}
+
+impl Keeping {
+    /// Returns what a sitting with this intent begins with.
+    pub(super) fn of(intent: &Intent) -> Self {
+        let must = matches!(intent, Intent::Auto { .. } | Intent::Promote);
+        Self {
+            stable: None,
+            anchored: None,
+            anchoring: None,
+            need: if must { Need::Must } else { Need::Better },
+            open: None,
+            asked_back: false,
+            without_said: false,
+        }
+    }
+}
+
 impl Engine {
     /// Notes what the stable Deployment says of whose records count.
     pub(super) fn note_anchor(&mut self, stable: Option<&Live>) {
-        self.anchored = stable.and_then(|live| Anchor::read(&place(&live.object)));
-        self.stable = stable.cloned();
+        self.keeping.anchored = stable.and_then(|live| Anchor::read(&place(&live.object)));
+        self.keeping.stable = stable.cloned();
     }
 
     /// Saves the record when it changed, when a change to the cluster follows, or as a heartbeat.
@@ -81,11 +127,16 @@ impl Engine {
     /// and the traffic is moved all the same.
     async fn save_in_retreat(&mut self, journal: &Journal) -> Result<Option<Kept>, JournalError> {
         let clock = self.cluster.clock().clone();
-        if let Some(stable) = self.stable.clone().filter(|_| self.needs_key(journal)) {
+        if let Some(stable) = self
+            .keeping
+            .stable
+            .clone()
+            .filter(|_| self.needs_key(journal))
+        {
             // Beside all else: traffic does not wait for it.
             let (journal, saved, stage) = (journal.clone(), self.saved.clone(), self.stage_seen());
             let anchoring = async move { journal.anchor(&stable, &saved, stage).await };
-            self.anchoring = Some(tokio::spawn(anchoring));
+            self.keeping.anchoring = Some(tokio::spawn(anchoring));
         }
         let saving = Box::pin(journal.save(&mut self.saved));
         let saved = match clock.timeout(PATIENCE, saving).await {
@@ -113,16 +164,16 @@ impl Engine {
     }
 
     fn warn_without(&mut self, why: &str) {
-        if !self.without_said {
-            self.without_said = true;
+        if !self.keeping.without_said {
+            self.keeping.without_said = true;
             let text = format!("rolling back without the journal: {why}");
             self.tell(EventKind::Warning { text });
         }
     }
 
     fn warn_unanchored(&mut self, error: &JournalError) {
-        if !self.unanchored {
-            self.unanchored = true;
+        if self.keeping.need != Need::None {
+            self.keeping.need = Need::None;
             let text = format!("the record of this run cannot be verified by others: {error}");
             self.tell(EventKind::Warning { text });
         }
@@ -137,7 +188,7 @@ impl Engine {
             self.tell(EventKind::Warning { text });
         }
         if let Some(who) = kept.asked_back {
-            self.asked_back = true;
+            self.keeping.asked_back = true;
             let text = format!("{who} asks for a rollback in the journal: rolling back");
             self.tell(EventKind::Warning { text });
         }
@@ -169,20 +220,31 @@ impl Engine {
         };
         let run = &self.saved.release.id;
         let counts = |anchor: &Anchor| anchor.run == *run && anchor.knows(own);
-        self.anchoring.is_none() && !self.unanchored && !self.anchored.as_ref().is_some_and(counts)
+        self.keeping.anchoring.is_none()
+            && self.keeping.need != Need::None
+            && !self.keeping.anchored.as_ref().is_some_and(counts)
     }
 
     /// Returns the stage of this run, as far as the anchor knows it.
     fn stage_seen(&self) -> Stage {
         let run = &self.saved.release.id;
-        let own = self.anchored.as_ref().filter(|anchor| anchor.run == *run);
+        let own = self
+            .keeping
+            .anchored
+            .as_ref()
+            .filter(|anchor| anchor.run == *run);
         own.map_or(Stage::Forward, |anchor| anchor.stage)
     }
 
     /// Has the records of this process count before the first is saved: in the other order a kill in
     /// between would leave a record that nobody believes.
     async fn add_key(&mut self, journal: &Journal) -> Result<(), EngineError> {
-        let Some(stable) = self.stable.clone().filter(|_| self.needs_key(journal)) else {
+        let Some(stable) = self
+            .keeping
+            .stable
+            .clone()
+            .filter(|_| self.needs_key(journal))
+        else {
             return Ok(());
         };
         // Where the record is refused nothing is changed at all.
@@ -191,10 +253,10 @@ impl Engine {
             .anchor(&stable, &self.saved, self.stage_seen())
             .await
         {
-            Ok(anchor) => self.anchored = Some(anchor),
+            Ok(anchor) => self.keeping.anchored = Some(anchor),
             Err(JournalError::Cluster(error))
                 if error.reason == Reason::Garbled
-                    || !self.must_anchor
+                    || self.keeping.need != Need::Must
                         && matches!(error.reason, Reason::Forbidden | Reason::Invalid) =>
             {
                 self.warn_unanchored(&error.into());
@@ -206,12 +268,12 @@ impl Engine {
 
     /// Waits for the anchor that is being made beside all else.
     pub(super) async fn settle_anchor(&mut self) {
-        let Some(anchoring) = self.anchoring.take() else {
+        let Some(anchoring) = self.keeping.anchoring.take() else {
             return;
         };
         let settled = self.cluster.clock().timeout(PATIENCE, anchoring).await;
         match settled {
-            Ok(Ok(Ok(anchor))) => self.anchored = Some(anchor),
+            Ok(Ok(Ok(anchor))) => self.keeping.anchored = Some(anchor),
             Ok(Ok(Err(error))) => self.warn_unanchored(&error),
             // It takes too long, or its task is gone: the record counts for nobody else until then.
             Ok(Err(_)) | Err(_) => {}
@@ -226,14 +288,19 @@ impl Engine {
         }
         self.settle_anchor().await;
         let stage = Stage::of(&self.saved.release);
-        if self.unanchored || stage <= self.stage_seen() {
+        if self.keeping.need == Need::None || stage <= self.stage_seen() {
             return;
         }
-        let Some(stable) = self.stable.clone().filter(|_| !self.needs_key(journal)) else {
+        let Some(stable) = self
+            .keeping
+            .stable
+            .clone()
+            .filter(|_| !self.needs_key(journal))
+        else {
             return;
         };
         if let Ok(anchor) = journal.anchor(&stable, &self.saved, stage).await {
-            self.anchored = Some(anchor);
+            self.keeping.anchored = Some(anchor);
         }
     }
 
@@ -241,7 +308,7 @@ impl Engine {
 
     /// Returns what is asked of the run, or an approval where one was given to the waiting step.
     pub(super) async fn with_approval(&mut self, asked: Option<Request>) -> Option<Request> {
-        if self.asked_back {
+        if self.keeping.asked_back {
             return Some(Request::Rollback);
         }
         let release = &self.saved.release;
@@ -257,7 +324,7 @@ impl Engine {
             Answer::Waiting => (true, false),
             Answer::Closed => (false, false),
         };
-        self.open = open.then(|| gate.token.clone());
+        self.keeping.open = open.then(|| gate.token.clone());
         approved.then_some(Request::Approve)
     }
 
@@ -281,11 +348,11 @@ impl Engine {
         let Some(gate) = release.gate.clone().filter(|_| waits) else {
             return;
         };
-        if self.journal.is_none() || self.open.as_ref() == Some(&gate.token) {
+        if self.journal.is_none() || self.keeping.open.as_ref() == Some(&gate.token) {
             return;
         }
         match approve::open(&self.cluster, release, &gate).await {
-            Ok(()) => self.open = Some(gate.token),
+            Ok(()) => self.keeping.open = Some(gate.token),
             Err(error) => {
                 let text = format!("nobody can approve step {}: {error}", gate.step + 1);
                 self.tell(EventKind::Warning { text });

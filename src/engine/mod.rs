@@ -20,10 +20,10 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
 use crate::{
-    cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake, workloads::Live},
+    cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake},
     domain::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
@@ -33,10 +33,11 @@ use crate::{
         workload::Track,
     },
     health::{HealthError, Probes, load::Runner},
-    journal::{HEARTBEAT, Journal, JournalError, Saved, anchor::Anchor},
+    journal::{HEARTBEAT, Journal, JournalError, Saved},
     traffic::{Router, TrafficError},
 };
 use attended::Attended;
+use keep::Keeping;
 use observe::{Before, First, Sight};
 pub use patience::{API_PATIENCE, REFUSAL_PATIENCE};
 use patience::{Noticed, Patience, Then};
@@ -131,22 +132,8 @@ pub struct Engine {
     /// The next save makes this process the driver; the value says whether it overtakes others.
     claim: Option<bool>,
     saved: Saved,
-    /// What the stable Deployment says of whose records count, as it was seen or written last.
-    anchored: Option<Anchor>,
-    /// Whether a run whose records do not count must not begin: others could never take it up.
-    must_anchor: bool,
-    /// The anchor that is being made beside all else.
-    anchoring: Option<JoinHandle<Result<Anchor, JournalError>>>,
-    /// The anchor was refused.
-    unanchored: bool,
-    /// The token of the gate that is known to be open.
-    open: Option<String>,
-    /// Somebody asked for a rollback in the place of our record.
-    asked_back: bool,
-    /// It was said that there is no journal on the way back.
-    without_said: bool,
-    /// The stable Deployment as it was seen last.
-    stable: Option<Live>,
+    /// What belongs to keeping the record.
+    keeping: Keeping,
     /// The record as the cluster has it.
     persisted: Option<Release>,
     persisted_at: Timestamp,

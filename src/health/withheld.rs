@@ -44,15 +44,12 @@ pub fn bind_all(
 ) -> Result<Probes, HealthError> {
     let mut probes = Probes::default();
     if let Some(spec) = &mut recorded.metrics {
-        let source = match source_options(spec, given) {
-            Some(options) => {
-                let name = spec.name.clone();
-                source::bind(&MetricsSpec { name, options }, cluster)?
-            }
-            None => {
-                probes.withheld.push(format!("metrics {}", spec.name));
-                Arc::new(Withheld)
-            }
+        let source = if let Some(options) = source_options(spec, given) {
+            let name = spec.name.clone();
+            source::bind(&MetricsSpec { name, options }, cluster)?
+        } else {
+            probes.withheld.push(format!("metrics {}", spec.name));
+            Arc::new(Withheld)
         };
         let kind = source::kind(&spec.name);
         if !kind.is_some_and(|kind| kind.asks_only_the_release(&spec.options)) {
@@ -66,18 +63,15 @@ pub fn bind_all(
             cluster,
             source: probes.source.as_ref(),
         };
-        let probe: Box<dyn Probe> = match check_options(check, given) {
-            Some(options) => {
-                let spec = CheckSpec {
-                    options,
-                    ..check.clone()
-                };
-                bind(&spec, &binding)?
-            }
-            None => {
-                probes.withheld.push(check.name.clone());
-                Box::new(Withheld)
-            }
+        let probe: Box<dyn Probe> = if let Some(options) = check_options(check, given) {
+            let spec = CheckSpec {
+                options,
+                ..check.clone()
+            };
+            bind(&spec, &binding)?
+        } else {
+            probes.withheld.push(check.name.clone());
+            Box::new(Withheld)
         };
         if !is_recorded(check) {
             check.options = Value::Null;

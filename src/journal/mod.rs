@@ -273,7 +273,9 @@ impl Saved {
         let mut past = before.past;
         past.push(past_run(&before.release));
         if before.trust.is_err() {
-            past.iter_mut().for_each(|run| run.unproven = true);
+            for run in &mut past {
+                run.unproven = true;
+            }
         }
         let excess = past.len().saturating_sub(PAST_RUNS);
         past.drain(..excess);

@@ -3,6 +3,8 @@
 //! Owns: making names and label values that Kubernetes takes of any app's name. Must not: know what is in
 //! the objects.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 use crate::cluster::FIELD_MANAGER;
@@ -40,7 +42,11 @@ fn fitted(text: &str, longest: usize) -> String {
         return text.to_owned();
     }
     let digest = Sha256::digest(text.as_bytes());
-    let digest: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let digest = digest.iter().take(4).fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     let room = longest - digest.len() - 1;
     let end = (0..=room).rfind(|at| text.is_char_boundary(*at));
     let begin = text[..end.unwrap_or(0)].trim_end_matches(['-', '.', '_']);

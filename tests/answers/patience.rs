@@ -76,8 +76,8 @@ fn from_the_first_step(
                 }
             )
         };
-        let watched = events.lock().unwrap().iter().any(watches);
-        if watched && hit(call) {
+        let first_step = events.lock().unwrap().iter().any(watches);
+        if first_step && hit(call) {
             fault
         } else {
             Fault::None

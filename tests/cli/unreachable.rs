@@ -148,7 +148,7 @@ async fn a_credential_plugin_that_never_stops_talking() {
         "",
     )
     .await;
-    assert!(text.contains("it failed (exit status: 3)"), "{:.300}", text);
+    assert!(text.contains("it failed (exit status: 3)"), "{text:.300}");
 }
 
 #[tokio::test]
