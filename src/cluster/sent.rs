@@ -8,7 +8,7 @@ use std::{ops::Range, pin::pin};
 use futures::{AsyncBufRead, AsyncBufReadExt};
 use http::Request;
 use kube::Client;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// Where the version of a list stands: the first one in the text is its own.
 const VERSION: &str = "\"resourceVersion\":\"";
@@ -47,11 +47,13 @@ pub(super) async fn text_unless(
         let length = chunk.len();
         AsyncBufRead::consume(body.as_mut(), length);
     }
-    comparing
-        .end()
-        .map(String::from_utf8)
-        .transpose()
-        .map_err(kube::Error::FromUtf8)
+    let text = comparing.end().map(String::from_utf8).transpose();
+    let text = text.map_err(kube::Error::FromUtf8)?;
+    // What is no JSON, such as a proxy's login page, is no answer: it is asked for again as any other.
+    if let Some(text) = &text {
+        serde_json::from_str::<IgnoredAny>(text).map_err(kube::Error::SerdeError)?;
+    }
+    Ok(text)
 }
 
 /// An answer that is being read.

@@ -56,6 +56,7 @@ const RIGHTS: &[Right] = &[
     Right::new(("get", "apps", "replicasets", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Promote, Verb::Auto, Verb::Rollback]),
     Right::new(("patch", "apps", "deployments", ""), Need::Restore, "restore stable's old template when a promotion fails", &[Verb::Rollback]),
     Right::new(("patch", "apps", "deployments", ""), Need::Better, "sign the journal, so that others may take the run over", &[Verb::Set, Verb::Rollback]),
+    Right::new(("get", "apps", "deployments", ""), Need::Better, "tell whether the journal is authentic", &[Verb::History]),
     Right::new(("create", "apps", "deployments", ""), Need::Create, "create the canary", &[Verb::Auto]),
     Right::new(("delete", "apps", "deployments", ""), Need::Delete, "delete the canary at the end", WRITERS),
     Right::new(("list", "", "resourcequotas", ""), Need::Better, "see whether there is room for more pods", &[Verb::Check]),

@@ -263,6 +263,48 @@ async fn every_rule_to_approve_is_needed() {
 }
 
 #[tokio::test]
+async fn who_may_approve_may_do_nothing_else() {
+    in_a_shop(HEALTHY, async |shop| {
+        let line = "auto --yes --steps 10:1s:approve,100:1s --until paused";
+        shop.run(line).await.ends(0);
+        let role = role(shop, "approve", PLAIN).await;
+        let kubeconfig = bearer(shop, &role).await;
+        let client = client_of(&kubeconfig).await;
+        let maps = format!("/api/v1/namespaces/{}/configmaps", shop.namespace);
+        let patch = |name: &str| {
+            let body = json!({"data": {"release.json": "{}"}}).to_string();
+            Request::patch(format!("{maps}/{name}"))
+                .header("content-type", "application/merge-patch+json")
+                .body(body.into_bytes())
+                .unwrap()
+        };
+        let create = Request::post(maps.as_str())
+            .header("content-type", "application/json")
+            .body(
+                json!({"metadata": {"name": "canaryctl-other"}})
+                    .to_string()
+                    .into_bytes(),
+            )
+            .unwrap();
+        for refused in [patch(JOURNAL), patch("another"), create] {
+            let what = format!("{} {}", refused.method(), refused.uri());
+            let answer = client.request::<Value>(refused).await;
+            let code = match answer {
+                Err(kube::Error::Api(status)) => status.code,
+                other => panic!("{what}: {other:?}"),
+            };
+            assert_eq!(code, 403, "{what}");
+        }
+        // What he may do is approve the step that waits, once.
+        let approve = || shop.start_as(&kubeconfig, "approve").ended();
+        approve().await.ends(0).says("is approved");
+        shop.run("auto --yes").await.ends(0).says("PROMOTED");
+        approve().await.ends(2).says("no step waits");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn every_rule_to_set_a_weight_is_needed() {
     in_a_shop(HEALTHY, async |shop| {
         let start = Start::of(shop).await;
