@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Keeping {
     /// The stable Deployment as it was seen last.
     stable: Option<Live>,
+    /// The canary Deployment as it was seen last.
+    canary: Option<Live>,
     /// What it says of whose records count, as it was seen or written last.
     anchored: Option<Anchor>,
     /// The anchor that is being made beside all else.
@@ -59,6 +61,7 @@ impl Keeping {
         let must = matches!(intent, Intent::Auto { .. } | Intent::Promote);
         Self {
             stable: None,
+            canary: None,
             anchored: None,
             anchoring: None,
             need: if must { Need::Must } else { Need::Better },
@@ -70,8 +73,10 @@ impl Keeping {
 }
 
 impl Engine {
-    /// Notes what the stable Deployment says of whose records count.
-    pub(super) fn note_anchor(&mut self, stable: Option<&Live>) {
+    /// Notes what the stable Deployment says of whose records count, and the other one, which may have been
+    /// stable before.
+    pub(super) fn note_anchor(&mut self, stable: Option<&Live>, canary: Option<&Live>) {
+        self.keeping.canary = canary.cloned();
         self.keeping.anchored = stable.and_then(|live| Anchor::read(&place(&live.object)));
         self.keeping.stable = stable.cloned();
     }
@@ -291,16 +296,18 @@ impl Engine {
         if self.keeping.need == Need::None || stage <= self.stage_seen() {
             return;
         }
-        let Some(stable) = self
-            .keeping
-            .stable
-            .clone()
-            .filter(|_| !self.needs_key(journal))
-        else {
+        if self.needs_key(journal) {
             return;
-        };
-        if let Ok(anchor) = journal.anchor(&stable, &self.saved, stage).await {
-            self.keeping.anchored = Some(anchor);
+        }
+        let run = self.saved.release.id.clone();
+        let is_marked =
+            |live: &Live| Anchor::read(&place(&live.object)).is_some_and(|a| a.run == run);
+        // Where the sides have changed places the mark may be on the other one.
+        let other = self.keeping.canary.clone().filter(is_marked);
+        for side in self.keeping.stable.clone().into_iter().chain(other) {
+            if let Ok(anchor) = journal.anchor(&side, &self.saved, stage).await {
+                self.keeping.anchored = Some(anchor);
+            }
         }
     }
 

@@ -221,7 +221,8 @@ impl Engine {
         request: Option<Request>,
     ) -> Result<Next, EngineError> {
         let (sight, mut seen) = self.observe(drive.goal, request).await?;
-        self.note_anchor(sight.sides.live(Track::Stable));
+        let sides = &sight.sides;
+        self.note_anchor(sides.live(Track::Stable), sides.live(Track::Canary));
         self.skip_unattended(&mut seen);
         let (action, events) = self.decide(&sight, &mut seen)?;
         self.set_gate()?;

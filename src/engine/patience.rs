@@ -144,8 +144,8 @@ fn is_refusal(error: &ClusterError) -> bool {
 // === impl Patience ===
 
 impl Patience {
-    /// Takes in a trouble that came `now`.
-    fn with(&mut self, error: &EngineError, now: Timestamp) -> Remaining {
+    /// Takes in a trouble that came `now`; the same refusal is met with other tries for `limit`.
+    fn with(&mut self, error: &EngineError, now: Timestamp, limit: Duration) -> Remaining {
         let soon = error.is_conflict() && self.since.is_none();
         let since = *self.since.get_or_insert(now);
         let refused = error.answer().filter(|error| is_refusal(error));
@@ -158,9 +158,9 @@ impl Patience {
         match &self.refusal {
             Some((_, since)) => Remaining {
                 since: *since,
-                limit: REFUSAL_PATIENCE,
+                limit,
                 refusal: true,
-                over: late || elapsed(*since, now) >= REFUSAL_PATIENCE,
+                over: late || elapsed(*since, now) >= limit,
                 soon,
             },
             None => Remaining {
@@ -196,7 +196,9 @@ impl Engine {
             return Then::GiveUp(None);
         }
         let now = self.cluster.clock().now();
-        let left = patience.with(error, now);
+        // What is refused must not be taken for a version that does not come up in time.
+        let ready = self.saved.release.plan.ready_timeout * 3 / 4;
+        let left = patience.with(error, now, REFUSAL_PATIENCE.min(ready));
         // Before anything was done a refusal, or an answer that is none, is for whoever asked.
         let outage = error.answer().is_some_and(ClusterError::is_passing);
         if !self.is_begun() && !outage {

@@ -9,6 +9,7 @@ use super::{
     ground::within,
     prometheus::Prometheus,
     shop::{CANARY, HEALTHY, Shop, in_a_shop},
+    tool::Ran,
 };
 
 /// The plan of a release by metrics; `metrics:` is put in front.
@@ -129,24 +130,42 @@ async fn the_pages_of_the_pods_take_back_what_fails_more_often_than_stable() {
     .await;
 }
 
+/// Has a Prometheus end at the second step of a release that is begun like this, and returns how it ends.
+async fn without_its_prometheus(shop: &Shop<'_>, line: &str) -> (Ran, String) {
+    let prometheus = Prometheus::start(shop);
+    let asked = format!("POST {}/api/v1/query", prometheus.address);
+    let options = json!({"url": prometheus.address, "scrapeInterval": "1s"});
+    count_by(shop, &json!({"prometheus": options}));
+    let path = shop.folder.join("canary.yaml");
+    let plan = fs::read_to_string(&path).unwrap();
+    fs::write(&path, plan.replace("deadline: 40s", "deadline: 10s")).unwrap();
+    seen(&prometheus).await;
+    let mut run = shop.start(line);
+    run.until("step 2 of 3  watching").await;
+    drop(prometheus);
+    let ran = run.ended().await;
+    assert!(!ran.text().contains("step 3 of 3"), "{}", ran.text());
+    (ran, asked)
+}
+
 #[tokio::test]
-async fn without_its_prometheus_a_release_stays_where_it_is() {
+async fn without_its_prometheus_a_release_stays_where_it_is_told_to() {
     in_a_shop(HEALTHY, async |shop| {
-        let prometheus = Prometheus::start(shop);
-        let asked = format!("POST {}/api/v1/query", prometheus.address);
-        let options = json!({"url": prometheus.address, "scrapeInterval": "1s"});
-        count_by(shop, &json!({"prometheus": options}));
-        let path = shop.folder.join("canary.yaml");
-        let plan = fs::read_to_string(&path).unwrap();
-        fs::write(&path, plan.replace("deadline: 40s", "deadline: 10s")).unwrap();
-        seen(&prometheus).await;
-        let mut run = shop.start("auto --yes");
-        run.until("step 2 of 3  watching").await;
-        drop(prometheus);
-        let ran = run.ended().await.ends(5).says(&asked);
-        assert!(!ran.text().contains("step 3 of 3"), "{}", ran.text());
+        let line = "auto --yes --on-unknown hold";
+        let (ran, asked) = without_its_prometheus(shop, line).await;
+        ran.ends(5).says(&asked);
         assert_eq!(shop.journal().await["step"], 1);
         assert_eq!(shop.replicas(CANARY).await, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_its_prometheus_a_release_that_nobody_watches_is_taken_back() {
+    in_a_shop(HEALTHY, async |shop| {
+        let (ran, _) = without_its_prometheus(shop, "auto --yes").await;
+        ran.ends(3).says("nobody is at a terminal");
+        shop.is_rolled_back().await;
     })
     .await;
 }

@@ -21,7 +21,6 @@ use super::{
     tool::{self, Ran, Running},
 };
 
-pub(crate) const APP: &str = "payment-api";
 pub(crate) const STABLE: &str = "payment-api-stable";
 pub(crate) const CANARY: &str = "payment-api-canary";
 pub(crate) const JOURNAL: &str = "canaryctl-payment-api";
