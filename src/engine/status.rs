@@ -35,6 +35,11 @@ impl Engine {
         };
         let waits_for = split.waits_for.clone().filter(|_| active);
         let live = split.set > Percent::ZERO;
+        // A record that nobody believes is not gone on with.
+        let next = match &doubt {
+            Some(_) if live => command("rollback"),
+            Some(_) | None => next(&release, recorded, live, command),
+        };
         Ok(StatusView {
             version: DOCUMENT,
             app: release.app.clone(),
@@ -42,7 +47,7 @@ impl Engine {
             router: release.router.name.clone(),
             found_by,
             doubt,
-            next: next(&release, recorded, live, command),
+            next,
             undo: (active || live).then(|| command("rollback")),
             run: recorded.then(|| run_view(&release)),
             split: Some(split),
