@@ -244,10 +244,9 @@ impl Share {
         else {
             return false;
         };
-        // Without requests of stable there is nothing to compare with, as at a step of 100 %.
-        let stable = self.stable.share();
-        let worse = |ratio: f64| stable.is_some_and(|s| canary > rules.floor.max(ratio * s));
-        let beyond = |limit: f64| canary > limit && stable.unwrap_or(0.0) <= limit;
+        let stable = self.stable.share().unwrap_or(0.0);
+        let worse = |ratio: f64| canary > rules.floor.max(ratio * stable);
+        let beyond = |limit: f64| canary > limit && stable <= limit;
         rules.ratio.is_some_and(worse) || rules.limit.is_some_and(beyond)
     }
 

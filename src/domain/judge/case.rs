@@ -182,8 +182,9 @@ impl Case {
         }
         let patient = self.circumstances.elapsed < self.circumstances.patience;
         let last = self.circumstances.next.is_none();
-        if share.breaks(&self.rules) && (last || patient) {
-            let text = words::breaks(&self.subject, &self.rules, share, pool.log_value);
+        let rules = self.rules_at(share);
+        if share.breaks(&rules) && (last || patient) {
+            let text = words::breaks(&self.subject, &rules, share, pool.log_value);
             return unknown(Unknown::Pending, text);
         }
         if words::rounded(all) < self.min_requests {
@@ -214,6 +215,17 @@ impl Case {
             Order::Probe => Some(format!("{}{open}", words::probes(early))),
             Order::Inconclusive => Some("; looking at it again has settled nothing".to_owned()),
             Order::Ordinary | Order::Rest | Order::Resume | Order::Rollback => None,
+        }
+    }
+
+    /// Returns the rules as far as there is something to judge by: where all the traffic is the canary's,
+    /// stable has no requests to compare with, and the limit alone counts.
+    fn rules_at(&self, share: &Share) -> Rules {
+        let alone = self.circumstances.weight >= 1.0 && share.stable().all() <= 0.0;
+        let ratio = self.rules.ratio;
+        Rules {
+            ratio: ratio.filter(|_| !alone || self.rules.limit.is_none()),
+            ..self.rules
         }
     }
 

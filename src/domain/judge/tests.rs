@@ -258,6 +258,7 @@ struct Stand {
     memories: BTreeMap<String, Memory>,
     braking: Braking,
     brakes: bool,
+    weight: f64,
     looks: i64,
 }
 
@@ -271,6 +272,7 @@ impl Stand {
             memories: BTreeMap::new(),
             braking: Braking::default(),
             brakes: false,
+            weight: 0.5,
             looks: 0,
         }
     }
@@ -327,7 +329,7 @@ impl Stand {
         let now = Timestamp::from_second(10 * self.looks).unwrap();
         let circumstances = Circumstances {
             now,
-            weight: 0.5,
+            weight: self.weight,
             next: None,
             elapsed: 1.0,
             brake: self.brakes.then(|| self.braking.stage()),

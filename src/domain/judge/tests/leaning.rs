@@ -68,6 +68,19 @@ fn a_comparison_leans_with_requests_of_both_sides_and_evidence() {
 }
 
 #[test]
+fn with_all_the_traffic_the_limit_alone_counts() {
+    // 0.5 % of the requests fail: within the limit, and stable has none to compare with.
+    let after = |weight, max| {
+        let mut stand = Stand::errors(max, Some(2.0));
+        stand.weight = weight;
+        stand.after(20, (1000.0, 5.0), Some((0.0, 0.0))).verdict
+    };
+    assert_eq!(after(1.0, Some(0.05)), Verdict::Healthy);
+    assert_eq!(after(0.5, Some(0.05)), Verdict::Unknown);
+    assert_eq!(after(1.0, None), Verdict::Unknown, "nothing to judge by");
+}
+
+#[test]
 fn what_was_seen_at_the_step_counts_on_when_the_source_goes_down() {
     let seen = |bad| {
         let mut stand = Stand::errors(Some(0.05), None);
