@@ -44,6 +44,11 @@ fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{ target }}
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- -max_total_time={{ seconds }}
 
+# Seeded releases in a hostile world, and how many of them break a rule; one seed tells its release in full
+hostile releases="2000" seed="0":
+    CANARYCTL_HOSTILE={{ releases }} CANARYCTL_HOSTILE_FROM={{ seed }} \
+        cargo test --test hostile -- --nocapture
+
 # What is shipped: one static binary that needs nothing of the machine it runs on (Linux, glibc's gcc)
 dist:
     .ci/run dist

@@ -14,7 +14,7 @@ use std::{
 use canaryctl::{
     cli::{self, Environment, Signals, Terminal},
     clock::Clock,
-    sim::{SimCluster, scenario::Scenario},
+    sim::{Machine, SimCluster, scenario::Scenario},
 };
 use tokio::sync::mpsc;
 
@@ -102,7 +102,14 @@ async fn auto(sim: Arc<SimCluster>, config: Option<&str>) {
     let (_keep, signals) = mpsc::unbounded_channel();
     let signals = Signals::from_channel(signals);
     let environment = Environment::default();
-    let code = cli::run_on(Some(sim), args, environment, terminal, signals).await;
+    let code = cli::run_on(
+        Some(Machine::beside(sim)),
+        args,
+        environment,
+        terminal,
+        signals,
+    )
+    .await;
     assert_eq!(code.number(), 0, "the release was not promoted");
     drop(std::fs::remove_file(path));
 }

@@ -30,12 +30,12 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
 };
 
 use clap::CommandFactory as _;
 
-use crate::{report::closing::Invocation, sim::SimCluster};
+use crate::{report::closing::Invocation, sim::Machine};
 
 use args::NameArgs;
 pub use args::{Cli, Global, Output, Verb};
@@ -75,10 +75,10 @@ pub async fn run(
     run_on(None, args, environment, terminal, signals).await
 }
 
-/// Runs the command on a simulated cluster that is running already, so that several commands meet on
-/// the same one; without one, the flags say where.
+/// Runs the command on a machine beside a simulated cluster that is running already, so that several
+/// commands meet on the same one; without one, the flags say where.
 pub async fn run_on(
-    sim: Option<Arc<SimCluster>>,
+    machine: Option<Machine>,
     args: Vec<OsString>,
     environment: Environment,
     mut terminal: Terminal,
@@ -97,7 +97,7 @@ pub async fn run_on(
         global: cli.global,
         environment,
         invoked_as,
-        sim,
+        machine,
         server: OnceLock::new(),
     };
     let outcome = match cli.verb {
@@ -135,8 +135,8 @@ pub struct Context {
     pub environment: Environment,
     /// `canaryctl` or `kubectl canary`.
     pub invoked_as: &'static str,
-    /// The cluster, when it runs in this process already.
-    pub sim: Option<Arc<SimCluster>>,
+    /// Where the command runs, when the cluster is in this process already.
+    pub machine: Option<Machine>,
     /// Address of the API server, once it is known.
     pub server: OnceLock<String>,
 }

@@ -30,7 +30,7 @@ use crate::{
     preflight::Subject,
     report::closing::Invocation,
     sim::{
-        SimCluster,
+        Machine, SimCluster,
         scenario::{Scenario, ScenarioError, parse_objects},
     },
     traffic::{self, Provider},
@@ -67,7 +67,7 @@ pub(super) struct Session {
     /// Name of the cluster, for people.
     pub(super) cluster_name: String,
     /// The simulator, which ends with the session.
-    _sim: Option<Arc<SimCluster>>,
+    _machine: Option<Machine>,
 }
 
 /// What a verb works on: settings, cluster, objects.
@@ -188,12 +188,14 @@ fn text_of(path: &Path) -> std::io::Result<String> {
 
 /// Opens the cluster.
 pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<Session, CliError> {
-    let running = context.sim.clone().map(|sim| (sim, "simulated".to_owned()));
+    let running = context.machine.clone();
+    let running = running.map(|machine| (machine, "simulated".to_owned()));
     let sandbox = context.global.sandbox.as_deref();
     let started = || -> Result<_, CliError> {
         let sandbox = sandbox.map(|name| {
             let sim = simulate(context, name, namespace, SPEED)?;
-            Ok::<_, CliError>((Arc::new(sim), format!("sandbox {name}")))
+            let machine = Machine::beside(Arc::new(sim));
+            Ok::<_, CliError>((machine, format!("sandbox {name}")))
         });
         sandbox.transpose()
     };
@@ -201,14 +203,14 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
         Some(running) => Some(running),
         None => started()?,
     };
-    if let Some((sim, cluster_name)) = simulated {
+    if let Some((machine, cluster_name)) = simulated {
         let namespace = namespace.unwrap_or("default");
-        let clock = sim.world().store().clock().clone();
+        let client = machine.client(namespace);
         return Ok(Session {
-            cluster: Cluster::new(sim.client(namespace), namespace, clock)
+            cluster: Cluster::new(client, namespace, machine.clock().clone())
                 .with_variables(context.environment.variables()),
             cluster_name,
-            _sim: Some(sim),
+            _machine: Some(machine),
         });
     }
     let target = Target {
@@ -225,7 +227,7 @@ pub(super) async fn open(context: &Context, namespace: Option<&str>) -> Result<S
             .with_request_timeout(context.global.timeout)
             .with_variables(context.environment.variables()),
         cluster_name: connection.cluster,
-        _sim: None,
+        _machine: None,
     })
 }
 

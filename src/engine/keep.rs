@@ -108,7 +108,9 @@ impl Engine {
         let outcome = if is_on_the_way_back(&self.saved.release) {
             Box::pin(self.save_in_retreat(&journal)).await
         } else {
-            Box::pin(self.add_key(&journal)).await?;
+            if !self.may_be_superseded() {
+                Box::pin(self.add_key(&journal)).await?;
+            }
             Box::pin(journal.save(&mut self.saved)).await.map(Some)
         };
         match outcome {
@@ -124,6 +126,10 @@ impl Engine {
         self.claim = None;
         self.persisted = Some(self.saved.release.clone());
         self.persisted_at = now;
+        if !is_on_the_way_back(&self.saved.release) {
+            // The record that is there is ours, whatever became of the key.
+            Box::pin(self.add_key(&journal)).await?;
+        }
         Box::pin(self.raise_stage(&journal)).await;
         Ok(Recorded::Saved)
     }
@@ -136,7 +142,7 @@ impl Engine {
             .keeping
             .stable
             .clone()
-            .filter(|_| self.needs_key(journal))
+            .filter(|_| self.needs_key(journal) && !self.may_be_superseded())
         {
             // Beside all else: traffic does not wait for it.
             let (journal, saved, stage) = (journal.clone(), self.saved.clone(), self.stage_seen());
@@ -223,22 +229,29 @@ impl Engine {
         let Ok(own) = journal.key() else {
             return false;
         };
-        let run = &self.saved.release.id;
-        let counts = |anchor: &Anchor| anchor.run == *run && anchor.knows(own);
+        let counts = |anchor: &Anchor| anchor.knows(own);
         self.keeping.anchoring.is_none()
             && self.keeping.need != Need::None
-            && !self.keeping.anchored.as_ref().is_some_and(counts)
+            && !self.of_this_run().is_some_and(counts)
+    }
+
+    /// Returns the anchor, where it is about this run.
+    fn of_this_run(&self) -> Option<&Anchor> {
+        let run = &self.saved.release.id;
+        let anchored = self.keeping.anchored.as_ref();
+        anchored.filter(|anchor| anchor.run == *run)
+    }
+
+    /// Returns whether somebody else's key took the place of ours while we drive: then somebody takes the
+    /// run over, and its record is met before ours is made to count again.
+    fn may_be_superseded(&self) -> bool {
+        self.claim.is_none() && self.of_this_run().is_some()
     }
 
     /// Returns the stage of this run, as far as the anchor knows it.
     fn stage_seen(&self) -> Stage {
-        let run = &self.saved.release.id;
-        let own = self
-            .keeping
-            .anchored
-            .as_ref()
-            .filter(|anchor| anchor.run == *run);
-        own.map_or(Stage::Forward, |anchor| anchor.stage)
+        self.of_this_run()
+            .map_or(Stage::Forward, |anchor| anchor.stage)
     }
 
     /// Has the records of this process count before the first is saved: in the other order a kill in

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, ClusterError},
-    domain::release::Release,
+    domain::release::{Outcome, Release},
 };
 
 /// What is in the place of our record.
@@ -137,7 +137,8 @@ impl Journal {
             }
             Err(doubt) => {
                 let mended = Some(format!("somebody else wrote it: {doubt}"));
-                let asks = other.id == saved.release.id && !same && other.phase.is_retreat();
+                let back = other.phase.is_retreat() || other.ending == Some(Outcome::RolledBack);
+                let asks = other.id == saved.release.id && !same && back;
                 let asked_back = asks.then(|| who.unwrap_or_else(|| "somebody".to_owned()));
                 Met::Mended(version, Kept { mended, asked_back })
             }

@@ -427,9 +427,13 @@ impl Journal {
         saved: &Saved,
         stage: Stage,
     ) -> Result<Anchor, JournalError> {
-        let before = saved.trust.clone().ok().flatten();
         let own = self.key()?.to_owned();
-        let before = before.filter(|key| *key != own);
+        let signed = saved.trust.clone().ok().flatten();
+        // Where the record is ours, whoever put a key there may be about to save.
+        let there = Anchor::read(&anchor::place(&stable.object));
+        let there = there.filter(|there| there.run == saved.release.id);
+        let mut before = signed.into_iter().chain(there.map(|there| there.key));
+        let before = before.find(|key| *key != own);
         let anchor = Anchor {
             run: saved.release.id.clone(),
             uid: stable.typed.metadata.uid.clone().unwrap_or_default(),

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     api::{Admission, Apps, Listener, PodUsage, Rules, Server},
+    fault,
     scenario::{Scenario, ScenarioError},
     store::{Refusal, Store},
     world::{self, World},
@@ -37,6 +38,14 @@ pub struct Snapshot {
     rules: Rules,
     admission: Option<Admission>,
     at: Timestamp,
+}
+
+/// A machine from which a simulated cluster is used: what stands in between, and its own clock.
+#[derive(Clone)]
+pub struct Machine {
+    sim: Arc<SimCluster>,
+    clock: Clock,
+    faults: Option<fault::Plan>,
 }
 
 /// Indicates that a simulated cluster cannot be set up.
@@ -144,6 +153,44 @@ impl SimCluster {
     /// Returns the world behind it.
     pub fn world(&self) -> &World {
         &self.world
+    }
+}
+
+// === impl Machine ===
+
+impl Machine {
+    /// Returns a machine beside the cluster: nothing is in between, and it has the world's clock.
+    pub fn beside(sim: Arc<SimCluster>) -> Self {
+        let clock = sim.world().store().clock().clone();
+        Self {
+            sim,
+            clock,
+            faults: None,
+        }
+    }
+
+    /// Returns a machine with another clock of the same world.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Returns a machine that reaches the cluster through the faults of a plan.
+    pub fn behind(self, faults: fault::Plan) -> Self {
+        let faults = Some(faults);
+        Self { faults, ..self }
+    }
+
+    /// Returns a client of the cluster; no socket is involved.
+    pub fn client(&self, namespace: &str) -> kube::Client {
+        match &self.faults {
+            Some(faults) => self.sim.server().faulty_client(namespace, faults),
+            None => self.sim.client(namespace),
+        }
+    }
+
+    /// Returns the machine's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 }
 

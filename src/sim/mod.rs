@@ -14,4 +14,4 @@ pub mod store;
 pub mod world;
 
 pub use api::Server;
-pub use cluster::{SimCluster, SimError, Snapshot};
+pub use cluster::{Machine, SimCluster, SimError, Snapshot};

@@ -23,7 +23,7 @@ mod unreachable;
 use std::{
     ffi::OsString,
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -31,12 +31,14 @@ use canaryctl::{
     cli::{Environment, Signal, Signals, Terminal, run_on},
     clock::Clock,
     sim::{
-        SimCluster,
+        Machine, SimCluster,
         scenario::{Scenario, parse_objects},
     },
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
+
+use crate::support::Pipe;
 
 /// The app of the built-in scenarios, and where it is.
 pub(crate) const RELEASE: &str = "payment-api -n canary-release";
@@ -230,7 +232,7 @@ impl Console {
             std::future::pending::<()>().await;
         });
         let code = run_on(
-            self.sim.clone(),
+            self.sim.clone().map(Machine::beside),
             args,
             Environment::of(self.variables.clone()),
             terminal,
@@ -282,27 +284,6 @@ impl Ran {
             }
         }
         text
-    }
-}
-
-/// A stream that keeps what was written.
-#[derive(Clone, Default)]
-struct Pipe(Arc<Mutex<Vec<u8>>>);
-
-impl Pipe {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -14,9 +14,7 @@ use canaryctl::{
 };
 use serde_json::json;
 
-use super::releases::ISTIO;
-use crate::crash::virtually;
-use crate::support::{Bench, auto, plan};
+use crate::support::{Bench, auto, plan, virtually, weights::ISTIO};
 
 /// A step at 10 % of the traffic, watched by metrics; nothing is promoted.
 fn watched(brake: bool) -> Plan {

@@ -9,22 +9,23 @@ use canaryctl::{
         release::{Cause, Outcome},
         weight::Percent,
     },
-    engine::start::{Begun, Intent},
-    journal::Journal,
+    engine::{
+        EngineError,
+        start::{Begun, Intent},
+    },
+    journal::{Journal, JournalError},
     sim::{
         Snapshot,
         fault::{self, Fault},
-        fields::Writer,
-        scenario::{Scenario, parse_objects},
-        store::{Change, ChangeKind, Door, Key},
     },
 };
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, api::ListParams};
-use serde_json::{Value, json};
 
-use crate::crash::virtually;
-use crate::support::{Bench, CANARY, NAMESPACE, STABLE, auto, checked, is_ready, plan, set, steps};
+use crate::support::{
+    Bench, CANARY, NAMESPACE, STABLE, auto, checked, plan, set, steps, virtually,
+    weights::{ByWeights, ISTIO, NGINX},
+};
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
 const NEW: &str = "registry.example/payment-api:2.0.0";
@@ -36,169 +37,13 @@ const STABLE_PODS: u32 = 9;
 /// request.
 const CANARY_PODS: u32 = 1;
 
-/// A router by weights in front of the payment API.
-pub(super) struct ByWeights {
-    name: &'static str,
-    pub(super) objects: &'static str,
-    group: &'static str,
-    resource: &'static str,
-    /// The object that holds the weight, and where.
-    object: &'static str,
-    weight: &'static str,
-    /// Where stable's weight stands, if it has one.
-    rest: Option<&'static str>,
-}
-
-pub(super) const ISTIO: ByWeights = ByWeights {
-    name: "istio",
-    objects: "
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: payment-api, namespace: canary-release}
-spec:
-  hosts: [payment-api-service]
-  http:
-  - match: [{headers: {x-canary: {exact: 'true'}}}]
-    route: [{destination: {host: payment-api-service, subset: canary}}]
-  - route:
-    - {destination: {host: payment-api-service, subset: stable}, weight: 100}
-    - {destination: {host: payment-api-service, subset: canary}, weight: 0}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: payment-api, namespace: canary-release}
-spec:
-  host: payment-api-service
-  subsets: [{name: stable, labels: {version: stable}}, {name: canary, labels: {version: canary}}]
-",
-    group: "networking.istio.io",
-    resource: "virtualservices",
-    object: "payment-api",
-    weight: "/spec/http/1/route/1/weight",
-    rest: Some("/spec/http/1/route/0/weight"),
-};
-
-const NGINX: ByWeights = ByWeights {
-    name: "nginx",
-    objects: "
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: {name: payment-api, namespace: canary-release}
-spec: {rules: [{host: pay.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: payment-api-stable-service, port: {number: 80}}}}]}}]}
----
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata:
-  name: payment-api-canary
-  namespace: canary-release
-  annotations: {nginx.ingress.kubernetes.io/canary: 'true', nginx.ingress.kubernetes.io/canary-weight: '0'}
-spec: {rules: [{host: pay.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: payment-api-canary-service, port: {number: 80}}}}]}}]}
-",
-    group: "networking.k8s.io",
-    resource: "ingresses",
-    object: "payment-api-canary",
-    weight: "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight",
-    rest: None,
-};
-
 const BOTH: [&ByWeights; 2] = [&ISTIO, &NGINX];
 
-impl ByWeights {
-    pub(super) fn bench(&self, scenario: &str) -> Bench {
-        let mut scenario = Scenario::builtin(scenario).unwrap();
-        scenario
-            .objects
-            .extend(parse_objects(self.objects).unwrap());
-        let mut bench = Bench::with(scenario);
-        bench.by = self.name;
-        bench
-    }
-
-    fn key(&self) -> Key {
-        Key::new(self.group, self.resource, NAMESPACE, self.object)
-    }
-
-    fn of(&self, object: &Value) -> u64 {
-        let weight = object.pointer(self.weight).unwrap();
-        let text = weight.as_str().and_then(|text| text.parse().ok());
-        weight.as_u64().or(text).unwrap()
-    }
-
-    pub(super) fn weight(&self, bench: &Bench) -> u64 {
-        self.of(&bench.sim.world().store().get(&self.key()).unwrap())
-    }
-
-    /// Somebody else writes a weight.
-    fn meddle(&self, bench: &Bench, weight: u32) {
-        let writer = Writer {
-            manager: "kubectl-edit".into(),
-            api_version: "v1".into(),
-            subresource: String::new(),
-        };
-        let edit = |object: &mut Value| {
-            let place = object.pointer_mut(self.weight).unwrap();
-            *place = if place.is_string() {
-                json!(weight.to_string())
-            } else {
-                json!(weight)
-            };
-            if let Some(rest) = self.rest {
-                *object.pointer_mut(rest).unwrap() = json!(100 - weight);
-            }
-            Ok(())
-        };
-        let store = bench.sim.world().store();
-        store
-            .update_as(Some(&writer), &self.key(), Door::Main, false, edit)
-            .unwrap();
-    }
-
-    /// Returns every weight the canary ever had, in order, and asserts at each moment that it had
-    /// ready pods for it: whoever gets traffic can serve it.
-    pub(super) fn story(&self, bench: &Bench) -> Vec<u64> {
-        let mut weights = Vec::new();
-        let mut pods = std::collections::BTreeMap::new();
-        let store = bench.sim.world().store();
-        let changes = store.changes_after(0);
-        let changes = changes.or_else(|first| store.changes_after(first)).unwrap();
-        for Change {
-            key,
-            kind,
-            object,
-            version,
-            ..
-        } in changes
-        {
-            if key.resource == "pods" && key.namespace == NAMESPACE {
-                let ready = kind != ChangeKind::Deleted && is_ready(&object);
-                pods.insert(key.name.clone(), ready);
-            }
-            if key == self.key() {
-                let weight = self.of(&object);
-                if weights.last() != Some(&weight) {
-                    weights.push(weight);
-                }
-            }
-            let now = weights.last().copied().unwrap_or(0);
-            if version > bench.from && now > 0 {
-                let ready = pods
-                    .iter()
-                    .filter(|(name, ready)| name.starts_with(CANARY) && **ready);
-                assert!(
-                    ready.count() > 0,
-                    "{now} % of the traffic and no ready canary pod"
-                );
-            }
-        }
-        weights
-    }
-
-    fn is_back(&self, bench: &Bench) {
-        assert_eq!(self.weight(bench), 0, "{}", bench.told());
-        assert_eq!(bench.image(STABLE), OLD);
-        assert_eq!(bench.sizes(STABLE), [STABLE_PODS], "{}", bench.told());
-        assert_eq!(bench.replicas(CANARY), CANARY_PODS, "{}", bench.told());
-    }
+fn is_back(by: &ByWeights, bench: &Bench) {
+    assert_eq!(by.weight(bench), 0, "{}", bench.told());
+    assert_eq!(bench.image(STABLE), OLD);
+    assert_eq!(bench.sizes(STABLE), [STABLE_PODS], "{}", bench.told());
+    assert_eq!(bench.replicas(CANARY), CANARY_PODS, "{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,7 +104,7 @@ async fn errors_at_a_quarter_of_the_traffic_are_taken_back() {
         let braked = [0, 10, 25, 0, 10, 25, 0, 10, 25, 0];
         assert_eq!(by.story(&bench), braked, "{}", bench.told());
         bench.wait(5).await;
-        by.is_back(&bench);
+        is_back(by, &bench);
         assert_eq!(bench.users().refused, 0);
     }
 }
@@ -276,6 +121,30 @@ async fn without_the_brake_errors_are_taken_back_straight_away() {
     }
 }
 
+/// Whoever asks for a rollback has the last word: the driver finds that the run is not its own any more,
+/// and does not take the weight that is gone for a mistake of somebody else.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_beside_a_driver_that_lives_is_not_undone() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        let somebody = async {
+            bench.until_step(1).await;
+            bench.wait(27).await;
+            let other = bench.somebody();
+            let mut sitting = other.sitting(Intent::Rollback, plan(&[25], 60));
+            sitting.holder = "holder-2".into();
+            let back = other.run(sitting).await.unwrap();
+            assert_eq!(back.outcome, Outcome::RolledBack, "{}", other.told());
+            bench.wait(60).await;
+        };
+        let (driver, ()) = tokio::join!(bench.drive(auto(), plan(&[25, 50], 60)), somebody);
+        let lost = matches!(driver, Err(EngineError::Journal(JournalError::Lost(_))));
+        assert!(lost, "{driver:?}\n{}", bench.told());
+        assert_eq!(by.story(&bench), [0, 25, 0], "{}", bench.told());
+        assert_eq!(bench.users().refused, 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn pods_that_never_turn_ready_get_no_traffic() {
     for by in BOTH {
@@ -284,7 +153,7 @@ async fn pods_that_never_turn_ready_get_no_traffic() {
             .ends(auto(), plan(&[25, 50], 30), Outcome::RolledBack)
             .await;
         assert_eq!(by.story(&bench), [0], "{}", bench.told());
-        by.is_back(&bench);
+        is_back(by, &bench);
         assert_eq!(bench.users().refused, 0);
     }
 }

@@ -27,7 +27,7 @@ use canaryctl::{
 use http::Method;
 
 use self::proof::{Proof, Story};
-use crate::support::{Bench, auto, checked};
+use crate::support::{Bench, auto, checked, virtually};
 
 const WEIGHTS: [u32; 3] = [25, 50, 100];
 
@@ -228,16 +228,6 @@ async fn inherited(point: &Point, from: u64, heir: Heir) -> Story {
         Ok(Begun::Nothing(_)) | Err(_) => None,
     };
     Story::new(bench, code, absent).await
-}
-
-/// Runs a future in a runtime of its own, in virtual time.
-pub(crate) fn virtually<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(future)
 }
 
 #[expect(

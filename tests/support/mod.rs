@@ -1,8 +1,11 @@
 //! What the tests share: a simulated cluster in virtual time, orders to the engine, and what can be
 //! read off the cluster's history afterwards.
 
+pub(crate) mod weights;
+
 use std::{
     collections::BTreeMap,
+    io::{self, Write},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -133,6 +136,20 @@ impl Bench {
             news: Arc::default(),
             from,
             by: BY_PODS,
+        }
+    }
+
+    /// Somebody else at the same cluster: what is asked of the one is not asked of the other.
+    pub(crate) fn somebody(&self) -> Self {
+        Self {
+            sim: self.sim.clone(),
+            clock: self.clock.clone(),
+            events: Arc::default(),
+            requests: watch::Sender::new(None),
+            tap: Arc::new(|_| {}),
+            news: Arc::default(),
+            from: self.from,
+            by: self.by,
         }
     }
 
@@ -575,4 +592,37 @@ pub(crate) fn payment_checks() -> Vec<CheckSpec> {
         check("http", &health),
         check("http", &success),
     ]
+}
+
+// === processes ===
+
+/// Runs a future in a runtime of its own, in virtual time.
+pub(crate) fn virtually<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+/// A stream that keeps what was written.
+#[derive(Clone, Default)]
+pub(crate) struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+impl Pipe {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
