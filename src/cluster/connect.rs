@@ -106,8 +106,18 @@ pub enum ConnectError {
     Transport(String),
 }
 
-/// Makes a client for `target`.
-pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, ConnectError> {
+/// Where a target points, before anything is connected or run.
+pub struct Pointed {
+    /// What a client is made of; a credential plugin is in it as it was written.
+    pub config: Config,
+    /// Name of the cluster or address of the server, to be shown to people.
+    pub cluster: String,
+    /// The user of the context, where known.
+    pub user: Option<String>,
+}
+
+/// Reads where `target` points; connects to nothing and runs no program.
+pub async fn point(target: &Target) -> Result<Pointed, ConnectError> {
     let files = target
         .kubeconfig
         .as_ref()
@@ -135,6 +145,20 @@ pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, Conne
     if let Some(namespace) = &target.namespace {
         config.default_namespace.clone_from(namespace);
     }
+    Ok(Pointed {
+        config,
+        cluster,
+        user,
+    })
+}
+
+/// Makes a client for `target`.
+pub async fn connect(target: &Target, clock: &Clock) -> Result<Connection, ConnectError> {
+    let Pointed {
+        mut config,
+        cluster,
+        user,
+    } = point(target).await?;
     let namespace = config.default_namespace.clone();
     let server = config.cluster_url.to_string();
     let plugin = config.auth_info.exec.take();
