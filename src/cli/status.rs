@@ -128,7 +128,7 @@ fn line(saved: &Saved) -> ReleaseLine {
         app: release.app.clone(),
         phase: release.phase,
         outcome: release.ending.filter(|_| release.is_over()),
-        step: release.step + 1,
+        step: release.step_number(),
         steps: release.plan.steps.len(),
         target: release.target,
         since: release.since,

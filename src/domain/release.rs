@@ -324,6 +324,11 @@ impl Release {
         self.plan.steps.get(self.step).or(self.plan.steps.last())
     }
 
+    /// Returns the number of the present step, counted from 1, whatever stands in the record.
+    pub fn step_number(&self) -> usize {
+        self.step.saturating_add(1)
+    }
+
     /// Returns the name of the Deployment of a track.
     pub fn deployment(&self, track: Track) -> &str {
         match track {

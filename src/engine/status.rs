@@ -64,7 +64,7 @@ pub fn run_view(release: &Release) -> RunView {
     RunView {
         id: release.id.clone(),
         phase: release.phase,
-        step: release.step + 1,
+        step: release.step_number(),
         steps: release.plan.steps.iter().map(|s| s.weight).collect(),
         target: release.target,
         braked: release.braking.from(),

@@ -134,7 +134,7 @@ pub async fn grant(cluster: &Cluster, app: &str, who: &str) -> Result<usize, Jou
     cluster
         .write("patch", &what, || api.patch(&name, &params, &patch))
         .await?;
-    Ok(gate.step + 1)
+    Ok(gate.step.saturating_add(1))
 }
 
 /// Returns whether an error says that no step waits.

@@ -136,7 +136,8 @@ impl Route {
     /// Returns the smallest change of weight it can make.
     pub fn grain(&self) -> Percent {
         let (stable, canary) = self.pair().unwrap_or_default();
-        let sum = u32::try_from((stable + canary).max(HUNDRED)).unwrap_or(u32::MAX);
+        let sum = stable.saturating_add(canary).max(HUNDRED);
+        let sum = u32::try_from(sum).unwrap_or(u32::MAX);
         Percent::share(1, sum)
     }
 
@@ -156,7 +157,13 @@ impl Route {
         let Some((stable, canary)) = self.pair() else {
             return Err(format!("{} does not hold both sides", self.name));
         };
-        let sum = self.sum(stable + canary, weight);
+        let Some(present) = stable.checked_add(canary) else {
+            return Err(format!(
+                "{}: the weights of stable and canary are too large",
+                self.name
+            ));
+        };
+        let sum = self.sum(present, weight);
         let wanted = of(weight, sum);
         let inner = weight > Percent::ZERO && weight < Percent::FULL;
         // Who is to get a part must get something, and so must the other side.
@@ -311,6 +318,17 @@ mod tests {
                 assert!(route.weights(weight.parse().unwrap()).is_err(), "{weight}");
             }
         }
+    }
+
+    #[test]
+    fn weights_without_end_are_refused() {
+        let route = route(u64::MAX, 1, &[], Scale::Kept);
+        for weight in [Percent::ZERO, Percent::whole(25), Percent::FULL] {
+            assert!(route.weights(weight).is_err());
+            assert!(!route.is_at(weight));
+        }
+        assert_eq!(route.share(), None);
+        assert_eq!(route.grain(), Percent::share(1, u32::MAX));
     }
 
     #[test]
