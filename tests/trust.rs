@@ -379,6 +379,35 @@ async fn a_rollback_passes_over_an_immutable_journal_and_somebody_elses() {
     }
 }
 
+/// The record of the run is still there as it was. What became of the run is at the Deployment.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_without_the_journal_is_not_undone_by_the_next_release() {
+    let bench = left_at_25().await;
+    let faults = fault::Plan::new(bench.clock.clone(), move |call| {
+        let write = *call.method != Method::GET && call.path.contains("/configmaps");
+        if write {
+            Fault::Status(403, None)
+        } else {
+            Fault::None
+        }
+    });
+    let mut sitting = bench.sitting(Intent::Rollback, patient(&[25, 50, 100]));
+    sitting.cluster = bench.faulty(&faults);
+    assert_eq!(
+        bench.run(sitting).await.unwrap().outcome,
+        Outcome::RolledBack
+    );
+    bench.requests.send_replace(None);
+    bench.wait(5).await;
+    bench.is_back(OLD, TOTAL);
+    let outcome = bench.drive(auto(), patient(&[25, 50, 100])).await;
+    assert!(
+        refused(&outcome).contains("an old record of this run"),
+        "{outcome:?}"
+    );
+    bench.is_back(OLD, TOTAL);
+}
+
 #[test]
 fn the_longest_name_of_an_app_has_a_journal() {
     let app = "a".repeat(253);

@@ -42,6 +42,8 @@ pub(super) struct Keeping {
     asked_back: bool,
     /// It was said that there is no journal on the way back.
     without_said: bool,
+    /// The journal that is refused on the way back: the record of the way up stays there.
+    refused: Option<Journal>,
 }
 
 /// Whether records of this process have to count.
@@ -68,6 +70,7 @@ impl Keeping {
             open: None,
             asked_back: false,
             without_said: false,
+            refused: None,
         }
     }
 }
@@ -86,6 +89,9 @@ impl Engine {
     pub(super) async fn save(&mut self, acts: bool) -> Result<Recorded, EngineError> {
         let Some(journal) = self.journal.clone() else {
             self.claim = None;
+            if let Some(journal) = self.keeping.refused.clone() {
+                Box::pin(self.raise_stage(&journal)).await;
+            }
             return Ok(Recorded::Saved);
         };
         let now = self.cluster.clock().now();
@@ -114,7 +120,10 @@ impl Engine {
             Box::pin(journal.save(&mut self.saved)).await.map(Some)
         };
         match outcome {
-            Ok(None) => return Ok(Recorded::Saved),
+            Ok(None) => {
+                Box::pin(self.raise_stage(&journal)).await;
+                return Ok(Recorded::Saved);
+            }
             Ok(Some(kept)) => self.tell_of(kept),
             // The driver before saved between our reading and our saving: it does so all the time,
             // and must not keep a rollback out by it.
@@ -166,7 +175,7 @@ impl Engine {
                 let passing = matches!(&error, JournalError::Cluster(e) if e.reason.is_outage());
                 if !passing {
                     // It will be refused the next time, too; or somebody else keeps it now.
-                    (self.claim, self.journal) = (None, None);
+                    (self.claim, self.keeping.refused) = (None, self.journal.take());
                 }
                 self.warn_without(&error.to_string());
                 Ok(None)
