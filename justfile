@@ -39,7 +39,8 @@ bench-judgement *options:
 bench-live:
     tests/live/run --bench
 
-# Random input, for some seconds, to exposition, prometheus_answer or cel; needs cargo-fuzz
+# Random input, for some seconds, to journal, config, kubeconfig, routes, exposition, prometheus_answer or
+# cel; needs cargo-fuzz
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{ target }}
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- -max_total_time={{ seconds }}

@@ -16,6 +16,7 @@ mod decide;
 mod documents;
 mod examples;
 mod fail_open;
+mod fuzzed;
 mod generated;
 mod incidents;
 mod layering;

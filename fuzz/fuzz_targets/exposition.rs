@@ -1,31 +1,6 @@
-//! Any page is read or is an error of one line; labels are found as they are listed.
 #![no_main]
 
-use canaryctl::health::exposition::{ExpositionError, Sample, read};
-use libfuzzer_sys::fuzz_target;
+#[path = "../claims/exposition.rs"]
+mod exposition;
 
-fn samples(content_type: &str, page: &[u8]) -> Result<usize, ExpositionError> {
-    let mut count = 0;
-    read(content_type, page, &mut |sample: &Sample<'_>| {
-        assert!(!sample.name.is_empty());
-        for (name, value) in sample.labels() {
-            assert_eq!(sample.label(&name), Some(value));
-        }
-        count += 1;
-    })?;
-    Ok(count)
-}
-
-fuzz_target!(|page: &[u8]| {
-    let plain = samples("text/plain; version=0.0.4", page);
-    let open = samples("application/openmetrics-text; version=1.0.0", page);
-    for error in [&plain, &open]
-        .into_iter()
-        .filter_map(|read| read.as_ref().err())
-    {
-        assert!(!error.to_string().chars().any(char::is_control));
-    }
-    if let Ok(count) = open {
-        assert_eq!(plain, Ok(count));
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| exposition::holds(input));
