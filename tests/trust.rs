@@ -24,6 +24,28 @@ const OLD: &str = "registry.example/payment-api:1.5.0";
 const JOURNAL: &str = "canaryctl-payment-api";
 const APPROVAL: &str = "canaryctl-payment-api-approval";
 
+/// The page names a test in each row; what it names is there.
+#[test]
+fn the_tests_that_the_page_names_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+    let page = text("docs/security.md");
+    let named = regex::Regex::new(r"`(\w+)::(\w+)`").unwrap();
+    let mut count = 0;
+    for (_, [file, name]) in named.captures_iter(&page).map(|found| found.extract()) {
+        let places = [
+            format!("tests/{file}.rs"),
+            format!("tests/live/suite/{file}.rs"),
+        ];
+        let is_test = |place: &String| text(place).contains(&format!("fn {name}("));
+        let is_file = root.join(format!("tests/{file}/{name}.rs")).is_file();
+        // Some rows name a file of tests.
+        assert!(places.iter().any(is_test) || is_file, "{file}::{name}");
+        count += 1;
+    }
+    assert!(count > 15, "{count}");
+}
+
 /// Changes the latest run in the record, as whoever may write ConfigMaps can.
 fn forge(bench: &Bench, change: impl FnOnce(&mut Value)) {
     bench.edit("configmaps", JOURNAL, |map| {
@@ -463,6 +485,31 @@ async fn a_token_that_is_made_up_approves_nothing() {
     let map = bench.object("configmaps", APPROVAL).unwrap();
     assert_eq!(map["data"]["token"], json!(release.gate.unwrap().token));
     assert_eq!(map["data"]["approved"], Value::Null);
+}
+
+/// Who may write ConfigMaps may write the approval, too: that is said, and no more than that.
+#[tokio::test(start_paused = true)]
+async fn who_may_write_configmaps_approves_the_step_that_waits() {
+    let bench = approved_by(async |bench: &Bench| {
+        bench.edit("configmaps", APPROVAL, |map| {
+            map["data"]["approved"] = map["data"]["token"].clone();
+            map["data"]["by"] = json!("\u{1b}[2Jmallory");
+        });
+    })
+    .await;
+    assert_eq!(bench.record().await.ending, Some(Outcome::Promoted));
+    // Written into the record of the run instead, nothing is approved.
+    let bench = approved_by(async |bench: &Bench| {
+        forge(bench, |release| {
+            release["approved"] = json!(true);
+            release["phase"] = json!("shifting");
+            release["step"] = json!(1);
+        });
+    })
+    .await;
+    let release = bench.record().await;
+    assert_eq!((release.phase, release.step), (Phase::Approving, 0));
+    assert!(bench.was_told("it is written anew"), "{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]

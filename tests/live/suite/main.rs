@@ -33,3 +33,4 @@ mod shop;
 mod suggestions;
 mod tool;
 mod transcripts;
+mod trust;

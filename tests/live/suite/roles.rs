@@ -10,6 +10,7 @@ use std::{
 
 use canaryctl::sim::scenario::parse_objects;
 use http::Request;
+use kube::Client;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -51,7 +52,7 @@ fn each_without_one(role: &Value) -> Vec<(Value, Value)> {
 
 /// Makes a service account that has a Role and nothing else; returns the path of a kubeconfig with
 /// its token once the API server knows.
-async fn bearer(shop: &Shop<'_>, role: &Value) -> PathBuf {
+pub(crate) async fn bearer(shop: &Shop<'_>, role: &Value) -> PathBuf {
     bearer_of(shop, std::slice::from_ref(role)).await
 }
 
@@ -61,15 +62,17 @@ async fn bearer_of(shop: &Shop<'_>, roles: &[Value]) -> PathBuf {
     let meta = json!({"name": name});
     shop.create(&json!({"kind": "ServiceAccount", "metadata": meta}))
         .await;
-    for role in roles {
+    for (number, role) in roles.iter().enumerate() {
         let namespace = role["metadata"]["namespace"].as_str().unwrap();
         let group = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}");
+        let role_name = format!("{name}-{number}");
+        let meta = json!({"name": role_name});
         let role = json!({"metadata": meta, "rules": role["rules"]});
         shop.send("POST", &format!("{group}/roles"), Some(&role))
             .await;
         let binding = json!({
             "metadata": meta,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role_name},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": shop.namespace}],
         });
         shop.send("POST", &format!("{group}/rolebindings"), Some(&binding))
@@ -495,6 +498,221 @@ async fn a_source_of_another_namespace_needs_its_role_there() {
             assert!(!text.contains("hunter2"), "{text}");
         }
         monitoring.close(shop).await;
+    })
+    .await;
+}
+
+// === and no more ===
+
+/// What is asked of each Role: whether it allows any of [`VERBS`] on these.
+const RESOURCES: [(&str, &str); 24] = [
+    ("apps", "daemonsets"),
+    ("apps", "deployments"),
+    ("apps", "deployments/scale"),
+    ("apps", "replicasets"),
+    ("apps", "statefulsets"),
+    ("autoscaling", "horizontalpodautoscalers"),
+    ("batch", "jobs"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
+    ("networking.k8s.io", "ingresses"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("policy", "poddisruptionbudgets"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
+    ("", "configmaps"),
+    ("", "endpoints"),
+    ("", "pods"),
+    ("", "pods/exec"),
+    ("", "pods/log"),
+    ("", "pods/portforward"),
+    ("", "secrets"),
+    ("", "serviceaccounts"),
+    ("", "serviceaccounts/token"),
+    ("", "services"),
+];
+
+const VERBS: [&str; 8] = [
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+];
+
+/// What whoever looks may do besides reading.
+const LOOKS: &[(&str, &str)] = &[("create", "pods/portforward")];
+
+/// What whoever releases may do besides reading.
+const RELEASES: &[(&str, &str)] = &[
+    ("create", "pods/portforward"),
+    ("create", "configmaps"),
+    ("update", "configmaps"),
+    ("create", "deployments"),
+    ("patch", "deployments"),
+    ("delete", "deployments"),
+    ("patch", "deployments/scale"),
+    ("create", "events"),
+    ("patch", "horizontalpodautoscalers"),
+];
+
+/// What nobody needs to read.
+const UNREAD: [&str; 9] = [
+    "daemonsets",
+    "jobs",
+    "pods/exec",
+    "pods/log",
+    "rolebindings",
+    "roles",
+    "secrets",
+    "serviceaccounts",
+    "statefulsets",
+];
+
+/// Panics unless somebody may change these and nothing else, read nothing that is nobody's concern, and do
+/// nothing in another namespace.
+async fn may_no_more(shop: &Shop<'_>, kubeconfig: &Path, changes: &[(&str, &str)], who: &str) {
+    let client = client_of(kubeconfig).await;
+    let asks = async |namespace: &str, verb: &str, group: &str, resource: &str| {
+        let (plain, sub) = resource.split_once('/').unwrap_or((resource, ""));
+        let attributes = json!({"namespace": namespace, "verb": verb, "group": group,
+            "resource": plain, "subresource": sub});
+        let question = json!({"spec": {"resourceAttributes": attributes}});
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .body(question.to_string().into_bytes());
+        let answer = client.request::<Value>(request.unwrap()).await.unwrap();
+        answer["status"]["allowed"] == true
+    };
+    let mut more = Vec::new();
+    let mut used = 0;
+    for (group, resource) in RESOURCES {
+        for verb in VERBS {
+            let reads = ["get", "list", "watch"].contains(&verb);
+            let fine = if reads {
+                !UNREAD.contains(&resource)
+            } else {
+                changes.contains(&(verb, resource))
+            };
+            let may = asks(&shop.namespace, verb, group, resource).await;
+            used += u32::from(may);
+            if may && !fine {
+                more.push(format!("{verb} {resource}"));
+            }
+        }
+        for verb in ["get", "list", "create", "patch"] {
+            if asks("default", verb, group, resource).await {
+                more.push(format!("{verb} {resource} in another namespace"));
+            }
+        }
+    }
+    assert_eq!(more, Vec::<String>::new(), "{who}");
+    // Whoever has rights by name alone is asked by name elsewhere.
+    assert!(used > 0 || changes.is_empty(), "{who} may do nothing");
+    is_refused(&client, shop, who).await;
+}
+
+/// Panics unless the server refuses to somebody what no Role of the tool allows.
+async fn is_refused(client: &Client, shop: &Shop<'_>, who: &str) {
+    let core = |namespace: &str, rest: &str| format!("/api/v1/namespaces/{namespace}/{rest}");
+    let label = json!({"metadata": {"labels": {"a": "b"}}}).to_string();
+    let other = core("default", "configmaps/kube-root-ca.crt?dryRun=All");
+    for (method, path, body) in [
+        ("GET", core(&shop.namespace, "secrets"), String::new()),
+        (
+            "DELETE",
+            core(&shop.namespace, "pods?dryRun=All"),
+            String::new(),
+        ),
+        ("PATCH", other, label),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(&path)
+            .header("content-type", "application/merge-patch+json")
+            .body(body.into_bytes());
+        match client.request::<Value>(request.unwrap()).await {
+            Err(kube::Error::Api(status)) => assert_eq!(status.code, 403, "{who}: {path}"),
+            other => panic!("{who}: {method} {path}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_generated_role_allows_more_than_its_verb_is_for() {
+    in_a_shop(HEALTHY, async |shop| {
+        let each = [
+            ("status", LOOKS),
+            ("monitor", LOOKS),
+            ("check", LOOKS),
+            ("history", &[]),
+            ("approve", &[]),
+            ("set", RELEASES),
+            ("rollback", RELEASES),
+            ("promote", RELEASES),
+            ("auto", RELEASES),
+        ];
+        let tried = each.map(|(verb, changes)| async move {
+            let kubeconfig = bearer(shop, &role(shop, verb, "").await).await;
+            may_no_more(shop, &kubeconfig, changes, verb).await;
+        });
+        futures::future::join_all(tried).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_roles_of_the_example_are_enough_and_allow_no_more() {
+    in_a_shop(HEALTHY, async |shop| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/rbac.yaml");
+        let mut roles = parse_objects(&fs::read_to_string(path).unwrap()).unwrap();
+        for role in &mut roles {
+            role["metadata"]["namespace"] = json!(shop.namespace);
+        }
+        let [look, release, approve] = roles.as_slice() else {
+            panic!("{roles:#?}");
+        };
+        let looker = bearer(shop, look).await;
+        let releaser = bearer_of(shop, &[look.clone(), release.clone()]).await;
+        let approver = bearer(shop, approve).await;
+        let as_whom = &|who: &Path, line: &str| shop.start_as(who, line).ended();
+
+        as_whom(&looker, "status").await.ends(0);
+        // It says what whoever releases needs besides.
+        let check = as_whom(&looker, "check").await.ends(2);
+        check.says("you may not patch deployments.apps/scale");
+        let line = "monitor --interval 1s --duration 2s";
+        as_whom(&looker, line).await.ends(0);
+        let waits = "auto --yes --steps 10:1s:approve,100:1s --until paused";
+        as_whom(&releaser, waits).await.ends(0);
+        // A refusal is met with another try for a minute: all at once.
+        let verbs = ["rollback", "promote --yes", "set payment-api 50"];
+        let tried = verbs.into_iter().flat_map(|verb| {
+            let each = [&looker, &approver].into_iter();
+            each.map(move |who| async move {
+                let ran = as_whom(who, verb).await;
+                assert_ne!(ran.code, Some(0), "{verb}: {}", ran.text());
+            })
+        });
+        futures::future::join_all(tried).await;
+        shop.is_at(OLD, 9, 1).await;
+        as_whom(&approver, "approve").await.ends(0);
+        let line = "auto --yes --steps 10:1s:approve,100:1s";
+        as_whom(&releaser, line).await.ends(0).says("PROMOTED");
+        as_whom(&looker, "history").await.ends(0).says("promoted");
+        shop.is_promoted().await;
+
+        for (who, changes, named) in [
+            (&looker, LOOKS, "look"),
+            (&releaser, RELEASES, "release"),
+            (&approver, &[], "approve"),
+        ] {
+            may_no_more(shop, who, changes, named).await;
+        }
     })
     .await;
 }

@@ -413,6 +413,17 @@ impl<'a> Shop<'a> {
         tool::start(program, &words, &self.folder, kubeconfig, &[])
     }
 
+    /// Runs the tool without a file: what it believes comes from the cluster.
+    pub(crate) async fn run_without_file(&self, line: &str) -> Ran {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        words.extend(["-n", &self.namespace]);
+        let program = env!("CARGO_BIN_EXE_canaryctl");
+        let kubeconfig = &self.ground.kubeconfig;
+        tool::start(program, &words, &self.folder, kubeconfig, &[])
+            .ended()
+            .await
+    }
+
     /// Runs kubectl in the namespace; it must succeed. Returns what it says.
     pub(crate) async fn kubectl(&self, line: &str) -> String {
         let mut words = vec!["-n", self.namespace.as_str()];
