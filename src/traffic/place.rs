@@ -119,7 +119,8 @@ fn milli(text: &str) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// A place within an annotation that does not hold a number there cannot be written.
+/// A place within an annotation that does not hold a number there cannot be written, nor one where an
+/// object or a list stands, or that nothing is around.
 pub fn patch(object: &Value, weights: &[(Place, u64)]) -> Result<Vec<Value>, String> {
     let mut operations = Vec::new();
     let mut texts: Vec<(&str, String)> = Vec::new();
@@ -129,11 +130,8 @@ pub fn patch(object: &Value, weights: &[(Place, u64)]) -> Result<Vec<Value>, Str
         }
         let value = place.form.write(*weight);
         let Some(inner) = &place.inner else {
-            let op = if object.pointer(&place.pointer).is_some() {
-                "replace"
-            } else {
-                "add"
-            };
+            let op = operation(object, &place.pointer)
+                .ok_or_else(|| format!("{} is no place for a weight", place.shown()))?;
             operations.push(json!({"op": op, "path": place.pointer, "value": value}));
             continue;
         };
@@ -152,6 +150,18 @@ pub fn patch(object: &Value, weights: &[(Place, u64)]) -> Result<Vec<Value>, Str
         operations.push(json!({"op": "replace", "path": path, "value": text}));
     }
     Ok(operations)
+}
+
+/// Returns how a scalar gets to its place: nothing else may stand there, and what is around it must.
+fn operation(object: &Value, pointer: &str) -> Option<&'static str> {
+    match object.pointer(pointer) {
+        Some(Value::Object(_) | Value::Array(_)) => None,
+        Some(_) => Some("replace"),
+        None => {
+            let (around, _) = pointer.rsplit_once('/')?;
+            object.pointer(around)?.is_object().then_some("add")
+        }
+    }
 }
 
 /// Returns where in a JSON text the scalar at `pointer` stands, so that it can be replaced without
@@ -327,6 +337,15 @@ mod tests {
         let object = json!({"a": "{\"w\": 5}", "b": 7});
         let places = [(inner("/w"), 5), (Place::number("/b"), 7)];
         assert_eq!(patch(&object, &places), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_no_place_for_a_weight_is_not_written() {
+        let object = json!({"a": {"b": 7}, "c": [1]});
+        for pointer in ["/a", "/c", "/d/weight", "/c/0/weight", "/c/-", "a/b"] {
+            let written = patch(&object, &[(Place::number(pointer), 5)]);
+            assert!(written.is_err(), "{pointer}: {written:?}");
+        }
     }
 
     #[test]
