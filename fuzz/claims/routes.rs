@@ -4,10 +4,7 @@
 //! An input is a line with the router, the weight in tenths of a percent and the router's options, and after
 //! it objects in JSON, one a line.
 
-use std::{
-    cell::RefCell,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use canaryctl::{
@@ -37,11 +34,26 @@ const NAMESPACE: &str = "shop";
 /// Method, path and body of what was sent.
 type Sent = Arc<Mutex<Vec<(String, String, Value)>>>;
 
+/// What all inputs share: a namespace with both sides, and a connection that takes down what is sent.
+struct Stand {
+    runtime: Runtime,
+    cluster: Cluster,
+    sent: Sent,
+    namespace: Survey,
+    pods: [Workload; 2],
+}
+
+/// A router by name with its options, and the weight that is asked of it.
+struct Order<'a> {
+    provider: &'a dyn Provider,
+    options: &'a Value,
+    to: Percent,
+}
+
 /// Panics unless it is so of this input.
 pub(crate) fn holds(input: &[u8]) {
     thread_local! {
-        static RUNTIME: RefCell<Runtime> =
-            RefCell::new(Builder::new_current_thread().enable_all().build().expect("a runtime"));
+        static STAND: Stand = Stand::new();
     }
     let text = String::from_utf8_lossy(input);
     let (order, objects) = text.split_once('\n').unwrap_or((&text, ""));
@@ -52,103 +64,166 @@ pub(crate) fn holds(input: &[u8]) {
     let objects = objects
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
-    let objects: Vec<Value> = objects.filter(Value::is_object).collect();
-    let all = all_moved(name, &options, &objects, to);
-    RUNTIME.with(|runtime| runtime.borrow_mut().block_on(all));
+    let mut objects: Vec<Value> = objects.filter(Value::is_object).collect();
+    each_once(&mut objects);
+    STAND.with(|stand| {
+        let all = stand.survey(wanted(None).0, &objects);
+        for provider in PROVIDERS.iter().copied() {
+            drop(provider.blind(&all, NAMESPACE));
+            if let Some((_, options)) = provider.detect(&all, NAMESPACE, &target()) {
+                let options = &options;
+                let order = Order {
+                    provider,
+                    options,
+                    to,
+                };
+                stand.moves(&order, &objects);
+            }
+        }
+        if let Some(provider) = provider(name) {
+            let options = &options;
+            let order = Order {
+                provider,
+                options,
+                to,
+            };
+            stand.moves(&order, &objects);
+        }
+    });
 }
 
-/// Moves the objects with every router that detects them, and with the one that is named.
-async fn all_moved(name: &str, options: &Value, objects: &[Value], to: Percent) {
-    for found in PROVIDERS {
-        let survey = survey(wanted(None).0, objects);
-        drop(found.blind(&survey, NAMESPACE));
-        if let Some((_, options)) = found.detect(&survey, NAMESPACE, &target()) {
-            moved(*found, &options, objects, to).await;
+/// Drops objects of one name: no server has two.
+fn each_once(objects: &mut Vec<Value>) {
+    let mut seen = Vec::new();
+    objects.retain(|object| {
+        let meta = &object["metadata"];
+        let name = [&object["kind"], &meta["namespace"], &meta["name"]].map(Value::to_string);
+        let new = !seen.contains(&name);
+        seen.push(name);
+        new
+    });
+}
+
+impl Stand {
+    fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let sent = Sent::default();
+        let inside = runtime.enter();
+        let cluster = cluster(&sent);
+        drop(inside);
+        Self {
+            runtime,
+            cluster,
+            sent,
+            namespace: namespace(),
+            pods: [workload("stable"), workload("canary")],
         }
     }
-    if let Some(named) = provider(name) {
-        moved(named, options, objects, to).await;
-    }
-}
 
-/// Reads the objects with a router, moves them, and compares.
-async fn moved(provider: &dyn Provider, options: &Value, objects: &[Value], to: Percent) {
-    let sent = Sent::default();
-    let cluster = cluster(&sent);
-    let spec = RouterSpec {
-        name: provider.name().to_owned(),
-        options: options.clone(),
-    };
-    let (kinds, _) = wanted(Some(&spec));
-    let survey = survey(kinds.clone(), objects);
-    drop(provider.rights(options));
-    for finding in provider.findings(&cluster, &target(), options, &survey) {
-        assert!(!finding.what.is_empty());
+    /// Returns a survey that has read the objects of the wanted kinds.
+    fn survey(&self, asked: Vec<Wanted>, objects: &[Value]) -> Survey {
+        let family = |wanted: &Wanted| {
+            let objects = objects.iter().filter(|object| wanted.kind.is(object));
+            let objects: Vec<Value> = objects.cloned().collect();
+            let version = objects.first()?["apiVersion"].as_str()?;
+            let version = version.rsplit('/').next()?.to_owned();
+            let namespace = wanted.namespace.clone();
+            Some(Family {
+                kind: wanted.kind.clone(),
+                namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
+                version,
+                objects: Ok(objects),
+            })
+        };
+        Survey {
+            routing: asked.iter().filter_map(family).collect(),
+            asked,
+            ..self.namespace.clone()
+        }
     }
-    let Ok(router) = provider.bind(&cluster, &target(), options, &survey) else {
-        return;
-    };
-    if spec.name == "replicas" || options.to_string().contains("replicas") {
-        // It scales Deployments.
-        return;
-    }
-    let mut objects = router.pick(&survey);
-    let written = router.written(&objects);
-    if shifted(&*router, &objects, to).await.is_none() {
-        assert!(
-            sent.lock().expect("the lock").is_empty(),
-            "refused and written all the same"
-        );
-        return;
-    }
-    for (method, path, body) in sent.lock().expect("the lock").drain(..) {
-        if method == "POST" {
-            // An object of its own.
-            assert!(
-                written
-                    .iter()
-                    .all(|w| w.object["metadata"]["name"] != body["metadata"]["name"])
-            );
+
+    /// Reads the objects with a router, moves them, and compares.
+    fn moves(&self, order: &Order<'_>, objects: &[Value]) {
+        let (provider, options) = (order.provider, order.options);
+        let spec = RouterSpec {
+            name: provider.name().to_owned(),
+            options: options.clone(),
+        };
+        let (kinds, _) = wanted(Some(&spec));
+        let survey = self.survey(kinds.clone(), objects);
+        drop(provider.rights(options));
+        for finding in provider.findings(&self.cluster, &target(), options, &survey) {
+            assert!(!finding.what.is_empty());
+        }
+        let Ok(router) = provider.bind(&self.cluster, &target(), options, &survey) else {
+            return;
+        };
+        if spec.name == "replicas" || options.to_string().contains("replicas") {
+            // It scales Deployments.
             return;
         }
-        assert_eq!(method, "PATCH", "{path}");
-        let ours = |object: &&mut Value| is_at(&path, object, &kinds);
-        let object = objects
-            .iter_mut()
-            .find(ours)
-            .expect("a known object is written");
-        let before = object.clone();
-        changed(object, &body);
-        let known = written
-            .iter()
-            .find(|w| w.object == before)
-            .expect("it is said to be written");
-        only_weights(known, object);
+        let mut objects = router.pick(&survey);
+        let written = router.written(&objects);
+        let (done, sent) = self.shifted(&*router, &objects, order.to);
+        assert!(done || sent.is_empty(), "refused and written all the same");
+        for (method, path, body) in sent {
+            if method == "POST" {
+                // An object of its own.
+                let name = &body["metadata"]["name"];
+                assert!(
+                    written
+                        .iter()
+                        .all(|w| w.object["metadata"]["name"] != *name)
+                );
+                return;
+            }
+            assert_eq!(method, "PATCH", "{path}");
+            let ours = |object: &&mut Value| is_at(&path, object, &kinds);
+            let object = objects.iter_mut().find(ours);
+            let object = object.expect("a known object is written");
+            let before = object.clone();
+            changed(object, &body);
+            let known = written.iter().find(|w| w.object == before);
+            only_weights(known.expect("it is said to be written"), object);
+        }
+        // Said again, it is so already.
+        if done {
+            let (_, again) = self.shifted(&*router, &objects, order.to);
+            assert!(again.is_empty(), "{again:?} after {objects:?}");
+        }
     }
-    // Said again, it is so already.
-    if shifted(&*router, &objects, to).await.is_some() {
-        let again = sent.lock().expect("the lock");
-        assert!(again.is_empty(), "{again:?} after {objects:?}");
-    }
-}
 
-/// Makes the next change towards a weight; `None` where it is refused.
-async fn shifted(router: &dyn Router, objects: &Vec<Value>, to: Percent) -> Option<()> {
-    let (stable, canary) = (workload("stable"), workload("canary"));
-    let sides = Sides {
-        stable: Some(deployment("stable")),
-        canary: Some(deployment("canary")),
-        ..Sides::default()
-    };
-    let scene = Scene {
-        stable: &stable,
-        canary: Some(&canary),
-        sides: &sides,
-        objects,
-    };
-    let split = router.read(to, &scene).ok()?;
-    assert!(!split.detail.is_empty());
-    router.shift(to, &scene).await.ok().map(drop)
+    /// Makes the next change towards a weight; returns whether it was not refused, and what was sent.
+    fn shifted(
+        &self,
+        router: &dyn Router,
+        objects: &Vec<Value>,
+        to: Percent,
+    ) -> (bool, Vec<(String, String, Value)>) {
+        let [stable, canary] = &self.pods;
+        let [live, other] = self.namespace.deployments.as_slice() else {
+            panic!("two Deployments");
+        };
+        let sides = Sides {
+            stable: Some(live.clone()),
+            canary: Some(other.clone()),
+            ..Sides::default()
+        };
+        let scene = Scene {
+            stable,
+            canary: Some(canary),
+            sides: &sides,
+            objects,
+        };
+        let Ok(split) = router.read(to, &scene) else {
+            return (false, Vec::new());
+        };
+        assert!(!split.detail.is_empty());
+        let done = self.runtime.block_on(router.shift(to, &scene)).is_ok();
+        let sent = std::mem::take(&mut *self.sent.lock().expect("the lock"));
+        (done, sent)
+    }
 }
 
 /// Whether a request is about an object of one of these kinds.
@@ -215,26 +290,8 @@ fn within_text(before: &str, after: &str) {
     );
 }
 
-/// Returns a survey that has read the objects of the wanted kinds.
-fn survey(asked: Vec<Wanted>, objects: &[Value]) -> Survey {
-    let family = |wanted: &Wanted| {
-        let objects = objects.iter().filter(|object| wanted.kind.is(object));
-        let objects: Vec<Value> = objects.cloned().collect();
-        let version = objects.first()?["apiVersion"]
-            .as_str()?
-            .rsplit('/')
-            .next()?
-            .to_owned();
-        Some(Family {
-            kind: wanted.kind.clone(),
-            namespace: wanted
-                .namespace
-                .clone()
-                .unwrap_or_else(|| NAMESPACE.to_owned()),
-            version,
-            objects: Ok(objects),
-        })
-    };
+/// Returns the namespace: both Deployments, and their Services.
+fn namespace() -> Survey {
     let services = [
         ("web", json!({"app": "web"})),
         ("web-stable", json!({"app": "web", "track": "stable"})),
@@ -248,8 +305,6 @@ fn survey(asked: Vec<Wanted>, objects: &[Value]) -> Survey {
     Survey {
         deployments: vec![deployment("stable"), deployment("canary")],
         services: services.map(|s| service(s).expect("a Service")).to_vec(),
-        routing: asked.iter().filter_map(family).collect(),
-        asked,
         ..Survey::default()
     }
 }
