@@ -175,7 +175,9 @@ impl Engine {
                 let passing = matches!(&error, JournalError::Cluster(e) if e.reason.is_outage());
                 if !passing {
                     // It will be refused the next time, too; or somebody else keeps it now.
-                    (self.claim, self.keeping.refused) = (None, self.journal.take());
+                    let ours = matches!(error, JournalError::Cluster(_));
+                    self.keeping.refused = self.journal.take().filter(|_| ours);
+                    self.claim = None;
                 }
                 self.warn_without(&error.to_string());
                 Ok(None)
