@@ -122,7 +122,10 @@ pub async fn point(target: &Target) -> Result<Pointed, ConnectError> {
         .kubeconfig
         .as_ref()
         .map_or(target.files.as_slice(), std::slice::from_ref);
-    files.iter().try_for_each(|path| refuse_large(path))?;
+    for path in files {
+        refuse_large(path)?;
+        refuse_half(path)?;
+    }
     let kubeconfig = match &target.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
@@ -200,6 +203,23 @@ fn refuse_large(path: &Path) -> Result<(), ConnectError> {
         "{}: it is larger than the limit of {} MiB",
         path.display(),
         LARGEST_KUBECONFIG >> 20
+    );
+    Err(ConnectError::Kubeconfig(text))
+}
+
+/// Refuses a kubeconfig in UTF-16 that ends in the middle of a character; the library panics there.
+fn refuse_half(path: &Path) -> Result<(), ConnectError> {
+    use std::io::Read as _;
+    let mut mark = [0; 2];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut mark));
+    let is_wide = read.is_ok() && matches!(mark, [0xFF, 0xFE] | [0xFE, 0xFF]);
+    let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if !is_wide || size % 2 == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: it is UTF-16 and ends in the middle of a character",
+        path.display()
     );
     Err(ConnectError::Kubeconfig(text))
 }

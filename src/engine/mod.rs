@@ -224,13 +224,19 @@ impl Engine {
         let sides = &sight.sides;
         self.note_anchor(sides.live(Track::Stable), sides.live(Track::Canary));
         self.skip_unattended(&mut seen);
+        let undecided = (self.saved.release.clone(), self.untold.len());
         let (action, events) = self.decide(&sight, &mut seen)?;
         self.set_gate()?;
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
         // Told only when it is recorded, and not forgotten when recording takes another try.
         self.untold.extend(events);
-        if Box::pin(self.save(acts)).await? == Recorded::Overtaken {
-            return Ok(Next::Again);
+        match Box::pin(self.save(acts)).await {
+            Ok(Recorded::Saved) => {}
+            Ok(Recorded::Overtaken) => return Ok(Next::Again),
+            Err(error) => {
+                self.undecide(undecided);
+                return Err(error);
+            }
         }
         Box::pin(self.open_gate()).await;
         let events = std::mem::take(&mut self.untold);
@@ -295,6 +301,17 @@ impl Engine {
             seen.canary_checks.clear();
             seen.stable_checks.clear();
         }
+    }
+
+    /// Takes back what was decided and could not be recorded, where it leads further up: when recording
+    /// succeeds at last, what it was decided on may be old, and it is decided anew.
+    fn undecide(&mut self, (before, untold): (Release, usize)) {
+        let now = &self.saved.release;
+        if now.ending.is_some() || now.phase == before.phase && now.step == before.step {
+            return;
+        }
+        self.saved.release = before;
+        self.untold.truncate(untold);
     }
 
     /// Acts. A field that was written before in the same phase did not keep its value, or goes on

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use canaryctl::{
     domain::{
+        decide::Request,
         event::EventKind,
         plan::Plan,
-        release::{Cause, Outcome},
+        release::{Cause, Outcome, Phase},
         weight::Percent,
     },
     engine::{
@@ -287,6 +288,163 @@ async fn a_weight_that_somebody_changes_is_put_right_three_times() {
         assert_eq!(drifts.count(), 3, "{}", bench.told());
         // Never fought over: their weight is what stands.
         assert_eq!(by.weight(&bench), 80);
+    }
+}
+
+/// Waits until a phase is entered and a second has passed, as long as it takes somebody to interfere.
+async fn soon_after(bench: &Bench, phase: Phase) {
+    bench.until_phase(phase).await;
+    bench.wait(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_given_back_to_a_rolled_back_canary_is_taken_again() {
+    for by in BOTH {
+        for phase in [Phase::Draining, Phase::Cleaning] {
+            let bench = by.bench("healthy");
+            let somebody = async {
+                bench.until_step(1).await;
+                bench.wait(5).await;
+                bench.requests.send_replace(Some(Request::Rollback));
+                bench.until_phase(phase).await;
+                by.meddle(&bench, 50);
+            };
+            let (end, ()) = tokio::join!(bench.drive(auto(), plan(&[25, 50], 60)), somebody);
+            let end = end.unwrap();
+            assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+            bench.wait(60).await;
+            assert_eq!(by.story(&bench), [0, 25, 0, 50, 0], "{}", bench.told());
+            assert!(bench.was_told("somebody else changed the split"));
+            assert_eq!(bench.users().refused, 0, "{}", bench.told());
+            is_back(by, &bench);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_given_back_again_and_again_is_never_called_rolled_back() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        let somebody = async {
+            bench.until_step(1).await;
+            bench.requests.send_replace(Some(Request::Rollback));
+            bench.until_phase(Phase::Draining).await;
+            loop {
+                by.meddle(&bench, 50);
+                bench.wait(3).await;
+            }
+        };
+        let end = tokio::select! {
+            biased;
+            end = bench.drive(auto(), plan(&[25, 50], 60)) => end.unwrap(),
+            () = somebody => unreachable!(),
+        };
+        assert_eq!(end.outcome, Outcome::Conflict, "{}", bench.told());
+        assert!(end.text.contains("put right 3 times"), "{}", end.text);
+        // Their weight stands, and so do the pods that answer for it.
+        by.story(&bench);
+        assert_eq!(bench.users().refused, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_taken_from_the_canary_while_stable_is_renewed_is_given_back() {
+    for by in BOTH {
+        for phase in [Phase::PromoteTemplate, Phase::PromoteCheck] {
+            let bench = by.bench("healthy");
+            let somebody = async {
+                soon_after(&bench, phase).await;
+                by.meddle(&bench, 0);
+            };
+            let (end, ()) = tokio::join!(bench.drive(auto(), plan(&[50], 20)), somebody);
+            assert_eq!(end.unwrap().outcome, Outcome::Promoted, "{}", bench.told());
+            let story = by.story(&bench);
+            assert_eq!(story, [0, 50, 100, 0, 100, 0], "{phase:?} {}", bench.told());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_carries_all_traffic_keeps_its_pods() {
+    for by in BOTH {
+        for phase in [
+            Phase::PromoteTemplate,
+            Phase::PromoteScale,
+            Phase::PromoteCheck,
+        ] {
+            let bench = by.bench("healthy");
+            let somebody = async {
+                bench.until_phase(phase).await;
+                bench.scale(CANARY, 1);
+            };
+            let (end, ()) = tokio::join!(bench.drive(auto(), plan(&[50], 20)), somebody);
+            assert_eq!(end.unwrap().outcome, Outcome::Promoted, "{}", bench.told());
+            let sizes = bench.sizes(CANARY);
+            assert!(
+                sizes.ends_with(&[10, 1, 10, 1]),
+                "{phase:?} {sizes:?}\n{}",
+                bench.told()
+            );
+            assert!(bench.was_told("scaled by kubectl-edit"), "{}", bench.told());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_scaled_down_at_a_step_gets_its_pods_again() {
+    for by in BOTH {
+        let bench = by.bench("healthy");
+        let somebody = async {
+            bench.until_step(1).await;
+            bench.wait(5).await;
+            bench.scale(CANARY, 1);
+        };
+        let (end, ()) = tokio::join!(bench.drive(auto(), plan(&[50], 60)), somebody);
+        assert_eq!(end.unwrap().outcome, Outcome::Promoted, "{}", bench.told());
+        let sizes = bench.sizes(CANARY);
+        assert!(
+            sizes.starts_with(&[1, 5, 1, 5]),
+            "{sizes:?}\n{}",
+            bench.told()
+        );
+        assert!(bench.was_told("scaled by kubectl-edit"), "{}", bench.told());
+    }
+}
+
+/// A weight without a pod behind it is an error for each of its users.
+#[tokio::test(start_paused = true)]
+async fn a_weight_ends_at_once_where_no_pod_is_left() {
+    for by in BOTH {
+        let bench = by.bench("crash-loop");
+        let without_pods = async {
+            let mut since = None;
+            let mut longest = Duration::ZERO;
+            loop {
+                let ready = bench.deployment(CANARY)["status"]["readyReplicas"].as_u64();
+                let empty = ready.unwrap_or(0) == 0 && by.weight(&bench) > 0;
+                let now = bench.clock.uptime();
+                since = empty.then(|| since.unwrap_or(now));
+                longest = longest.max(since.map_or(Duration::ZERO, |since| now - since));
+                if bench.was_told("rolled back, verified") {
+                    return longest;
+                }
+                bench.clock.sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let run = bench.drive(auto(), plan(&[25, 50], 120));
+        let (end, longest) = tokio::join!(run, without_pods);
+        let end = end.unwrap();
+        assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
+        assert!(
+            longest <= Duration::from_secs(1),
+            "{longest:?}\n{}",
+            bench.told()
+        );
+        assert!(
+            end.text.contains("is ready while it has 25%"),
+            "{}",
+            bench.told()
+        );
     }
 }
 

@@ -22,6 +22,9 @@ const NEW: &str = "registry.example/payment-api:2.0.0";
 /// Seconds of a stop that may count for a hold: the wait in which it came, and a look.
 const CREDIT: i64 = 21;
 
+/// Age of a look in seconds at which the next one is due, and a moment more.
+const LOOK: i64 = 12;
+
 /// Seconds in which a release has not begun to move anything.
 const BEGINNING: u64 = 5;
 
@@ -294,7 +297,8 @@ impl Proof<'_> {
                     self.hold(attended >= HOLD, || {
                         format!("step {before} was left after {attended} s of {HOLD}")
                     });
-                    let fresh = healthy.is_some_and(|look| at.duration_since(look).as_secs() < 2);
+                    let fresh =
+                        healthy.is_some_and(|look| at.duration_since(look).as_secs() <= LOOK);
                     self.hold(fresh, || format!("step {before} was left without a look"));
                 }
                 _ => {}

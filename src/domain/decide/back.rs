@@ -166,6 +166,9 @@ impl Round<'_> {
     }
 
     pub(super) fn drain(&mut self) -> Turn {
+        if let Some(turn) = self.drift_at_end() {
+            return turn;
+        }
         let drained = match self.seen.grain {
             // Pods that are gone have ended their requests by themselves.
             Grain::Pods { .. } => true,
@@ -186,6 +189,9 @@ impl Round<'_> {
     }
 
     pub(super) fn clean(&mut self) -> Turn {
+        if let Some(turn) = self.drift_at_end() {
+            return turn;
+        }
         if self.overdue(self.release.plan.ready_timeout) {
             let text = "traffic is safe, but what the release leaves behind could not be put away";
             return Some(Action::Stop(Outcome::Incomplete, text.to_owned()));

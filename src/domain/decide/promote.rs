@@ -86,7 +86,11 @@ impl Round<'_> {
             }
             return Some(Action::UpdateStable);
         }
-        if let Some(what) = stable.roll_out_waits_for() {
+        let waits = stable.roll_out_waits_for();
+        if let Some(turn) = self.drift_at_full() {
+            return turn;
+        }
+        if let Some(what) = waits {
             return self.wait_or_undo(&what);
         }
         self.enter(Phase::PromoteScale);
@@ -98,6 +102,9 @@ impl Round<'_> {
             return turn;
         }
         if let Some(turn) = self.undo_if_unhealthy() {
+            return turn;
+        }
+        if let Some(turn) = self.drift_at_full() {
             return turn;
         }
         if let Some(action) = self.scale_for(Track::Stable, Percent::FULL) {
@@ -119,6 +126,9 @@ impl Round<'_> {
             return turn;
         }
         if let Some(turn) = self.undo_if_unhealthy() {
+            return turn;
+        }
+        if let Some(turn) = self.drift_at_full() {
             return turn;
         }
         let stable = self.seen.stable.as_ref()?;
@@ -203,13 +213,19 @@ impl Round<'_> {
         let forced = self.seen.request == Some(Request::Promote { force: true });
         let canary = self.seen.canary.as_ref()?;
         let pinned = canary.revision == self.release.revision;
-        if forced || !pinned || overall(self.canary_checks()) != Verdict::Unhealthy {
+        let empty = self.has_no_pods();
+        let fails = overall(self.canary_checks()) == Verdict::Unhealthy;
+        if !empty && (forced || !pinned || !fails) {
             return None;
         }
         if let Some(action) = self.stable_replaced() {
             return Some(Some(action));
         }
-        let text = unhealthy_text(self.canary_checks());
+        let text = if empty {
+            format!("no pod of {} is ready", self.release.canary)
+        } else {
+            unhealthy_text(self.canary_checks())
+        };
         Some(self.fail(format!("the canary failed during the promotion: {text}")))
     }
 

@@ -77,7 +77,8 @@ impl Round<'_> {
         if let Some(action) = self.guards(false) {
             return action;
         }
-        if self.seen.split.settled {
+        let sized = self.scale_for(Track::Canary, self.release.target).is_none();
+        if self.seen.split.settled && sized {
             self.reached();
             if self.seen.goal == Goal::Weight {
                 let text = self.reached_text();
