@@ -22,6 +22,7 @@ pub(super) async fn run(
     let images = BTreeMap::new();
     let subject = work.subject(true, &images);
     let findings = preflight::findings(&work.session.cluster, &work.survey, &subject).await?;
+    let findings: Vec<_> = work.unsure.clone().into_iter().chain(findings).collect();
     let broken = findings.iter().any(|f| f.severity == Severity::Error);
     let view = CheckView {
         version: DOCUMENT,

@@ -61,9 +61,7 @@ pub(super) async fn ride(
     signals: Signals,
 ) -> Result<Code, CliError> {
     if let Some(unsure) = &work.unsure {
-        let text = format!("the router cannot be told: {unsure}");
-        let hint = "name the router with --router or in the configuration file, or ask for the missing right";
-        return Err(CliError::usage(text, hint));
+        return Err(refused_by(unsure));
     }
     warn_of_owners(work, &ride, terminal);
     let ahead = work.session.cluster.clock_ahead();
@@ -136,6 +134,18 @@ pub(super) async fn ride(
             })
         }
     }
+}
+
+/// Returns the error of a router that may move nothing, or the wrong thing.
+fn refused_by(unsure: &Finding) -> CliError {
+    let Finding {
+        place,
+        what,
+        why,
+        mend,
+        ..
+    } = unsure;
+    CliError::usage(format!("{place}: {what}: {why}"), mend)
 }
 
 /// Says before the first write who else may undo it, and how to keep them from it. A rollback is not

@@ -20,6 +20,7 @@ use crate::{
         check::CheckSpec,
         plan::{Plan, Presence},
         release::RouterSpec,
+        view::{Finding, Severity},
     },
     engine::{
         Sink,
@@ -82,8 +83,8 @@ pub(super) struct Work {
     pub(super) names: Names,
     /// The router.
     pub(super) router: RouterSpec,
-    /// Why another router may be the right one, if it was taken without knowing all.
-    pub(super) unsure: Option<String>,
+    /// Why another router may be the right one, or this one moves nothing, if that is so.
+    pub(super) unsure: Option<Finding>,
     /// The plan.
     pub(super) plan: Plan,
     /// How hints should call the tool.
@@ -434,7 +435,7 @@ fn find_router(
     namespace: &str,
     names: &mut Names,
     recorded: Option<&Saved>,
-) -> Result<(RouterSpec, Option<String>), CliError> {
+) -> Result<(RouterSpec, Option<Finding>), CliError> {
     let recorded = recorded.map(|saved| &saved.release);
     if let Some(run) = recorded.filter(|release| !release.is_over()) {
         let how = format!("router {} by the run under way", run.router.name);
@@ -458,7 +459,7 @@ fn detect(
     survey: &Survey,
     namespace: &str,
     names: &mut Names,
-) -> Result<(RouterSpec, Option<String>), CliError> {
+) -> Result<(RouterSpec, Option<Finding>), CliError> {
     let target = traffic::Target {
         stable: names.stable.clone(),
         canary: names.canary.clone(),
@@ -480,8 +481,18 @@ fn detect(
             let name = provider.name();
             names.found_by.push(format!("router {name}: {why}"));
             // Weights that nobody may read would make numbers of pods the wrong thing to change.
-            let mut others = traffic::PROVIDERS.iter().filter(|_| provider.yields());
-            let unsure = others.find_map(|other| other.blind(survey, namespace));
+            let others = traffic::PROVIDERS.iter().filter(|_| provider.yields());
+            let unsure = others.clone().find_map(|other| {
+                let why = other.blind(survey, namespace)?;
+                Some(blind(namespace, &why))
+            });
+            // What leads to one side alone is not divided by them.
+            let misfit = || {
+                others
+                    .clone()
+                    .find_map(|other| other.misfit(survey, namespace, &target))
+            };
+            let unsure = unsure.or_else(misfit);
             let router = RouterSpec {
                 name: name.to_owned(),
                 options: options.clone(),
@@ -505,6 +516,16 @@ fn detect(
                 "say which with --router",
             ))
         }
+    }
+}
+
+fn blind(namespace: &str, why: &str) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        place: format!("namespace {namespace}"),
+        what: format!("the router cannot be told: {why}"),
+        why: "an object that may not be read may divide the traffic".to_owned(),
+        mend: "name the router with --router or in the configuration file, or ask for the missing right".to_owned(),
     }
 }
 

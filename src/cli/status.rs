@@ -29,6 +29,12 @@ pub(super) async fn run(
         return Err(CliError::usage("-A shows all releases, not one app", hint));
     }
     let work = prepare(context, &args.app, terminal).await?;
+    if let Some(unsure) = &work.unsure {
+        terminal.warn(&format!(
+            "{}: {}; {}",
+            unsure.place, unsure.what, unsure.why
+        ));
+    }
     let view = Box::pin(look(context, &work, !args.quick)).await?;
     if terminal.is_json() {
         terminal.document(&view);

@@ -2,7 +2,7 @@
 //!
 //! Owns: the findings that are the same for every kind. Must not: know kinds of objects.
 
-use super::route::Route;
+use super::{Target, route::Route};
 use crate::domain::{
     view::{Finding, Severity},
     workload::Track,
@@ -64,6 +64,20 @@ pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Returns what is to be said of an object because of which pods do not divide the traffic.
+pub(super) fn misfit(named: &str, why: &str, target: &Target) -> Finding {
+    let Target { stable, canary, .. } = target;
+    Finding {
+        severity: Severity::Error,
+        place: named.to_owned(),
+        what: why.to_owned(),
+        why: format!(
+            "its traffic does not follow the numbers of pods of {stable} and {canary}: at 100% it may reach none, at 0% still the canary"
+        ),
+        mend: "give its route both sides as destinations, the canary's with weight 0, or say --router replicas where its traffic does not matter".to_owned(),
+    }
 }
 
 /// Returns what is to be said of a side that has no ready pod and gets traffic all the same.

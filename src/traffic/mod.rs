@@ -212,6 +212,13 @@ pub trait Provider: Sync {
         None
     }
 
+    /// Returns an object that leads to pods of the app without dividing traffic between both sides: where
+    /// there is one, numbers of pods do not divide the traffic either.
+    fn misfit(&self, survey: &Survey, namespace: &str, target: &Target) -> Option<Finding> {
+        let _ = (survey, namespace, target);
+        None
+    }
+
     /// Returns what is good and bad about its objects for a release, for `check`.
     fn findings(
         &self,

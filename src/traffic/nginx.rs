@@ -156,6 +156,27 @@ impl Shape for Nginx {
         paths(object).into_iter().map(route).collect()
     }
 
+    /// Whatever controller reads it, an Ingress without weights leads where its paths say.
+    fn leads(object: &Value, backends: &Backends, options: &Options) -> Vec<Route> {
+        if options.is_canary(object) {
+            return Vec::new();
+        }
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let route = |path: Path| Route {
+            name: path.title(),
+            parts: vec![Part {
+                trouble: None,
+                side: backends.service(namespace, &path.service).side(),
+                name: path.service,
+                weight: 1,
+                place: None,
+            }],
+            scale: Scale::Kept,
+            left_alone: None,
+        };
+        paths(object).into_iter().map(route).collect()
+    }
+
     fn unfit(
         object: &Value,
         backends: &Backends,

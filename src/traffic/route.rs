@@ -101,6 +101,30 @@ impl Route {
         }
     }
 
+    /// Returns whether it has to do with a side, or with a Service that cannot be one's.
+    pub fn concerns(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| part.side.is_some() || part.trouble.is_some())
+    }
+
+    /// Returns how it holds traffic at one side, so that numbers of pods do not divide it. A route to the
+    /// canary alone, such as one behind a header, is beside the traffic that is divided.
+    pub fn pins(&self) -> Option<String> {
+        let canary = self.part(Track::Canary);
+        match (self.part(Track::Stable), canary) {
+            (Some(_), None) => Some(format!("{} leads to stable alone", self.name)),
+            (None, Some(canary)) => {
+                let other = self.parts.iter().find(|part| part.side.is_none())?;
+                Some(format!(
+                    "{} divides traffic between {} and {}, which does not lead to stable's pods alone",
+                    self.name, canary.name, other.name
+                ))
+            }
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+
     /// Returns the weights to be written so that the canary gets `weight`, each with its place.
     ///
     /// # Errors
@@ -341,6 +365,26 @@ mod tests {
             header.why_left_alone().as_deref(),
             Some("leads to the canary alone")
         );
+    }
+
+    #[test]
+    fn a_route_that_keeps_traffic_at_one_side_pins_it() {
+        let both = route(100, 0, &[], Scale::Kept);
+        assert_eq!(both.pins(), None);
+        let mut to_stable = both.clone();
+        to_stable.parts.remove(1);
+        assert_eq!(
+            to_stable.pins().as_deref(),
+            Some("route leads to stable alone")
+        );
+        let mut by_header = both.clone();
+        by_header.parts.remove(0);
+        assert_eq!(by_header.pins(), None);
+        let mut beside = route(100, 5, &[95], Scale::Kept);
+        beside.parts.remove(0);
+        let why =
+            "route divides traffic between d1 and d2, which does not lead to stable's pods alone";
+        assert_eq!(beside.pins().as_deref(), Some(why));
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use super::{
     Provider, Router, Scene, Target, TrafficError,
     autoscaler::{self, is_of},
     backend::Backends,
+    findings,
     mover::{ByWeights, Form},
     route::Route,
     words::{not_served, nothing_fits, titled},
@@ -91,6 +92,12 @@ pub(super) trait Shape: Send + Sync + 'static {
         context: &[Value],
         options: &Self::Options,
     ) -> Vec<Route>;
+
+    /// Returns where an object leads that holds no weights; by default nowhere but by its routes.
+    fn leads(object: &Value, backends: &Backends, options: &Self::Options) -> Vec<Route> {
+        let _ = (object, backends, options);
+        Vec::new()
+    }
 
     /// Returns what the object's status still waits for since the latest change.
     fn waits_for(object: &Value, options: &Self::Options) -> Option<String> {
@@ -289,6 +296,25 @@ impl<S: Shape> Provider for Weighted<S> {
             .iter()
             .filter_map(|kind| survey.family(kind, namespace));
         families.find_map(|family| family.objects.as_ref().err().map(ToString::to_string))
+    }
+
+    fn misfit(&self, survey: &Survey, namespace: &str, target: &Target) -> Option<Finding> {
+        let options = S::Options::default();
+        let backends = Backends::of(survey, namespace, target);
+        let context = context::<S>(survey, namespace);
+        let kinds = S::kinds(&options);
+        let families = kinds
+            .iter()
+            .filter_map(|kind| survey.family(kind, namespace));
+        let mut objects = families.flat_map(|family| family.objects.iter().flatten());
+        objects.find_map(|object| {
+            let mut routes = S::routes(object, &backends, &context, &options);
+            let unfit = S::unfit(object, &backends, &context, &options);
+            let unfit = unfit.filter(|_| routes.iter().any(Route::concerns));
+            routes.extend(S::leads(object, &backends, &options));
+            let why = unfit.or_else(|| routes.iter().find_map(Route::pins))?;
+            Some(findings::misfit(&titled(object), &why, target))
+        })
     }
 
     fn findings(

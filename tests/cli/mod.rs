@@ -12,6 +12,7 @@ mod ending;
 mod generate;
 mod hostile;
 mod looking;
+mod misfits;
 mod moving;
 mod refusals;
 mod roles;
