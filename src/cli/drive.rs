@@ -101,12 +101,13 @@ pub(super) async fn ride(
         Ok((end, interrupted)) => {
             screen.end(&end, ride.once);
             let code = Code::of(&end, interrupted.map(Signal::code));
-            // A release that somebody took back is not the release that was asked for.
-            let taken_back = end.outcome == Outcome::RolledBack && !is_rollback;
-            Ok(if taken_back && code == Code::Done {
-                Code::RolledBack
-            } else {
-                code
+            let taken_back = end.outcome == Outcome::RolledBack;
+            Ok(match code {
+                // A release that somebody took back is not the release that was asked for.
+                Code::Done if taken_back && !is_rollback => Code::RolledBack,
+                // A rollback that ends what an unhealthy canary began is done as asked.
+                Code::RolledBack if taken_back && is_rollback => Code::Done,
+                code => code,
             })
         }
         Err(Stopped::Twice(signal)) => {

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
 use kube::{Api, api::ListParams};
 
-use super::Console;
+use super::{Console, RELEASE};
 
 #[tokio::test(start_paused = true)]
 async fn set_moves_and_proves() {
@@ -587,4 +587,23 @@ async fn promote_without_a_person_wants_a_yes() {
     error: promoting payment-api asks first, and nobody can answer here
     hint: say --yes when it is meant
     "#);
+}
+
+/// The verdict was the canary's, what is asked for is that it is out: that is done.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_ends_what_a_sick_canary_began_is_done() {
+    let console = Console::on("image-missing").await;
+    let began = "rolling-back";
+    for _ in 0..60 {
+        console.run(&format!("auto {RELEASE} --once")).await;
+        let status = console.run(&format!("status {RELEASE} -o json")).await;
+        if status.out.contains(began) {
+            let ran = console.run(&format!("rollback {RELEASE}")).await;
+            assert_eq!(ran.code, 0, "{}", ran.text());
+            assert!(ran.out.contains("ROLLED BACK"), "{}", ran.text());
+            return;
+        }
+        console.wait(20).await;
+    }
+    panic!("it was never rolled back");
 }
