@@ -10,11 +10,11 @@ use crate::{
 
 use super::{
     Context,
-    args::{PlanArgs, RollbackArgs},
+    args::RollbackArgs,
     drive::{Ride, ride},
     error::CliError,
     exit::Code,
-    session::work,
+    session::work_back,
     signal::Signals,
     ui::Terminal,
 };
@@ -26,14 +26,7 @@ pub(super) async fn run(
     signals: Signals,
 ) -> Result<Code, CliError> {
     let app = args.app.app.as_deref();
-    let mut work = work(
-        context,
-        app,
-        &args.app.names,
-        &PlanArgs::default(),
-        terminal,
-    )
-    .await?;
+    let mut work = work_back(context, app, &args.app.names, terminal).await?;
     if args.delete {
         work.plan.promote.canary = Cleanup::Delete;
     }

@@ -338,6 +338,15 @@ pub(super) fn presence(context: &Context, terminal: &Terminal) -> Presence {
     }
 }
 
+/// What follows where several routers fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fitting {
+    /// A person has to say which: a weight that is raised must be the right one.
+    One,
+    /// All together: what takes the canary out lowers whatever gives it traffic.
+    All,
+}
+
 /// Opens the cluster and finds the app's objects.
 pub(super) async fn work(
     context: &Context,
@@ -345,6 +354,34 @@ pub(super) async fn work(
     names: &NameArgs,
     plan: &PlanArgs,
     terminal: &mut Terminal,
+) -> Result<Work, CliError> {
+    Box::pin(work_by(context, app, names, plan, (terminal, Fitting::One))).await
+}
+
+/// The same for a rollback, which lowers all that it finds.
+pub(super) async fn work_back(
+    context: &Context,
+    app: Option<&str>,
+    names: &NameArgs,
+    terminal: &mut Terminal,
+) -> Result<Work, CliError> {
+    let plan = PlanArgs::default();
+    Box::pin(work_by(
+        context,
+        app,
+        names,
+        &plan,
+        (terminal, Fitting::All),
+    ))
+    .await
+}
+
+async fn work_by(
+    context: &Context,
+    app: Option<&str>,
+    names: &NameArgs,
+    plan: &PlanArgs,
+    (terminal, fitting): (&mut Terminal, Fitting),
 ) -> Result<Work, CliError> {
     let given = names;
     let settings = settings(context, app, names, plan, terminal)?;
@@ -368,7 +405,7 @@ pub(super) async fn work(
     let mut names = find_names(&survey, namespace, &settings, recorded.as_ref())?;
     let (router, unsure) = match &settings.router {
         Some(router) => (router.0.clone(), None),
-        None => find_router(&survey, namespace, &mut names, recorded.as_ref())?,
+        None => find_router((&survey, namespace), &mut names, recorded.as_ref(), fitting)?,
     };
     Ok(Work {
         settings,
@@ -431,10 +468,10 @@ fn find_names(
 /// Finds the router of a run under way, or the one that fits; two that fit are an error, none is as
 /// well. Returns beside it what may make another one the right one.
 fn find_router(
-    survey: &Survey,
-    namespace: &str,
+    (survey, namespace): (&Survey, &str),
     names: &mut Names,
     recorded: Option<&Saved>,
+    fitting: Fitting,
 ) -> Result<(RouterSpec, Option<Finding>), CliError> {
     let recorded = recorded.map(|saved| &saved.release);
     if let Some(run) = recorded.filter(|release| !release.is_over()) {
@@ -442,7 +479,7 @@ fn find_router(
         names.found_by.push(how);
         return Ok((run.router.clone(), None));
     }
-    match detect(survey, namespace, names) {
+    match detect(survey, namespace, names, fitting) {
         // What moved the traffic before can at least be looked at, and taken back.
         Err(_) if recorded.is_some() => {
             let router = recorded.map(|release| release.router.clone());
@@ -459,6 +496,7 @@ fn detect(
     survey: &Survey,
     namespace: &str,
     names: &mut Names,
+    wanted: Fitting,
 ) -> Result<(RouterSpec, Option<Finding>), CliError> {
     let target = traffic::Target {
         stable: names.stable.clone(),
@@ -511,6 +549,16 @@ fn detect(
                 .iter()
                 .map(|(p, why, _)| format!("{} ({why})", p.name()));
             let reasons: Vec<String> = reasons.collect();
+            let specs = several.iter().map(|(p, _, options)| RouterSpec {
+                name: p.name().to_owned(),
+                options: options.clone(),
+            });
+            let specs: Vec<RouterSpec> = specs.collect();
+            if let Some(all) = traffic::together(&specs).filter(|_| wanted == Fitting::All) {
+                let how = format!("routers {}: all are lowered", reasons.join(" and "));
+                names.found_by.push(how);
+                return Ok((all, None));
+            }
             Err(CliError::usage(
                 format!("several routers fit: {}", reasons.join(", ")),
                 "say which with --router",

@@ -122,6 +122,27 @@ async fn auth_service_has_two_routers() {
     assert_eq!(named.code, 0, "{}", named.text());
 }
 
+/// Whoever wants the canary out need not know by which object it is in.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_lowers_every_route_that_it_finds() {
+    let console = Console::beside("auth-service", "orion").await;
+    let back = console.run("rollback auth-service -n orion").await;
+    assert_eq!(back.code, 0, "{}", back.text());
+    for named in ["VirtualService", "TrafficSplit"] {
+        let lowered = format!("set the canary's weight in {named} orion/auth-service");
+        assert!(
+            back.err.replace('\n', " ").contains(&lowered),
+            "{}",
+            back.text()
+        );
+    }
+    for router in ["istio", "smi"] {
+        let line = format!("status auth-service -n orion --router {router}");
+        let status = console.run(&line).await;
+        assert!(status.out.contains("canary 0%"), "{}", status.text());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn vcci_backend_api() {
     let console = Console::beside("vcci-backend-api", "vcci-production").await;
