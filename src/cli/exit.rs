@@ -86,6 +86,8 @@ impl Code {
                 Some(Cause::Unhealthy | Cause::Unknown | Cause::Promotion | Cause::Refused)
                 | None => Self::RolledBack,
             },
+            // Told to end, and kept from doing what is to be done then.
+            Outcome::Paused if end.stranded => Self::Unfinished,
             Outcome::Paused => by_signal.unwrap_or(Self::Unfinished),
             Outcome::Conflict => Self::Conflict,
             Outcome::Incomplete => Self::Incomplete,

@@ -135,8 +135,10 @@ impl Engine {
         self.claim = None;
         self.persisted = Some(self.saved.release.clone());
         self.persisted_at = now;
-        if !is_on_the_way_back(&self.saved.release) {
-            // The record that is there is ours, whatever became of the key.
+        // The record that is there is ours, whatever became of the key.
+        if is_on_the_way_back(&self.saved.release) {
+            self.add_key_beside(&journal);
+        } else {
             Box::pin(self.add_key(&journal)).await?;
         }
         Box::pin(self.raise_stage(&journal)).await;
@@ -147,16 +149,8 @@ impl Engine {
     /// and the traffic is moved all the same.
     async fn save_in_retreat(&mut self, journal: &Journal) -> Result<Option<Kept>, JournalError> {
         let clock = self.cluster.clock().clone();
-        if let Some(stable) = self
-            .keeping
-            .stable
-            .clone()
-            .filter(|_| self.needs_key(journal) && !self.may_be_superseded())
-        {
-            // Beside all else: traffic does not wait for it.
-            let (journal, saved, stage) = (journal.clone(), self.saved.clone(), self.stage_seen());
-            let anchoring = async move { journal.anchor(&stable, &saved, stage).await };
-            self.keeping.anchoring = Some(tokio::spawn(anchoring));
+        if !self.may_be_superseded() {
+            self.add_key_beside(journal);
         }
         let saving = Box::pin(journal.save(&mut self.saved));
         let saved = match clock.timeout(PATIENCE, saving).await {
@@ -293,6 +287,23 @@ impl Engine {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    /// The same on the way back, beside all else: traffic does not wait for it.
+    fn add_key_beside(&mut self, journal: &Journal) {
+        let stable = self.keeping.stable.clone();
+        let Some(stable) = stable.filter(|_| self.needs_key(journal)) else {
+            return;
+        };
+        let (journal, saved, stage) = (journal.clone(), self.saved.clone(), self.stage_seen());
+        let anchoring = async move { journal.anchor(&stable, &saved, stage).await };
+        self.keeping.anchoring = Some(tokio::spawn(anchoring));
+    }
+
+    /// Returns whether somebody asked for a rollback in the place of our record, and the run is not on its
+    /// way back yet.
+    pub(super) fn is_asked_back(&self) -> bool {
+        self.keeping.asked_back && !is_on_the_way_back(&self.saved.release)
     }
 
     /// Waits for the anchor that is being made beside all else.

@@ -80,6 +80,8 @@ pub struct End {
     pub text: String,
     /// The record at the end.
     pub release: Release,
+    /// Whether the API server kept the run from what it was to do next.
+    pub stranded: bool,
 }
 
 /// Indicates that a run cannot go on.
@@ -231,6 +233,8 @@ impl Engine {
         // Told only when it is recorded, and not forgotten when recording takes another try.
         self.untold.extend(events);
         match Box::pin(self.save(acts)).await {
+            // What was decided is overruled: nothing of it is done.
+            Ok(Recorded::Saved) if self.is_asked_back() => return Ok(Next::Again),
             Ok(Recorded::Saved) => {}
             Ok(Recorded::Overtaken) => return Ok(Next::Again),
             Err(error) => {
@@ -374,6 +378,7 @@ impl Engine {
             cause: self.saved.release.cause,
             text,
             release: self.saved.release.clone(),
+            stranded: false,
         }))
     }
 

@@ -275,6 +275,7 @@ impl Engine {
             cause: self.saved.release.cause,
             text,
             release: self.saved.release.clone(),
+            stranded: true,
         })
     }
 

@@ -135,6 +135,9 @@ impl Journal {
                 };
                 Met::Mended(version, kept)
             }
+            // Two take the run over at once, and the other one's key had its place for a moment only:
+            // whoever has not driven it yet gives way.
+            Err(_) if !saved.ours => Met::Another(who),
             Err(doubt) => {
                 let mended = Some(format!("somebody else wrote it: {doubt}"));
                 let back = other.phase.is_retreat() || other.ending == Some(Outcome::RolledBack);

@@ -104,6 +104,8 @@ pub struct Saved {
     trust: Result<Option<String>, Doubt>,
     /// When it was written, by the API server's clock.
     written: Option<Timestamp>,
+    /// Whether this process has saved it.
+    ours: bool,
 }
 
 /// What a save found besides.
@@ -267,6 +269,7 @@ impl Saved {
                 version: None,
                 trust: Ok(None),
                 written: None,
+                ours: false,
             });
         };
         before.refuse_newer()?;
@@ -288,6 +291,7 @@ impl Saved {
             version: before.version,
             trust: Ok(None),
             written: None,
+            ours: false,
         })
     }
 
@@ -417,6 +421,7 @@ impl Journal {
         saved.version = version;
         saved.text = text(map, RELEASE).cloned();
         saved.trust = Ok(self.key().ok().map(str::to_owned));
+        saved.ours = true;
     }
 
     /// Makes the records of this process count: its key goes to the Deployment, beside that of the driver
@@ -609,6 +614,7 @@ fn parse(map: &ConfigMap) -> Result<Saved, JournalError> {
         version: map.resource_version(),
         trust: Err(Doubt::Unsigned),
         written: written(map),
+        ours: false,
     })
 }
 

@@ -197,7 +197,8 @@ impl Proof<'_> {
             return;
         };
         // A release that had not begun, or is asked for again by hand, is another one.
-        let begun = asked.before.is_live();
+        let again = |ran: &Ran| ran.role != Role::Last && ran.began >= asked.ended;
+        let begun = asked.before.is_live() && !self.tale.ran.iter().any(again);
         let meddled = self.story.has(|w| matches!(w, What::Weight(_)));
         if !begun || meddled {
             return;
