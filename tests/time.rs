@@ -97,6 +97,35 @@ async fn stopped<T>(
     run.await
 }
 
+// === looks ===
+
+#[tokio::test(start_paused = true)]
+async fn looks_come_at_their_interval() {
+    for interval in [7, 25, 40] {
+        let bench = Bench::new("healthy");
+        let mut order = plan(&[50], 200);
+        order.interval = Duration::from_secs(interval);
+        bench.ends(auto(), order, Outcome::Promoted).await;
+        let from = bench.entered(Phase::Holding, 1).unwrap();
+        let to = bench.entered(Phase::PromoteShift, 1).unwrap();
+        let at = |(at, kind): (Timestamp, EventKind)| {
+            let look = matches!(kind, EventKind::Checked { .. });
+            (look && at >= from && at < to).then_some(at)
+        };
+        let looks: Vec<Timestamp> = bench.kinds().into_iter().filter_map(at).collect();
+        let pauses: Vec<i64> = looks
+            .windows(2)
+            .map(|pair| pair[1].duration_since(pair[0]).as_secs())
+            .collect();
+        let wanted = i64::try_from(interval).unwrap();
+        // The last one comes when the hold is over.
+        let regular = &pauses[..pauses.len() - 1];
+        assert!(regular.len() >= 3, "{pauses:?}");
+        let near = |pause: &i64| (wanted..=wanted + 1).contains(pause);
+        assert!(regular.iter().all(near), "{interval}: {pauses:?}");
+    }
+}
+
 // === holds ===
 
 #[tokio::test(start_paused = true)]

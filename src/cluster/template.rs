@@ -21,22 +21,22 @@ const USUAL_KEYS: [&str; 6] = ["track", "version", "deployment", "role", "tier",
 
 impl Tracks {
     /// Returns what tells the two given Deployments apart: labels that one of them selects by and in
-    /// which they differ, or usual ones that say `canary`.
+    /// which they differ, or any that says `canary` of the canary, or `stable` or `primary` of stable.
     pub fn between(stable: &Value, canary: &Value) -> Self {
         let label = |d: &Value, key: &str| {
             let labels = &d["spec"]["template"]["metadata"]["labels"];
             labels[key].as_str().map(str::to_owned)
         };
         let selected = |d: &Value| keys(&d["spec"]["selector"]["matchLabels"]);
-        let named_canary = |key: &&&str| label(canary, key).as_deref() == Some("canary");
+        let of_pods = |d: &Value| keys(&d["spec"]["template"]["metadata"]["labels"]);
+        let says_side = |key: &String| {
+            label(canary, key).as_deref() == Some("canary")
+                || matches!(label(stable, key).as_deref(), Some("stable" | "primary"))
+        };
         let mut candidates: BTreeSet<String> = selected(stable);
         candidates.extend(selected(canary));
-        candidates.extend(
-            USUAL_KEYS
-                .iter()
-                .filter(named_canary)
-                .map(|k| (*k).to_owned()),
-        );
+        let all = of_pods(stable).into_iter().chain(of_pods(canary));
+        candidates.extend(all.filter(says_side));
         let labels: BTreeMap<_, _> = candidates
             .into_iter()
             .map(|key| {
@@ -302,5 +302,38 @@ fn canonical(value: &Value, sink: &mut dyn FnMut(&[u8])) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             sink(value.to_string().as_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deployment(labels: &Value) -> Value {
+        json!({"spec": {
+            "selector": {"matchLabels": {"app": "web", "version": labels["version"]}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": []}},
+        }})
+    }
+
+    #[test]
+    fn labels_that_name_a_side_are_tracks_whatever_their_key() {
+        let stable = deployment(&json!({
+            "app": "web", "version": "v1", "deployment-type": "stable", "team": "payments",
+        }));
+        let canary = deployment(&json!({
+            "app": "web", "version": "v2", "deployment-type": "canary", "team": "payments",
+            "preview": "canary", "build": "77",
+        }));
+        let tracks = Tracks::between(&stable, &canary);
+        let keys: Vec<&str> = tracks.labels.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["deployment-type", "preview", "version"]);
+        // What is promoted is the version, with stable's own labels.
+        let carried = tracks.carry(&canary["spec"]["template"], Track::Canary);
+        let labels = &carried["metadata"]["labels"];
+        assert_eq!(labels["deployment-type"], "stable");
+        assert_eq!(labels["version"], "v1");
+        assert_eq!(labels["build"], "77");
+        assert!(labels["preview"].is_null(), "{labels}");
     }
 }

@@ -193,6 +193,7 @@ impl Engine {
                     if drive.once {
                         return self.rest().await;
                     }
+                    let until = self.next_look().map_or(until, |look| until.min(look));
                     self.wait(until, moving, &wake, &mut drive.requests).await;
                 }
                 Ok(Next::Acted) if drive.once => return self.rest().await,
@@ -439,6 +440,17 @@ impl Engine {
             let text = format!("no Kubernetes Events are written: {error}");
             self.tell(EventKind::Warning { text });
         }
+    }
+
+    /// Returns when checks are due next, where there are any.
+    fn next_look(&self) -> Option<Timestamp> {
+        let release = &self.saved.release;
+        let looked = self
+            .results
+            .looked
+            .filter(|_| looks(release) != Looks::Nothing)?;
+        let interval = jiff::SignedDuration::try_from(release.plan.interval).ok()?;
+        looked.checked_add(interval).ok()
     }
 
     fn say_waiting(&mut self, what: &str, since: Timestamp) {

@@ -79,6 +79,15 @@ fn sign_of(release: &Release) -> Option<Timestamp> {
     release.holder.as_ref().map(|holder| holder.heartbeat)
 }
 
+/// Returns whether a record is an earlier one of the driver that wrote what was read of it.
+fn is_older(other: &Release, read: &str) -> bool {
+    let Ok(read) = serde_json::from_str::<Release>(read) else {
+        return false;
+    };
+    let id = |release: &Release| release.holder.as_ref().map(|holder| holder.id.clone());
+    id(other).is_some() && id(other) == id(&read) && sign_of(other) < sign_of(&read)
+}
+
 /// The same of a record as a text.
 fn sign_in(text: &str) -> Option<Timestamp> {
     sign_of(&serde_json::from_str(text).ok()?)
@@ -121,10 +130,14 @@ impl Journal {
         let who = other.holder.as_ref().map(|holder| holder.who.clone());
         let own = saved.release.holder.as_ref().map(|holder| &holder.id);
         let same = own.is_some() && other.holder.as_ref().map(|holder| &holder.id) == own;
+        let replayed = saved
+            .text
+            .as_deref()
+            .is_some_and(|read| is_older(&other, read));
         Ok(match trust {
-            Ok(_) if !same => Met::Another(who),
+            Ok(_) if !same && !replayed => Met::Another(who),
             // A save of ours whose answer was lost.
-            Ok(_) if sign_of(&other) > saved.text.as_deref().and_then(sign_in) => {
+            Ok(_) if same && sign_of(&other) > saved.text.as_deref().and_then(sign_in) => {
                 Met::Touched(version)
             }
             Ok(_) => {

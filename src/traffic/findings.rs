@@ -24,13 +24,9 @@ pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
             let Some(trouble) = &part.trouble else {
                 continue;
             };
-            let severity = if part.weight > 0 || !route.divides() {
-                Severity::Error
-            } else {
-                Severity::Warning
-            };
+            // One without weight is to get some: a release must not find out then.
             found.push(find(
-                severity,
+                Severity::Error,
                 format!("{name}: {trouble}"),
                 "requests that go there fail, or reach the wrong side",
                 "let it lead to pods of one side, and of one side alone",

@@ -7,11 +7,11 @@ use super::{Console, RELEASE};
 #[tokio::test(start_paused = true)]
 async fn auto_promotes_a_healthy_release() {
     let console = Console::new();
-    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s").await, @r"
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s
     exit 0
     --- stdout
-    09:04:07Z  PROMOTED after 4m07s: payment-api-stable runs the new version
+    09:04:04Z  PROMOTED after 4m04s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox healthy
@@ -29,12 +29,12 @@ async fn auto_promotes_a_healthy_release() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
-                            below 95 % must be: about 33,292 more requests (2 h)
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (33 min)
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (69 s)
+                            excluded, below 95 % must be: about 393 more requests (68 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 2 of 3  moving traffic to 50%
     09:01:20Z  doing        scale payment-api-canary from 1 to 5
@@ -50,42 +50,44 @@ async fn auto_promotes_a_healthy_release() {
     09:01:34Z  step 2 of 3  watching at 50%
     09:01:34Z  ✓ healthy    pods, health
     09:01:34Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:41Z  ✓ healthy    success rate: 98.9 % (93.8–99.98 %; 176 of 178 requests), proven above 95 %
-    09:01:41Z  waits        53s more at 50%
-    09:02:36Z  step 3 of 3  moving traffic to 100%
-    09:02:36Z  doing        scale payment-api-canary from 5 to 10
-    09:02:37Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:02:42Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:02:46Z  doing        scale payment-api-stable from 5 to 2
-    09:02:47Z  doing        scale payment-api-stable from 2 to 0
-    09:02:48Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:02:48Z  reached      canary at 100% (10 of 10 pods)
-    09:02:48Z  step 3 of 3  watching at 100%
-    09:02:48Z  ✓ healthy    pods, health
-    09:02:48Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:55Z  ✓ healthy    success rate: 98.0 % (94.8–99.5 %; 482 of 492 requests), proven above 95 %
-    09:02:55Z  waits        53s more at 100%
-    09:03:50Z  promoting    moving all traffic to the canary
-    09:03:50Z  reached      canary at 100% (10 of 10 pods)
-    09:03:50Z  promoting    updating stable
-    09:03:50Z  doing        give payment-api-stable the version of payment-api-canary
-    09:03:50Z  waits        payment-api-stable: the controller to see the change
-    09:03:50Z  promoting    starting stable's pods
-    09:03:50Z  doing        scale payment-api-stable from 0 to 10
-    09:03:50Z  ? unknown    stable, pods: no pods
-    09:03:50Z  ? unknown    stable, health: no pods to ask
-    09:03:50Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:03:50Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:56Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:04:01Z  ✓ healthy    stable, pods, health
-    09:04:01Z  promoting    checking stable
-    09:04:01Z  waits        stable to prove itself healthy
-    09:04:07Z  promoting    returning traffic to stable
-    09:04:07Z  doing        scale payment-api-canary from 10 to 0
-    09:04:07Z  reached      canary at 0% (0 of 10 pods)
-    09:04:07Z  phase        draining
-    09:04:07Z  phase        cleaning up
-    "#);
+    09:01:39Z  ? unknown    success rate: 96.9 % (90–99.6 %; 154 of 159 requests); below 90 % is
+                            excluded, below 95 % must be: about 1,471 more requests (47 s)
+    09:01:59Z  ✓ healthy    success rate: 97.4 % (94.8–98.9 %; 786 of 807 requests), proven above 95 %
+    09:01:59Z  waits        35s more at 50%
+    09:02:34Z  step 3 of 3  moving traffic to 100%
+    09:02:34Z  doing        scale payment-api-canary from 5 to 10
+    09:02:35Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:02:40Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:02:45Z  doing        scale payment-api-stable from 5 to 3
+    09:02:45Z  doing        scale payment-api-stable from 3 to 0
+    09:02:46Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:02:46Z  reached      canary at 100% (10 of 10 pods)
+    09:02:46Z  step 3 of 3  watching at 100%
+    09:02:46Z  ✓ healthy    pods, health
+    09:02:46Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:51Z  ✓ healthy    success rate: 98.5 % (94.9–99.8 %; 332 of 337 requests), proven above 95 %
+    09:02:51Z  waits        55s more at 100%
+    09:03:46Z  promoting    moving all traffic to the canary
+    09:03:46Z  reached      canary at 100% (10 of 10 pods)
+    09:03:46Z  promoting    updating stable
+    09:03:46Z  doing        give payment-api-stable the version of payment-api-canary
+    09:03:46Z  waits        payment-api-stable: the controller to see the change
+    09:03:47Z  promoting    starting stable's pods
+    09:03:47Z  doing        scale payment-api-stable from 0 to 10
+    09:03:47Z  ? unknown    stable, pods: no pods
+    09:03:47Z  ? unknown    stable, health: no pods to ask
+    09:03:47Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:03:47Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:03:52Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:03:58Z  promoting    checking stable
+    09:03:58Z  waits        stable to prove itself healthy
+    09:03:58Z  ✓ healthy    stable, pods, health
+    09:04:03Z  promoting    returning traffic to stable
+    09:04:03Z  doing        scale payment-api-canary from 10 to 0
+    09:04:04Z  reached      canary at 0% (0 of 10 pods)
+    09:04:04Z  phase        draining
+    09:04:04Z  phase        cleaning up
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,18 +110,18 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:01.05Z","event":"waiting","what":"payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)","since":"2026-01-05T09:00:00Z"}
     {"version":1,"at":"2026-01-05T09:00:14.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:27.5Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:01:24.25Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
     "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn auto_rolls_back_what_is_unhealthy() {
     let console = Console::new();
-    assert_snapshot!(console.shows("auto payment-api --sandbox=errors-at-25 --speed 1").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api --sandbox=errors-at-25 --speed 1").await, @r"
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:02:03Z  ROLLED BACK after 2m03s: verified at 0%: success rate: 75 % (68–81 %; 426 of 571
+    09:02:01Z  ROLLED BACK after 2m01s: verified at 0%: success rate: 74 % (67–80 %; 446 of 602
                requests): below 95 %, almost surely (p < 0.01)
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
@@ -138,13 +140,13 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (93.2–100.0 %; 82 of 82 requests); below 93.2 % is
-                            excluded, below 95 % must be: about 15 more requests (3 s)
+    09:00:15Z  ? unknown    success rate: 100 % (93.1–100.0 %; 81 of 81 requests); below 93.1 % is
+                            excluded, below 95 % must be: about 17 more requests (4 s)
     09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
-    09:00:20Z  waits        39s more at 10%
-    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 146 of 147 requests); below 94.1 % is
-                            excluded, below 95 % must be: about 6 more requests (2 s)
-    09:00:45Z  ✓ healthy    success rate: 99.10 % (95.0–99.98 %; 220 of 222 requests), proven above 95 %
+    09:00:20Z  waits        40s more at 10%
+    09:00:30Z  ? unknown    success rate: 99.32 % (94.0–99.999 %; 145 of 146 requests); below 94.0 % is
+                            excluded, below 95 % must be: about 8 more requests (2 s)
+    09:00:45Z  ✓ healthy    success rate: 99.10 % (94.9–99.98 %; 219 of 221 requests), proven above 95 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -157,33 +159,33 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:01:14Z  step 2 of 4  watching at 25%
     09:01:14Z  ✓ healthy    pods, health
     09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:20Z  ? unknown    success rate: 79 % (64–90 %; 81 of 102 requests); below 95 % so far, which
+    09:01:19Z  ? unknown    success rate: 80 % (63–92 %; 65 of 81 requests); below 95 % so far, which
                             may be chance (evidence 0.7:1)
-    09:01:40Z  ? unknown    success rate: 76 % (68–83 %; 312 of 409 requests): evidence 15:1, 100:1
+    09:01:34Z  ? unknown    success rate: 73 % (64–81 %; 244 of 334 requests): evidence 5.8:1, 100:1
                             rolls back
-    09:01:50Z  ✗ unhealthy  success rate: 75 % (68–81 %; 426 of 571 requests): below 95 %, almost surely
+    09:01:49Z  ✗ unhealthy  success rate: 74 % (67–80 %; 446 of 602 requests): below 95 %, almost surely
                             (p < 0.01)
-    09:01:50Z  ROLLING BACK from 30%: success rate: 75 % (68–81 %; 426 of 571 requests): below 95 %,
+    09:01:49Z  ROLLING BACK from 30%: success rate: 74 % (67–80 %; 446 of 602 requests): below 95 %,
                             almost surely (p < 0.01)
-    09:01:50Z  back         moving traffic to stable
-    09:01:50Z  doing        scale payment-api-stable from 7 to 10
-    09:01:51Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:02:01Z  doing        scale payment-api-canary from 3 to 2
-    09:02:01Z  doing        scale payment-api-canary from 2 to 0
-    09:02:03Z  reached      canary at 0% (0 of 10 pods)
-    09:02:03Z  phase        draining
-    09:02:03Z  phase        cleaning up
-    "#);
+    09:01:49Z  back         moving traffic to stable
+    09:01:49Z  doing        scale payment-api-stable from 7 to 10
+    09:01:50Z  waits        payment-api-canary: to be scaled from 3 to 0
+    09:02:00Z  doing        scale payment-api-canary from 3 to 1
+    09:02:00Z  doing        scale payment-api-canary from 1 to 0
+    09:02:01Z  reached      canary at 0% (0 of 10 pods)
+    09:02:01Z  phase        draining
+    09:02:01Z  phase        cleaning up
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn auto_stops_at_a_step() {
     let console = Console::new();
-    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --until step=2").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --until step=2").await, @r"
     $ canaryctl auto payment-api --sandbox --speed 1 --until step=2
     exit 0
     --- stdout
-    09:02:36Z  AT THE WEIGHT after 2m36s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:02:34Z  AT THE WEIGHT after 2m34s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 10% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl sandbox healthy
@@ -201,12 +203,12 @@ async fn auto_stops_at_a_step() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
-                            below 95 % must be: about 33,292 more requests (2 h)
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (33 min)
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (69 s)
+                            excluded, below 95 % must be: about 393 more requests (68 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 2 of 4  moving traffic to 25%
     09:01:20Z  doing        scale payment-api-canary from 1 to 3
@@ -220,19 +222,19 @@ async fn auto_stops_at_a_step() {
     09:01:34Z  step 2 of 4  watching at 25%
     09:01:34Z  ✓ healthy    pods, health
     09:01:34Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:41Z  ? unknown    success rate: 97.0 % (88–99.8 %; 98 of 101 requests); below 88 % is
-                            excluded, below 95 % must be: about 1,434 more requests (2 min)
-    09:01:46Z  ? unknown    success rate: 97.7 % (92.3–99.7 %; 209 of 214 requests); below 92.3 % is
-                            excluded, below 95 % must be: about 327 more requests (18 s)
-    09:02:01Z  ✓ healthy    success rate: 97.7 % (94.5–99.3 %; 502 of 514 requests), proven above 95 %
-    09:02:01Z  waits        33s more at 25%
-    "#);
+    09:01:39Z  ? unknown    success rate: 96.4 % (85–99.8 %; 80 of 83 requests); below 85 % is excluded,
+                            below 95 % must be: about 6,117 more requests (7 min)
+    09:01:44Z  ? unknown    success rate: 98.4 % (93.2–99.9 %; 189 of 192 requests); below 93.2 % is
+                            excluded, below 95 % must be: about 58 more requests (3 s)
+    09:01:49Z  ✓ healthy    success rate: 98.6 % (94.6–99.9 %; 276 of 280 requests), proven above 95 %
+    09:01:49Z  waits        45s more at 25%
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn auto_stops_at_an_approval() {
     let console = Console::new();
-    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100 --until paused").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100 --until paused").await, @r"
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100 --until paused
     exit 0
     --- stdout
@@ -254,16 +256,16 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
-                            below 95 % must be: about 33,292 more requests (2 h)
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (33 min)
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (69 s)
+                            excluded, below 95 % must be: about 393 more requests (68 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 1 of 2  waiting for approval at 10%
-    "#);
-    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100").await, @r#"
+    ");
+    assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100").await, @r"
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100
     exit 5
     --- stdout
@@ -285,15 +287,15 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 96.0 % (84–99.7 %; 72 of 75 requests); below 84 % is excluded,
-                            below 95 % must be: about 33,292 more requests (2 h)
+    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
+                            below 95 % must be: about 47,122 more requests (3 h)
     09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (33 min)
+                            excluded, below 95 % must be: about 9,930 more requests (32 min)
     09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (69 s)
+                            excluded, below 95 % must be: about 393 more requests (68 s)
     09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
     09:01:20Z  step 1 of 2  waiting for approval at 10%
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,11 +360,11 @@ async fn auto_gives_up_on_a_missing_image() {
 #[tokio::test(start_paused = true)]
 async fn auto_refuses_or_pins_an_autoscaler() {
     let console = Console::new();
-    assert_snapshot!(console.shows("auto payment-api --sandbox=hpa-fights --speed 1").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api --sandbox=hpa-fights --speed 1").await, @r"
     $ canaryctl auto payment-api --sandbox=hpa-fights --speed 1
     exit 0
     --- stdout
-    09:05:00Z  PROMOTED after 5m00s: payment-api-stable runs the new version
+    09:04:58Z  PROMOTED after 4m58s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox hpa-fights
@@ -381,13 +383,13 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (93.5–100.0 %; 87 of 87 requests); below 93.5 % is
-                            excluded, below 95 % must be: about 7 more requests (2 s)
+    09:00:15Z  ? unknown    success rate: 100 % (93.5–100.0 %; 86 of 86 requests); below 93.5 % is
+                            excluded, below 95 % must be: about 8 more requests (2 s)
     09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
-    09:00:20Z  waits        39s more at 10%
-    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 147 of 148 requests); below 94.1 % is
-                            excluded, below 95 % must be: about 4 more requests (1 s)
-    09:00:45Z  ✓ healthy    success rate: 99.11 % (95.0–99.98 %; 222 of 224 requests), proven above 95 %
+    09:00:20Z  waits        40s more at 10%
+    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 146 of 147 requests); below 94.1 % is
+                            excluded, below 95 % must be: about 6 more requests (2 s)
+    09:00:45Z  ✓ healthy    success rate: 99.10 % (95.0–99.98 %; 221 of 223 requests), proven above 95 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -400,74 +402,73 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:01:14Z  step 2 of 4  watching at 25%
     09:01:14Z  ✓ healthy    pods, health
     09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:20Z  ✓ healthy    success rate: 100 % (93.3–100.0 %; 84 of 84 requests), proven above 94.31 %
-    09:01:20Z  waits        53s more at 25%
-    09:01:25Z  ? unknown    success rate: 98.1 % (91.9–99.9 %; 154 of 157 requests); below 91.9 % is
-                            excluded, below 94.31 % must be: about 91 more requests (7 s)
-    09:01:35Z  ✓ healthy    success rate: 98.0 % (93.9–99.7 %; 301 of 307 requests), proven above 94.31
+    09:01:19Z  ✓ healthy    success rate: 100 % (92.6–100.0 %; 74 of 74 requests), proven above 94.31 %
+    09:01:19Z  waits        55s more at 25%
+    09:01:24Z  ? unknown    success rate: 98.6 % (92.4–99.97 %; 140 of 142 requests); below 92.4 % is
+                            excluded, below 94.31 % must be: about 24 more requests (2 s)
+    09:01:29Z  ✓ healthy    success rate: 98.2 % (93.4–99.8 %; 223 of 227 requests), proven above 94.31
                             %
-    09:02:15Z  step 3 of 4  moving traffic to 50%
-    09:02:15Z  doing        scale payment-api-canary from 3 to 5
-    09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:22Z  ? unknown    pods: 3 of 5 ready, 0 restarts
-    09:02:26Z  doing        scale payment-api-stable from 7 to 6
-    09:02:26Z  doing        scale payment-api-stable from 6 to 5
-    09:02:28Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:02:28Z  reached      canary at 50% (5 of 10 pods)
-    09:02:28Z  step 3 of 4  watching at 50%
-    09:02:28Z  ✓ healthy    pods, health
-    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:34Z  ? unknown    success rate: 96.5 % (90–99 %; 167 of 173 requests); below 90 % is excluded,
-                            below 95 % must be: about 2,529 more requests (2 min)
-    09:02:39Z  ? unknown    success rate: 97.7 % (93.4–99.6 %; 300 of 307 requests); below 93.4 % is
-                            excluded, below 95 % must be: about 170 more requests (7 s)
-    09:02:44Z  ✓ healthy    success rate: 97.8 % (94.5–99.4 %; 446 of 456 requests), proven above 95 %
-    09:02:44Z  waits        43s more at 50%
-    09:03:29Z  step 4 of 4  moving traffic to 100%
-    09:03:29Z  doing        scale payment-api-canary from 5 to 10
-    09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:35Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:03:40Z  doing        scale payment-api-stable from 5 to 3
-    09:03:40Z  doing        scale payment-api-stable from 3 to 0
-    09:03:41Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:41Z  reached      canary at 100% (10 of 10 pods)
-    09:03:41Z  step 4 of 4  watching at 100%
-    09:03:41Z  ✓ healthy    pods, health
-    09:03:41Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:48Z  ✓ healthy    success rate: 98.6 % (95.3–99.8 %; 363 of 368 requests), proven above 95 %
-    09:03:48Z  waits        53s more at 100%
-    09:04:43Z  promoting    moving all traffic to the canary
-    09:04:43Z  reached      canary at 100% (10 of 10 pods)
-    09:04:43Z  promoting    updating stable
-    09:04:43Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:43Z  waits        payment-api-stable: the controller to see the change
-    09:04:43Z  promoting    starting stable's pods
-    09:04:43Z  doing        scale payment-api-stable from 0 to 10
-    09:04:43Z  ? unknown    stable, pods: no pods
-    09:04:43Z  ? unknown    stable, health: no pods to ask
-    09:04:44Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:49Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:04:54Z  ✓ healthy    stable, pods, health
-    09:04:55Z  promoting    checking stable
-    09:04:55Z  waits        stable to prove itself healthy
-    09:05:00Z  promoting    returning traffic to stable
-    09:05:00Z  doing        scale payment-api-canary from 10 to 0
-    09:05:00Z  reached      canary at 0% (0 of 10 pods)
-    09:05:00Z  phase        draining
-    09:05:00Z  phase        cleaning up
-    09:05:00Z  doing        restore what was pinned
-    "#);
+    09:02:14Z  step 3 of 4  moving traffic to 50%
+    09:02:14Z  doing        scale payment-api-canary from 3 to 5
+    09:02:15Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:20Z  ? unknown    pods: 3 of 5 ready, 0 restarts
+    09:02:25Z  doing        scale payment-api-stable from 7 to 6
+    09:02:25Z  doing        scale payment-api-stable from 6 to 5
+    09:02:26Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:02:26Z  reached      canary at 50% (5 of 10 pods)
+    09:02:26Z  step 3 of 4  watching at 50%
+    09:02:26Z  ✓ healthy    pods, health
+    09:02:26Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:31Z  ✓ healthy    success rate: 99.28 % (93.7–99.999 %; 137 of 138 requests), proven above 95
+                            %
+    09:02:31Z  waits        55s more at 50%
+    09:03:26Z  step 4 of 4  moving traffic to 100%
+    09:03:26Z  doing        scale payment-api-canary from 5 to 10
+    09:03:27Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:32Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:03:37Z  doing        scale payment-api-stable from 5 to 1
+    09:03:37Z  doing        scale payment-api-stable from 1 to 0
+    09:03:38Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:38Z  reached      canary at 100% (10 of 10 pods)
+    09:03:38Z  step 4 of 4  watching at 100%
+    09:03:38Z  ✓ healthy    pods, health
+    09:03:38Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:43Z  ? unknown    success rate: 98.0 % (93.7–99.7 %; 291 of 297 requests); below 93.7 % is
+                            excluded, below 95 % must be: about 66 more requests (2 s)
+    09:03:48Z  ✓ healthy    success rate: 98.3 % (95.6–99.6 %; 573 of 583 requests), proven above 95 %
+    09:03:48Z  waits        50s more at 100%
+    09:04:38Z  promoting    moving all traffic to the canary
+    09:04:38Z  reached      canary at 100% (10 of 10 pods)
+    09:04:38Z  promoting    updating stable
+    09:04:38Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:38Z  waits        payment-api-stable: the controller to see the change
+    09:04:38Z  promoting    starting stable's pods
+    09:04:38Z  doing        scale payment-api-stable from 0 to 10
+    09:04:38Z  ? unknown    stable, pods: no pods
+    09:04:38Z  ? unknown    stable, health: no pods to ask
+    09:04:38Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:39Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:43Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:50Z  promoting    checking stable
+    09:04:50Z  waits        stable to prove itself healthy
+    09:04:53Z  ✓ healthy    stable, pods, health
+    09:04:58Z  promoting    returning traffic to stable
+    09:04:58Z  doing        scale payment-api-canary from 10 to 0
+    09:04:58Z  reached      canary at 0% (0 of 10 pods)
+    09:04:58Z  phase        draining
+    09:04:58Z  phase        cleaning up
+    09:04:58Z  doing        restore what was pinned
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn auto_holds_with_too_few_requests() {
     let console = Console::new();
-    assert_snapshot!(console.shows("auto payment-api --sandbox=low-traffic --speed 1").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api --sandbox=low-traffic --speed 1").await, @r"
     $ canaryctl auto payment-api --sandbox=low-traffic --speed 1
     exit 0
     --- stdout
-    09:05:00Z  PROMOTED after 5m00s: payment-api-stable runs the new version
+    09:04:58Z  PROMOTED after 4m58s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox low-traffic
@@ -485,7 +486,7 @@ async fn auto_holds_with_too_few_requests() {
     09:00:00Z  ✓ healthy    pods, health
     09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
     09:00:05Z  ? unknown    success rate: 100 % (34–100 %; 4 of 4 requests); 50 requests wanted
-    09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 53 of 54 requests), proven above 74 %
+    09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 52 of 53 requests), proven above 75 %
     09:01:00Z  step 2 of 4  moving traffic to 25%
     09:01:00Z  doing        scale payment-api-canary from 1 to 3
     09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -498,67 +499,68 @@ async fn auto_holds_with_too_few_requests() {
     09:01:14Z  step 2 of 4  watching at 25%
     09:01:14Z  ✓ healthy    pods, health
     09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:20Z  ? unknown    success rate: 100 % (69–100 %; 13 of 13 requests); 50 requests wanted
-    09:01:40Z  ✓ healthy    success rate: 100 % (90.5–100.0 %; 56 of 56 requests), proven above 66.69 %
-    09:01:40Z  waits        33s more at 25%
-    09:02:15Z  step 3 of 4  moving traffic to 50%
-    09:02:15Z  doing        scale payment-api-canary from 3 to 5
-    09:02:16Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:22Z  ? unknown    pods: 3 of 5 ready, 0 restarts
-    09:02:26Z  doing        scale payment-api-stable from 7 to 6
-    09:02:26Z  doing        scale payment-api-stable from 6 to 5
-    09:02:28Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:02:28Z  reached      canary at 50% (5 of 10 pods)
-    09:02:28Z  step 3 of 4  watching at 50%
-    09:02:28Z  ✓ healthy    pods, health
-    09:02:28Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:34Z  ? unknown    success rate: 91.7 % (64–99.7 %; 22 of 24 requests); 50 requests wanted
-    09:02:44Z  ? unknown    success rate: 95.2 % (81–99.7 %; 59 of 62 requests); below 81 % is excluded,
-                            below 88.26 % must be: about 112 more requests (30 s)
-    09:02:54Z  ✓ healthy    success rate: 96.9 % (87–99.8 %; 94 of 97 requests), proven above 88.26 %
-    09:02:54Z  waits        33s more at 50%
-    09:02:59Z  ? unknown    success rate: 95.6 % (86–99 %; 109 of 114 requests); below 86 % is excluded,
-                            below 88.26 % must be: about 12 more requests (4 s)
-    09:03:04Z  ✓ healthy    success rate: 95.5 % (87–99 %; 127 of 133 requests), proven above 88.26 %
-    09:03:29Z  step 4 of 4  moving traffic to 100%
-    09:03:29Z  doing        scale payment-api-canary from 5 to 10
-    09:03:30Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:35Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:03:40Z  doing        scale payment-api-stable from 5 to 3
-    09:03:40Z  doing        scale payment-api-stable from 3 to 0
-    09:03:41Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:41Z  reached      canary at 100% (10 of 10 pods)
-    09:03:41Z  step 4 of 4  watching at 100%
-    09:03:41Z  ✓ healthy    pods, health
-    09:03:41Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:48Z  ? unknown    success rate: 97.9 % (84–99.996 %; 46 of 47 requests); 50 requests wanted
-    09:03:53Z  ? unknown    success rate: 97.6 % (87–99.9 %; 80 of 82 requests); below 87 % is excluded,
-                            below 95 % must be: about 764 more requests (2 min)
-    09:04:03Z  ? unknown    success rate: 98.0 % (91.5–99.9 %; 147 of 150 requests); below 91.5 % is
-                            excluded, below 95 % must be: about 261 more requests (38 s)
-    09:04:13Z  ✓ healthy    success rate: 98.6 % (93.9–99.9 %; 213 of 216 requests), proven above 95 %
-    09:04:13Z  waits        28s more at 100%
-    09:04:43Z  promoting    moving all traffic to the canary
-    09:04:43Z  reached      canary at 100% (10 of 10 pods)
-    09:04:43Z  promoting    updating stable
-    09:04:43Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:43Z  waits        payment-api-stable: the controller to see the change
-    09:04:43Z  promoting    starting stable's pods
-    09:04:43Z  doing        scale payment-api-stable from 0 to 10
-    09:04:43Z  ? unknown    stable, pods: no pods
-    09:04:43Z  ? unknown    stable, health: no pods to ask
-    09:04:44Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:49Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:04:54Z  ✓ healthy    stable, pods, health
-    09:04:55Z  promoting    checking stable
-    09:04:55Z  waits        stable to prove itself healthy
-    09:05:00Z  promoting    returning traffic to stable
-    09:05:00Z  doing        scale payment-api-canary from 10 to 0
-    09:05:00Z  reached      canary at 0% (0 of 10 pods)
-    09:05:00Z  phase        draining
-    09:05:00Z  phase        cleaning up
-    "#);
+    09:01:19Z  ? unknown    success rate: 100 % (62–100 %; 10 of 10 requests); 50 requests wanted
+    09:01:39Z  ✓ healthy    success rate: 100 % (90–100 %; 51 of 51 requests), proven above 66.69 %
+    09:01:39Z  waits        35s more at 25%
+    09:02:14Z  step 3 of 4  moving traffic to 50%
+    09:02:14Z  doing        scale payment-api-canary from 3 to 5
+    09:02:15Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:20Z  ? unknown    pods: 3 of 5 ready, 0 restarts
+    09:02:25Z  doing        scale payment-api-stable from 7 to 6
+    09:02:25Z  doing        scale payment-api-stable from 6 to 5
+    09:02:26Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:02:26Z  reached      canary at 50% (5 of 10 pods)
+    09:02:26Z  step 3 of 4  watching at 50%
+    09:02:26Z  ✓ healthy    pods, health
+    09:02:26Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:31Z  ? unknown    success rate: 94.7 % (66–99.98 %; 18 of 19 requests); 50 requests wanted
+    09:02:41Z  ? unknown    success rate: 98.1 % (85–99.996 %; 51 of 52 requests); below 85 % is
+                            excluded, below 88.15 % must be: about 2 more requests (1 s)
+    09:02:46Z  ✓ healthy    success rate: 98.6 % (89–99.998 %; 70 of 71 requests), proven above 88.15 %
+    09:02:46Z  waits        40s more at 50%
+    09:03:26Z  step 4 of 4  moving traffic to 100%
+    09:03:26Z  doing        scale payment-api-canary from 5 to 10
+    09:03:27Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:32Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:03:37Z  doing        scale payment-api-stable from 5 to 1
+    09:03:37Z  doing        scale payment-api-stable from 1 to 0
+    09:03:38Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:38Z  reached      canary at 100% (10 of 10 pods)
+    09:03:38Z  step 4 of 4  watching at 100%
+    09:03:38Z  ✓ healthy    pods, health
+    09:03:38Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:43Z  ? unknown    success rate: 100 % (85–100 %; 34 of 34 requests); 50 requests wanted
+    09:03:48Z  ? unknown    success rate: 100 % (92.1–100.0 %; 69 of 69 requests); below 92.1 % is
+                            excluded, below 95 % must be: about 2 more requests (1 s)
+    09:03:53Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 103 of 103 requests), proven above 95 %
+    09:03:53Z  waits        45s more at 100%
+    09:04:03Z  ? unknown    success rate: 98.3 % (92.6–99.9 %; 170 of 173 requests); below 92.6 % is
+                            excluded, below 95 % must be: about 130 more requests (19 s)
+    09:04:18Z  ✓ healthy    success rate: 98.5 % (94.5–99.9 %; 271 of 275 requests), proven above 95 %
+    09:04:28Z  ? unknown    success rate: 98.0 % (94.1–99.6 %; 339 of 346 requests); below 94.1 % is
+                            excluded, below 95 % must be: about 8 more requests (2 s)
+    09:04:33Z  ✓ healthy    success rate: 97.9 % (94.2–99.6 %; 372 of 380 requests), proven above 95 %
+    09:04:38Z  promoting    moving all traffic to the canary
+    09:04:38Z  reached      canary at 100% (10 of 10 pods)
+    09:04:38Z  promoting    updating stable
+    09:04:38Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:38Z  waits        payment-api-stable: the controller to see the change
+    09:04:38Z  promoting    starting stable's pods
+    09:04:38Z  doing        scale payment-api-stable from 0 to 10
+    09:04:38Z  ? unknown    stable, pods: no pods
+    09:04:38Z  ? unknown    stable, health: no pods to ask
+    09:04:38Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:39Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:43Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:50Z  promoting    checking stable
+    09:04:50Z  waits        stable to prove itself healthy
+    09:04:53Z  ✓ healthy    stable, pods, health
+    09:04:58Z  promoting    returning traffic to stable
+    09:04:58Z  doing        scale payment-api-canary from 10 to 0
+    09:04:58Z  reached      canary at 0% (0 of 10 pods)
+    09:04:58Z  phase        draining
+    09:04:58Z  phase        cleaning up
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -639,11 +641,11 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     --- stdout
     step 1 of payment-api is approved
     "#);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release").await, @r"
     $ canaryctl auto payment-api -n canary-release
     exit 0
     --- stdout
-    09:03:08Z  PROMOTED after 1m08s: payment-api-stable runs the new version
+    09:03:07Z  PROMOTED after 1m07s: payment-api-stable runs the new version
                weights  100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -667,26 +669,26 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     09:02:14Z  step 2 of 2  watching at 100%
     09:02:14Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
     09:02:14Z  waits        30s more at 100%
-    09:02:46Z  promoting    moving all traffic to the canary
-    09:02:46Z  reached      canary at 100% (10 of 10 pods)
-    09:02:46Z  promoting    updating stable
-    09:02:46Z  doing        give payment-api-stable the version of payment-api-canary
-    09:02:46Z  waits        payment-api-stable: the controller to see the change
-    09:02:46Z  promoting    starting stable's pods
-    09:02:46Z  doing        scale payment-api-stable from 0 to 10
-    09:02:46Z  ? unknown    stable, pods: no pods
-    09:02:46Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:02:47Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:02:57Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
-    09:02:58Z  promoting    checking stable
-    09:02:58Z  waits        stable to prove itself healthy
-    09:02:58Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:03:08Z  promoting    returning traffic to stable
-    09:03:08Z  doing        scale payment-api-canary from 10 to 0
-    09:03:08Z  reached      canary at 0% (0 of 10 pods)
-    09:03:08Z  phase        draining
-    09:03:08Z  phase        cleaning up
-    "#);
+    09:02:44Z  promoting    moving all traffic to the canary
+    09:02:44Z  reached      canary at 100% (10 of 10 pods)
+    09:02:44Z  promoting    updating stable
+    09:02:44Z  doing        give payment-api-stable the version of payment-api-canary
+    09:02:44Z  waits        payment-api-stable: the controller to see the change
+    09:02:45Z  promoting    starting stable's pods
+    09:02:45Z  doing        scale payment-api-stable from 0 to 10
+    09:02:45Z  ? unknown    stable, pods: no pods
+    09:02:45Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:02:45Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:02:55Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:02:56Z  promoting    checking stable
+    09:02:56Z  waits        stable to prove itself healthy
+    09:02:56Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:03:06Z  promoting    returning traffic to stable
+    09:03:06Z  doing        scale payment-api-canary from 10 to 0
+    09:03:07Z  reached      canary at 0% (0 of 10 pods)
+    09:03:07Z  phase        draining
+    09:03:07Z  phase        cleaning up
+    ");
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,11 +24,11 @@ async fn reads_that_are_refused_leave_a_split_and_say_so() {
     $ canaryctl auto payment-api -n canary-release --steps 50 --hold 30m
     exit 5
     --- stdout
-    09:03:36Z  PAUSED with the split live after 2m36s: cannot read Deployment
+    09:03:34Z  PAUSED with the split live after 2m34s: cannot read Deployment
                canary-release/payment-api-stable: deployments.apps "payment-api-stable" is forbidden:
                User "dev" cannot get resource "deployments" in API group "apps" in the namespace
                "canary-release"; tried again for 1m of the same refusal; payment-api-canary had 50% of
-               the traffic at 09:02:26Z
+               the traffic at 09:02:24Z
                weights  0% → 50%
                was      at 09:01:14Z: stable 50% on 5 ready pods, canary 50% on 5 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -55,8 +55,8 @@ async fn reads_that_are_refused_leave_a_split_and_say_so() {
     09:01:14Z  step 1 of 1  watching at 50%
     09:01:14Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
     09:01:14Z  waits        30m more at 50%
-    09:02:16Z  still waits  28m 58s more at 50% (for 1m01s)
-    09:02:36Z  waits        cannot read Deployment canary-release/payment-api-stable: deployments.apps
+    09:02:14Z  still waits  29m more at 50% (for 1m00s)
+    09:02:34Z  waits        cannot read Deployment canary-release/payment-api-stable: deployments.apps
                             "payment-api-stable" is forbidden: User "dev" cannot get resource
                             "deployments" in API group "apps" in the namespace "canary-release"; tries
                             again until 1m of the same refusal are over
@@ -72,10 +72,10 @@ async fn writes_that_are_refused_on_the_way_back_call_somebody() {
     $ canaryctl auto payment-api -n canary-release --steps 50 --hold 30m
     exit 6
     --- stdout
-    09:04:36Z  NOT COMPLETE after 3m36s: cannot scale Deployment canary-release/payment-api-stable:
+    09:04:35Z  NOT COMPLETE after 3m35s: cannot scale Deployment canary-release/payment-api-stable:
                deployments.apps "payment-api-stable" is forbidden: User "dev" cannot patch resource
                "deployments/scale" in API group "apps" in the namespace "canary-release"; tried again
-               for 1m of the same refusal; payment-api-canary had 50% of the traffic at 09:04:36Z
+               for 1m of the same refusal; payment-api-canary had 50% of the traffic at 09:04:35Z
                page     somebody: this could not be finished or verified
                weights  0% → 50%
                was      at 09:01:14Z: stable 50% on 5 ready pods, canary 50% on 5 ready pods
@@ -102,21 +102,21 @@ async fn writes_that_are_refused_on_the_way_back_call_somebody() {
     09:01:14Z  step 1 of 1  watching at 50%
     09:01:14Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
     09:01:14Z  waits        30m more at 50%
-    09:02:16Z  still waits  28m 58s more at 50% (for 1m01s)
-    09:02:36Z  waits        cannot save ConfigMap canary-release/canaryctl-payment-api: configmaps
+    09:02:14Z  still waits  29m more at 50% (for 1m00s)
+    09:02:34Z  waits        cannot save ConfigMap canary-release/canaryctl-payment-api: configmaps
                             "canaryctl-payment-api" is forbidden: User "dev" cannot update resource
                             "configmaps" in API group "" in the namespace "canary-release"; tries again
                             until 1m of the same refusal are over
-    09:03:36Z  warning      rolling back without the journal: cannot save ConfigMap
+    09:03:35Z  warning      rolling back without the journal: cannot save ConfigMap
                             canary-release/canaryctl-payment-api: configmaps "canaryctl-payment-api" is
                             forbidden: User "dev" cannot update resource "configmaps" in API group "" in
                             the namespace "canary-release"
-    09:03:36Z  ROLLING BACK from 50%: refused for 1m of the same refusal: cannot save ConfigMap
+    09:03:35Z  ROLLING BACK from 50%: refused for 1m of the same refusal: cannot save ConfigMap
                             canary-release/canaryctl-payment-api: configmaps "canaryctl-payment-api" is
                             forbidden: User "dev" cannot update resource "configmaps" in API group "" in
                             the namespace "canary-release"
-    09:03:36Z  back         moving traffic to stable
-    09:03:36Z  waits        cannot scale Deployment canary-release/payment-api-stable: deployments.apps
+    09:03:35Z  back         moving traffic to stable
+    09:03:35Z  waits        cannot scale Deployment canary-release/payment-api-stable: deployments.apps
                             "payment-api-stable" is forbidden: User "dev" cannot patch resource
                             "deployments/scale" in API group "apps" in the namespace "canary-release";
                             tries again until 1m of the same refusal are over

@@ -458,7 +458,7 @@ async fn promote_from_twenty_five() {
     found Service payment-api-service by name and selector
     found router replicas by the run under way
     "#);
-    assert_snapshot!(console.shows("promote payment-api -n canary-release --yes").await, @r#"
+    assert_snapshot!(console.shows("promote payment-api -n canary-release --yes").await, @r"
     $ canaryctl promote payment-api -n canary-release --yes
     exit 0
     --- stdout
@@ -492,7 +492,7 @@ async fn promote_from_twenty_five() {
     09:01:26Z  ? unknown    stable, pods: no pods
     09:01:26Z  waits        payment-api-stable: 0 of 10 new pods to be created
     09:01:26Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:01:36Z  ? unknown    stable, pods: 6 of 10 ready, 0 restarts
+    09:01:36Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
     09:01:37Z  promoting    checking stable
     09:01:37Z  waits        stable to prove itself healthy
     09:01:37Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
@@ -501,7 +501,7 @@ async fn promote_from_twenty_five() {
     09:01:48Z  reached      canary at 0% (0 of 10 pods)
     09:01:48Z  phase        draining
     09:01:48Z  phase        cleaning up
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]

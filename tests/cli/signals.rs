@@ -8,7 +8,7 @@ use super::Console;
 #[tokio::test(start_paused = true)]
 async fn sigterm_rolls_back() {
     let console = Console::on("healthy").await.signal(200, Signal::Terminate);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
     exit 143
     --- stdout
@@ -30,9 +30,9 @@ async fn sigterm_rolls_back() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
-    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
-    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
+    09:02:00Z  still waits  4m more at 10% (for 1m00s)
+    09:03:00Z  still waits  3m more at 10% (for 2m00s)
+    09:04:00Z  still waits  2m more at 10% (for 3m00s)
     warning: told to end: rolling back; again to leave at once
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
@@ -42,7 +42,7 @@ async fn sigterm_rolls_back() {
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
-    "#);
+    ");
     assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r#"
     $ canaryctl status payment-api -n canary-release --quick
     exit 0
@@ -68,7 +68,7 @@ async fn sigterm_rolls_back() {
 #[tokio::test(start_paused = true)]
 async fn sigint_without_a_person_rolls_back() {
     let console = Console::on("healthy").await.signal(200, Signal::Interrupt);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
     exit 130
     --- stdout
@@ -90,9 +90,9 @@ async fn sigint_without_a_person_rolls_back() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
-    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
-    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
+    09:02:00Z  still waits  4m more at 10% (for 1m00s)
+    09:03:00Z  still waits  3m more at 10% (for 2m00s)
+    09:04:00Z  still waits  2m more at 10% (for 3m00s)
     warning: told to end: rolling back; again to leave at once
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
@@ -102,13 +102,13 @@ async fn sigint_without_a_person_rolls_back() {
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn sigterm_holds_where_asked() {
     let console = Console::on("healthy").await.signal(200, Signal::Terminate);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m --on-interrupt hold").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m --on-interrupt hold").await, @r"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m --on-interrupt hold
     exit 143
     --- stdout
@@ -131,11 +131,11 @@ async fn sigterm_holds_where_asked() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
-    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
-    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
+    09:02:00Z  still waits  4m more at 10% (for 1m00s)
+    09:03:00Z  still waits  3m more at 10% (for 2m00s)
+    09:04:00Z  still waits  2m more at 10% (for 3m00s)
     warning: told to end: leaving the split as it is; again to leave at once
-    "#);
+    ");
     assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r#"
     $ canaryctl status payment-api -n canary-release --quick
     exit 0
@@ -164,7 +164,7 @@ async fn a_second_signal_leaves_at_once() {
         .await
         .signal(200, Signal::Terminate)
         .signal(1, Signal::Terminate);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
     exit 143
     --- stderr
@@ -181,15 +181,15 @@ async fn a_second_signal_leaves_at_once() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
-    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
-    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
+    09:02:00Z  still waits  4m more at 10% (for 1m00s)
+    09:03:00Z  still waits  3m more at 10% (for 2m00s)
+    09:04:00Z  still waits  2m more at 10% (for 3m00s)
     warning: told to end: rolling back; again to leave at once
     09:04:20Z  ROLLING BACK from 10%: the process was told to end
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
     warning: stopped at once; the split may be live. Finish it with `canaryctl rollback payment-api -n canary-release`
-    "#);
+    ");
     assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r#"
     $ canaryctl status payment-api -n canary-release --quick
     exit 0
@@ -221,7 +221,7 @@ async fn a_person_can_roll_back() {
         .await
         .answers(&["r"])
         .signal(200, Signal::Interrupt);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
     exit 130
     --- stdout
@@ -243,9 +243,9 @@ async fn a_person_can_roll_back() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
-    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
-    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
+    09:02:00Z  still waits  4m more at 10% (for 1m00s)
+    09:03:00Z  still waits  3m more at 10% (for 2m00s)
+    09:04:00Z  still waits  2m more at 10% (for 3m00s)
     interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:20Z  ROLLING BACK from 10%: an operator asked for it
     09:04:20Z  back         moving traffic to stable
     09:04:20Z  doing        scale payment-api-stable from 9 to 10
@@ -254,7 +254,7 @@ async fn a_person_can_roll_back() {
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,7 +263,7 @@ async fn a_person_can_hold() {
         .await
         .answers(&["h"])
         .signal(200, Signal::Interrupt);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 10,50,100 --hold 5m").await, @r"
     $ canaryctl auto payment-api -n canary-release --steps 10,50,100 --hold 5m
     exit 130
     --- stdout
@@ -286,11 +286,11 @@ async fn a_person_can_hold() {
     09:01:00Z  step 1 of 3  watching at 10%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  waits        5m more at 10%
-    09:02:00Z  still waits  3m 59s more at 10% (for 1m00s)
-    09:03:00Z  still waits  2m 59s more at 10% (for 2m00s)
-    09:04:00Z  still waits  1m 59s more at 10% (for 3m00s)
+    09:02:00Z  still waits  4m more at 10% (for 1m00s)
+    09:03:00Z  still waits  3m more at 10% (for 2m00s)
+    09:04:00Z  still waits  2m more at 10% (for 3m00s)
     interrupted: [r]oll back, [h]old the split and leave, [c]ontinue?
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,11 +299,11 @@ async fn a_person_can_go_on() {
         .await
         .answers(&["c"])
         .signal(200, Signal::Interrupt);
-    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 50,100 --hold 2m").await, @r#"
+    assert_snapshot!(console.shows("auto payment-api -n canary-release --steps 50,100 --hold 2m").await, @r"
     $ canaryctl auto payment-api -n canary-release --steps 50,100 --hold 2m
     exit 0
     --- stdout
-    09:05:52Z  PROMOTED after 4m52s: payment-api-stable runs the new version
+    09:05:57Z  PROMOTED after 4m57s: payment-api-stable runs the new version
                weights  0% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -329,38 +329,38 @@ async fn a_person_can_go_on() {
     09:01:14Z  step 1 of 2  watching at 50%
     09:01:14Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
     09:01:14Z  waits        2m more at 50%
-    09:02:16Z  still waits  58s more at 50% (for 1m01s)
-    09:03:16Z  step 2 of 2  moving traffic to 100%
-    09:03:16Z  doing        scale payment-api-canary from 5 to 10
-    09:03:17Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:27Z  ? unknown    pods: 8 of 10 ready, 0 restarts
-    09:03:27Z  doing        scale payment-api-stable from 5 to 2
-    09:03:27Z  doing        scale payment-api-stable from 2 to 0
-    09:03:28Z  reached      canary at 100% (10 of 10 pods)
-    09:03:28Z  step 2 of 2  watching at 100%
-    09:03:28Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:28Z  waits        2m more at 100%
-    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:30Z  still waits  58s more at 100% (for 1m01s)
-    09:05:30Z  promoting    moving all traffic to the canary
-    09:05:30Z  reached      canary at 100% (10 of 10 pods)
-    09:05:30Z  promoting    updating stable
-    09:05:30Z  doing        give payment-api-stable the version of payment-api-canary
-    09:05:30Z  waits        payment-api-stable: the controller to see the change
-    09:05:30Z  promoting    starting stable's pods
-    09:05:30Z  doing        scale payment-api-stable from 0 to 10
-    09:05:30Z  ? unknown    stable, pods: no pods
-    09:05:30Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:05:31Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:05:41Z  ? unknown    stable, pods: 2 of 10 ready, 0 restarts
-    09:05:42Z  promoting    checking stable
-    09:05:42Z  waits        stable to prove itself healthy
-    09:05:52Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
-    09:05:52Z  promoting    returning traffic to stable
-    09:05:52Z  doing        scale payment-api-canary from 10 to 0
-    09:05:52Z  reached      canary at 0% (0 of 10 pods)
-    09:05:52Z  phase        draining
-    09:05:52Z  phase        cleaning up
-    "#);
+    09:02:14Z  still waits  1m more at 50% (for 1m00s)
+    09:03:14Z  step 2 of 2  moving traffic to 100%
+    09:03:14Z  doing        scale payment-api-canary from 5 to 10
+    09:03:15Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:25Z  ? unknown    pods: 8 of 10 ready, 0 restarts
+    09:03:25Z  doing        scale payment-api-stable from 5 to 2
+    09:03:25Z  doing        scale payment-api-stable from 2 to 0
+    09:03:27Z  reached      canary at 100% (10 of 10 pods)
+    09:03:27Z  step 2 of 2  watching at 100%
+    09:03:27Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:27Z  waits        2m more at 100%
+    interrupted: [r]oll back, [h]old the split and leave, [c]ontinue? 09:04:27Z  still waits  1m more at 100% (for 1m00s)
+    09:05:27Z  promoting    moving all traffic to the canary
+    09:05:27Z  reached      canary at 100% (10 of 10 pods)
+    09:05:27Z  promoting    updating stable
+    09:05:27Z  doing        give payment-api-stable the version of payment-api-canary
+    09:05:27Z  waits        payment-api-stable: the controller to see the change
+    09:05:27Z  promoting    starting stable's pods
+    09:05:27Z  doing        scale payment-api-stable from 0 to 10
+    09:05:27Z  ? unknown    stable, pods: no pods
+    09:05:27Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:05:27Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:05:37Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:05:38Z  promoting    checking stable
+    09:05:38Z  waits        stable to prove itself healthy
+    09:05:47Z  ✓ healthy    stable, pods: 10 of 10 ready, 0 restarts
+    09:05:57Z  promoting    returning traffic to stable
+    09:05:57Z  doing        scale payment-api-canary from 10 to 0
+    09:05:57Z  reached      canary at 0% (0 of 10 pods)
+    09:05:57Z  phase        draining
+    09:05:57Z  phase        cleaning up
+    ");
 }
 
 #[tokio::test(start_paused = true)]

@@ -279,6 +279,10 @@ impl Story {
 
     /// Returns whether nothing is done that a release may not get over by itself.
     pub(super) fn is_benign(&self) -> bool {
+        // Who is silent for that long is taken for dead by whoever starts a second time.
+        if self.has(|w| matches!(w, What::Stop(_))) && self.has(|w| *w == What::Rival) {
+            return false;
+        }
         self.disturbances.iter().all(|d| match d.what {
             What::Fault(Window { fault, calls, span }) => match span {
                 // What is asked of pods once is evidence that is missing.

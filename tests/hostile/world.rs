@@ -121,8 +121,8 @@ pub(super) struct Tale {
     /// The store's version when everything was ready.
     pub(super) from: u64,
     pub(super) ran: Vec<Ran>,
-    /// From when to when nobody drove the release: stopped, or dead.
-    pub(super) absent: Vec<(Timestamp, Timestamp)>,
+    /// From when to when its process was stopped, by its own machine's clock.
+    pub(super) stops: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Truth {
@@ -457,7 +457,7 @@ enum Gone {
 struct Course {
     todo: VecDeque<Disturbance>,
     ran: Vec<Ran>,
-    absent: Vec<(Timestamp, Timestamp)>,
+    stops: Vec<(Timestamp, Timestamp)>,
     lives: usize,
 }
 
@@ -516,9 +516,9 @@ impl Place<'_> {
                     };
                     match what {
                         What::Stop(time) => {
-                            let from = self.clock.now();
+                            let from = own.now();
                             self.clock.sleep(time).await;
-                            course.absent.push((from, self.clock.now()));
+                            course.stops.push((from, own.now()));
                         }
                         What::Signal => drop(sender.send(Signal::Terminate)),
                         What::Rollback => others.push(self.run(Role::Rollback)),
@@ -555,7 +555,7 @@ pub(super) fn told<T>(story: &Story, then: impl FnOnce(Tale) -> T) -> T {
     let mut course = Course {
         todo: story.disturbances.iter().copied().collect(),
         ran: Vec::new(),
-        absent: Vec::new(),
+        stops: Vec::new(),
         lives: 0,
     };
     let start: Timestamp = START.parse().unwrap();
@@ -576,7 +576,6 @@ pub(super) fn told<T>(story: &Story, then: impl FnOnce(Tale) -> T) -> T {
                     let clock = Clock::simulated(snapshot.at(), 1.0);
                     let sim = SimCluster::resume(snapshot, clock.clone());
                     clock.sleep(*absent).await;
-                    course.absent.push((snapshot.at(), clock.now()));
                     (clock, sim, *off)
                 }
             };
@@ -597,7 +596,7 @@ pub(super) fn told<T>(story: &Story, then: impl FnOnce(Tale) -> T) -> T {
                         sim: place.sim.clone(),
                         from,
                         ran: std::mem::take(&mut course.ran),
-                        absent: std::mem::take(&mut course.absent),
+                        stops: std::mem::take(&mut course.stops),
                     };
                     Ok(then.take().unwrap()(tale))
                 }

@@ -205,6 +205,8 @@ async fn weights_move_in_every_kind_of_object() {
     futures::join!(
         on(&ground, HEALTHY, async |shop| releases(shop).await),
         on(&ground, FAILING, async |shop| brakes(shop).await),
+        on(&ground, HEALTHY, async |shop| taken_again(shop).await),
+        on(&ground, HEALTHY, async |shop| pinned(shop).await),
     );
 }
 
@@ -308,6 +310,68 @@ async fn brakes(shop: &Shop<'_>) {
     assert_eq!(shop.image("payment-api-stable").await, OLD);
     shop.is_closed("rolled-back").await;
     accepted.abort();
+}
+
+/// Whoever gives the traffic back while a rollback drains is not taken for the end of it.
+async fn taken_again(shop: &Shop<'_>) {
+    let case = &CASES[0];
+    let accepted = set_up(shop, case).await;
+    let file = shop.folder.join("canary.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("drain: 1s", "drain: 20s")).unwrap();
+    shop.run("set payment-api 25").await.ends(0);
+    let run = shop.start("rollback");
+    within(20, "the drain", async || {
+        (shop.journal().await["phase"] == "draining").then_some(())
+    })
+    .await;
+    let mut route = read(shop, case).await;
+    *route.pointer_mut(case.weights.0).unwrap() = json!(50);
+    *route.pointer_mut(case.weights.1).unwrap() = json!(50);
+    let at = format!("{}/payment-api", collection(shop, case));
+    shop.send("PUT", &at, Some(&route)).await;
+    let ran = run
+        .ended()
+        .await
+        .ends(0)
+        .says("somebody else changed the split");
+    ran.says("ROLLED BACK");
+    assert_weights(&read(shop, case).await, case, 0);
+    accepted.abort();
+}
+
+/// A route to stable alone is no traffic that follows numbers of pods.
+async fn pinned(shop: &Shop<'_>) {
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "payment-api"},
+        "spec": {
+            "hosts": ["payment-api-service"],
+            "http": [{"route": [{"destination": {"host": "payment-api-stable-service"}}]}],
+        },
+    });
+    let all = collection(shop, &CASES[0]);
+    shop.send("POST", &all, Some(&route)).await;
+    let why = "VirtualService payment-api: http route 1 leads to stable alone";
+    for line in [
+        "auto payment-api --yes",
+        "set payment-api 25",
+        "promote payment-api --yes",
+        "rollback payment-api",
+    ] {
+        shop.run_without_file(line).await.ends(2).says(why);
+    }
+    shop.run_without_file("check payment-api").await.ends(2);
+    let status = shop.run_without_file("status payment-api").await;
+    status.ends(0).says(why);
+    let sizes = (
+        shop.replicas("payment-api-stable").await,
+        shop.replicas("payment-api-canary").await,
+    );
+    assert_eq!(sizes, (9, 1));
+    let line = "set payment-api 20 --router replicas";
+    shop.run_without_file(line).await.ends(0);
 }
 
 /// Creates the objects, names the router, and accepts what a gateway would.
