@@ -102,12 +102,14 @@ pub(super) async fn ride(
             screen.end(&end, ride.once);
             let code = Code::of(&end, interrupted.map(Signal::code));
             let taken_back = end.outcome == Outcome::RolledBack;
-            Ok(match code {
+            Ok(if taken_back && code == Code::Done && !is_rollback {
                 // A release that somebody took back is not the release that was asked for.
-                Code::Done if taken_back && !is_rollback => Code::RolledBack,
+                Code::RolledBack
+            } else if taken_back && code == Code::RolledBack && is_rollback {
                 // A rollback that ends what an unhealthy canary began is done as asked.
-                Code::RolledBack if taken_back && is_rollback => Code::Done,
-                code => code,
+                Code::Done
+            } else {
+                code
             })
         }
         Err(Stopped::Twice(signal)) => {

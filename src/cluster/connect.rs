@@ -214,7 +214,7 @@ fn refuse_half(path: &Path) -> Result<(), ConnectError> {
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut mark));
     let is_wide = read.is_ok() && matches!(mark, [0xFF, 0xFE] | [0xFE, 0xFF]);
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    if !is_wide || size % 2 == 0 {
+    if !is_wide || size.is_multiple_of(2) {
         return Ok(());
     }
     let text = format!(

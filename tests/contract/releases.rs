@@ -424,7 +424,8 @@ async fn a_weight_ends_at_once_where_no_pod_is_left() {
                 let empty = ready.unwrap_or(0) == 0 && by.weight(&bench) > 0;
                 let now = bench.clock.uptime();
                 since = empty.then(|| since.unwrap_or(now));
-                longest = longest.max(since.map_or(Duration::ZERO, |since| now - since));
+                longest =
+                    longest.max(since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
                 if bench.was_told("rolled back, verified") {
                     return longest;
                 }

@@ -178,12 +178,14 @@ impl Proof<'_> {
     /// Returns every share of the canary that was set, with the version of the store.
     fn shares(&self) -> Vec<(u64, u64)> {
         let store = self.tale.sim.world().store();
-        let (key, of): (Key, Box<dyn Fn(&Value) -> u64>) = match self.story.route.weights() {
-            Some(by) => (by.key(), Box::new(|object| by.of(object))),
-            None => (
-                Key::new("apps", "deployments", NAMESPACE, CANARY),
-                Box::new(|object| object["spec"]["replicas"].as_u64().unwrap_or(0)),
-            ),
+        let by = self.story.route.weights();
+        let key = by.map_or_else(
+            || Key::new("apps", "deployments", NAMESPACE, CANARY),
+            ByWeights::key,
+        );
+        let of = |object: &Value| match by {
+            Some(by) => by.of(object),
+            None => object["spec"]["replicas"].as_u64().unwrap_or(0),
         };
         let changes = store.changes_after(100).unwrap().into_iter();
         let ours = changes.filter(|c| c.key == key && c.version > self.tale.from);

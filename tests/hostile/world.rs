@@ -421,7 +421,7 @@ fn edit_record(store: &Store, edit: Edit) {
             map["metadata"]["annotations"]["example.com/note"] = json!("seen");
         }),
         Edit::Garbage => write(store, &key, |map| {
-            map["data"]["release.json"] = json!("{{{")
+            map["data"]["release.json"] = json!("{{{");
         }),
         Edit::Foreign => write(store, &key, |map| map["data"] = json!({"theirs": "value"})),
         Edit::Immutable => write(store, &key, |map| map["immutable"] = json!(true)),
