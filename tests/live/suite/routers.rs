@@ -343,7 +343,7 @@ async fn taken_again(shop: &Shop<'_>) {
 /// A route to stable alone is no traffic that follows numbers of pods.
 async fn pinned(shop: &Shop<'_>) {
     let route = json!({
-        "apiVersion": "networking.istio.io/v1",
+        "apiVersion": "networking.istio.io/v1beta1",
         "kind": "VirtualService",
         "metadata": {"name": "payment-api"},
         "spec": {
