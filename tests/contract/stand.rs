@@ -22,9 +22,8 @@ use canaryctl::{
     sim::{
         SimCluster,
         fault::{Attempt, Fault, Plan},
-        fields::Writer,
         scenario::{Scenario, parse_objects},
-        store::{Door, Key},
+        store::Key,
     },
     traffic::{self, Objects, Provider, Router, Scene, Target, TrafficError},
 };
@@ -32,6 +31,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::fixtures::Fixture;
+use crate::support::edit;
 
 pub(super) const NAMESPACE: &str = "shop";
 
@@ -252,19 +252,7 @@ impl Stand {
     }
 
     pub(super) fn edit(&self, key: &Key, change: impl FnOnce(&mut Value)) {
-        let writer = Writer {
-            manager: "kubectl-edit".into(),
-            api_version: "v1".into(),
-            subresource: String::new(),
-        };
-        let edit = |object: &mut Value| {
-            change(object);
-            Ok(())
-        };
-        let store = self.sim.world().store();
-        store
-            .update_as(Some(&writer), key, Door::Main, false, edit)
-            .unwrap();
+        edit(self.sim.world().store(), key, change).unwrap();
     }
 
     /// Sets the number of pods of a side and waits until it is so.

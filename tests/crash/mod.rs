@@ -27,7 +27,7 @@ use canaryctl::{
 use http::Method;
 
 use self::proof::{Proof, Story};
-use crate::support::{Bench, auto, checked, virtually};
+use crate::support::{Bench, FOUR_PODS, auto, checked, virtually};
 
 const WEIGHTS: [u32; 3] = [25, 50, 100];
 
@@ -37,20 +37,8 @@ const HOLD: u64 = 20;
 /// Pods of both sides together: few, because a release is driven hundreds of times here.
 const TOTAL: u32 = 4;
 
-/// Four pods that are ready soon, and an autoscaler that would fill stable up again.
-const SMALL: &str = "seed: 7
-edits:
-  - kind: Deployment
-    name: payment-api-stable
-    patch:
-      - {op: replace, path: /spec/replicas, value: 4}
-      - {op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}
-  - kind: Deployment
-    name: payment-api-canary
-    patch:
-      - {op: replace, path: /spec/replicas, value: 0}
-      - {op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}
-objects:
+/// An autoscaler that would fill stable up again.
+const AUTOSCALER: &str = "objects:
   - apiVersion: autoscaling/v2
     kind: HorizontalPodAutoscaler
     metadata: {name: payment-api-stable, namespace: canary-release}
@@ -174,8 +162,9 @@ fn order() -> Plan {
 
 /// Drives a release to its end and returns the moments on the way, and how it ended.
 async fn filmed(scenario: &str) -> (Film, Story) {
+    let small = format!("seed: 7\n{FOUR_PODS}{AUTOSCALER}");
     let edits = [
-        ("seed: 7", SMALL),
+        ("seed: 7", small.as_str()),
         // The fault shows at the second step, and clearly.
         ("above: 20%", "above: 40%"),
         ("rate: 25%", "rate: 80%"),

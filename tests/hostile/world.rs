@@ -16,9 +16,8 @@ use canaryctl::{
     sim::{
         Machine, SimCluster, Snapshot,
         fault::{self, Attempt, Fault},
-        fields::Writer,
         scenario::{Scenario, parse_objects},
-        store::{Door, Key, Store},
+        store::{Key, Store},
     },
 };
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -28,7 +27,7 @@ use tokio::sync::mpsc;
 
 use crate::draw::{Disturbance, Edit, Route, Span, Story, Version, What, Window};
 use crate::support::{
-    CANARY, NAMESPACE, Pipe, STABLE, is_ready, virtually,
+    CANARY, FOUR_PODS, NAMESPACE, Pipe, STABLE, edit, is_ready, virtually,
     weights::{ByWeights, ISTIO, NGINX},
 };
 
@@ -43,21 +42,6 @@ const ENDLESS: Duration = Duration::from_secs(2 * 3600);
 
 const JOURNAL: &str = "canaryctl-payment-api";
 const START: &str = "2026-01-05T09:00:00Z";
-
-/// Four pods that are ready soon.
-const SMALL: &str = "seed: SEED
-edits:
-  - kind: Deployment
-    name: payment-api-stable
-    patch:
-      - {op: replace, path: /spec/replicas, value: 4}
-      - {op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}
-  - kind: Deployment
-    name: payment-api-canary
-    patch:
-      - {op: replace, path: /spec/replicas, value: 0}
-      - {op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}
-";
 
 const CONFIG: &str = "
 app: payment-api
@@ -186,7 +170,7 @@ fn scenario(story: &Story) -> Scenario {
         env!("CARGO_MANIFEST_DIR")
     );
     let text = std::fs::read_to_string(path).unwrap();
-    let small = SMALL.replace("SEED", &(story.seed % 1000).to_string());
+    let small = format!("seed: {}\n{FOUR_PODS}", story.seed % 1000);
     let text = text
         .replace("seed: 7\n", &small)
         .replace("above: 20%", "above: 40%")
@@ -386,17 +370,8 @@ impl Between {
 // === edits ===
 
 fn write(store: &Store, key: &Key, change: impl FnOnce(&mut Value)) {
-    let writer = Writer {
-        manager: "kubectl-edit".into(),
-        api_version: "v1".into(),
-        subresource: String::new(),
-    };
-    let edit = |object: &mut Value| {
-        change(object);
-        Ok(())
-    };
     // What is not there is not edited.
-    drop(store.update_as(Some(&writer), key, Door::Main, false, edit));
+    drop(edit(store, key, change));
 }
 
 fn forge(number: usize, release: &mut Value) {
@@ -411,9 +386,9 @@ fn forge(number: usize, release: &mut Value) {
     }
 }
 
-fn edit_record(store: &Store, edit: Edit) {
+fn edit_record(store: &Store, how: Edit) {
     let key = Key::new("", "configmaps", NAMESPACE, JOURNAL);
-    match edit {
+    match how {
         Edit::Label => write(store, &key, |map| {
             map["metadata"]["labels"]["team"] = json!("payments");
         }),

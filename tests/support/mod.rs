@@ -34,7 +34,7 @@ use canaryctl::{
         fault::{self, Fault},
         fields::Writer,
         scenario::Scenario,
-        store::{Door, Key},
+        store::{Door, Key, Refusal, Store},
         world::Users,
     },
 };
@@ -337,20 +337,8 @@ impl Bench {
     }
 
     pub(crate) fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
-        let writer = Writer {
-            manager: "kubectl-edit".into(),
-            api_version: "apps/v1".into(),
-            subresource: String::new(),
-        };
-        let edit = |object: &mut Value| {
-            change(object);
-            Ok(())
-        };
         let store = self.sim.world().store();
-        let key = Self::key(resource, name);
-        store
-            .update_as(Some(&writer), &key, Door::Main, false, edit)
-            .unwrap();
+        edit(store, &Self::key(resource, name), change).unwrap();
     }
 
     pub(crate) fn scale(&self, name: &str, replicas: u32) {
@@ -483,6 +471,24 @@ fn count(value: &Value) -> u32 {
     value.as_u64().and_then(|n| n.try_into().ok()).unwrap_or(0)
 }
 
+/// Somebody edits an object with kubectl.
+pub(crate) fn edit(
+    store: &Store,
+    key: &Key,
+    change: impl FnOnce(&mut Value),
+) -> Result<Value, Refusal> {
+    let writer = Writer {
+        manager: "kubectl-edit".into(),
+        api_version: "v1".into(),
+        subresource: String::new(),
+    };
+    let edit = |object: &mut Value| {
+        change(object);
+        Ok(())
+    };
+    store.update_as(Some(&writer), key, Door::Main, false, edit)
+}
+
 /// Returns whether a pod takes requests.
 pub(crate) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
@@ -593,6 +599,20 @@ pub(crate) fn payment_checks() -> Vec<CheckSpec> {
         check("http", &success),
     ]
 }
+
+/// What makes a built-in scenario small: four pods of stable, none of the canary, ready soon.
+pub(crate) const FOUR_PODS: &str = "edits:
+  - kind: Deployment
+    name: payment-api-stable
+    patch:
+      - {op: replace, path: /spec/replicas, value: 4}
+      - {op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}
+  - kind: Deployment
+    name: payment-api-canary
+    patch:
+      - {op: replace, path: /spec/replicas, value: 0}
+      - {op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}
+";
 
 // === processes ===
 

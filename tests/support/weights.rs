@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use canaryctl::sim::{
-    fields::Writer,
     scenario::{Scenario, parse_objects},
-    store::{Change, ChangeKind, Door, Key, Store},
+    store::{Change, ChangeKind, Key, Store},
 };
 use serde_json::{Value, json};
 
-use super::{Bench, CANARY, NAMESPACE, is_ready};
+use super::{Bench, CANARY, NAMESPACE, edit, is_ready};
 
 /// A router by weights in front of the payment API.
 pub(crate) struct ByWeights {
@@ -111,12 +110,7 @@ impl ByWeights {
 
     /// Somebody else writes a weight.
     pub(crate) fn meddle_in(&self, store: &Store, weight: u32) {
-        let writer = Writer {
-            manager: "kubectl-edit".into(),
-            api_version: "v1".into(),
-            subresource: String::new(),
-        };
-        let edit = |object: &mut Value| {
+        let change = |object: &mut Value| {
             let place = object.pointer_mut(self.weight).unwrap();
             *place = if place.is_string() {
                 json!(weight.to_string())
@@ -126,11 +120,8 @@ impl ByWeights {
             if let Some(rest) = self.rest {
                 *object.pointer_mut(rest).unwrap() = json!(100 - weight);
             }
-            Ok(())
         };
-        store
-            .update_as(Some(&writer), &self.key(), Door::Main, false, edit)
-            .unwrap();
+        edit(store, &self.key(), change).unwrap();
     }
 
     /// Returns every weight the canary ever had, in order, and asserts at each moment that it had
