@@ -234,6 +234,7 @@ async fn scrape(address: SocketAddr) {
         pods: &sides.pods,
         service: None,
         started: Clock::System.now(),
+        at: Clock::System.now(),
         facts: Facts {
             app: "payment-api",
             stable: "payment-api-stable",

@@ -61,6 +61,7 @@ fn release(plan: Plan) -> Release {
             stable_replicas: TOTAL,
             canary_replicas: Some(0),
             total: TOTAL,
+            own_replicas: None,
             stable_revision: OLD.into(),
             stable_replica_set: Some("app-stable-1".into()),
             stable_images: image(OLD),
@@ -72,6 +73,7 @@ fn release(plan: Plan) -> Release {
         step_since: start(),
         gate_spent: Duration::ZERO,
         approved: false,
+        tested: false,
         gate: None,
         checks: BTreeMap::new(),
         meters: Meters::default(),
@@ -936,6 +938,11 @@ fn behind_a_router_by_weight_stable_returns_to_its_recorded_size() {
     release = decision.release;
     seen.now = later(seen.now, 31);
     let decision = decide(&release, &seen);
-    // The canary had four pods before, and keeps them.
-    assert_eq!(decision.release.phase, Phase::Ended);
+    // The canary had four pods before; none goes on serving what was taken back.
+    assert_eq!(decision.action, Action::Scale(Track::Canary, 0));
+    world.canary = Some(0);
+    let mut after = by_weight(world.observe(&decision.release, FINE, None));
+    (after.split.matches, after.split.settled, after.now) = (true, true, seen.now);
+    let ended = decide(&decision.release, &after).release;
+    assert_eq!(ended.phase, Phase::Ended);
 }

@@ -24,7 +24,7 @@ use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Bench, CANARY, NAMESPACE, STABLE, TOTAL, auto, check, checked, plan, set, with_strategy,
+    Bench, CANARY, NAMESPACE, OWN, STABLE, TOTAL, auto, check, checked, plan, set, with_strategy,
 };
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
@@ -66,7 +66,7 @@ async fn a_rollback_works_after_the_canary_deployment_was_deleted() {
     let end = bench
         .ends(Intent::Rollback, plan(&[50], 10), Outcome::RolledBack)
         .await;
-    assert_eq!(bench.replicas(STABLE), TOTAL, "{}", end.text);
+    assert_eq!(bench.replicas(STABLE), OWN, "{}", end.text);
     assert!(bench.object("deployments", CANARY).is_none());
 }
 
@@ -82,7 +82,7 @@ async fn a_rollback_works_after_the_canary_was_scaled_away() {
         .ends(Intent::Rollback, plan(&[50], 10), Outcome::RolledBack)
         .await;
     bench.wait(5).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +99,7 @@ async fn a_canary_that_vanishes_in_mid_run_is_rolled_back() {
         (Outcome::RolledBack, Some(Cause::Unhealthy))
     );
     assert!(end.text.contains("is gone"), "{}", end.text);
-    assert_eq!(bench.replicas(STABLE), TOTAL);
+    assert_eq!(bench.replicas(STABLE), OWN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +148,7 @@ async fn a_canary_that_vanishes_during_the_promotion_leaves_a_whole_stable() {
             end.text,
             bench.told()
         );
-        assert_eq!(bench.replicas(STABLE), TOTAL, "{phase:?}");
+        assert_eq!(bench.replicas(STABLE), OWN, "{phase:?}");
         let image = if end.outcome == Outcome::Promoted {
             NEW
         } else {
@@ -172,7 +172,7 @@ async fn the_total_is_not_read_again_from_a_shrunk_deployment() {
         .ends(Intent::Rollback, plan(&[50], 10), Outcome::RolledBack)
         .await;
     bench.wait(5).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 // === promotions that fail ===
@@ -292,7 +292,7 @@ async fn a_canary_that_fails_while_stable_is_renewed_brings_the_old_version_back
         );
         bench.until_phase(Phase::PromoteScale).await;
         bench.wait(5).await;
-        bench.is_back(OLD, TOTAL);
+        bench.is_back(OLD, OWN);
         assert_eq!(bench.template(STABLE), before, "{canary}");
     }
 }
@@ -314,7 +314,7 @@ async fn a_plan_that_holds_on_failure_stops_when_the_canary_fails_in_the_promoti
         .ends(Intent::Rollback, order, Outcome::RolledBack)
         .await;
     bench.wait(5).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,7 +405,7 @@ async fn an_interrupt_in_any_phase_is_carried_out_as_the_plan_says() {
             };
             assert_eq!(
                 (bench.image(STABLE).as_str(), bench.replicas(STABLE)),
-                (image, TOTAL),
+                (image, OWN),
                 "{phase:?}"
             );
             assert!(
@@ -700,7 +700,7 @@ async fn a_swapped_release_is_rolled_back_while_it_is_put_away() {
     let end = end.unwrap();
     assert_eq!(end.outcome, Outcome::RolledBack, "{}", end.text);
     bench.wait(5).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -797,7 +797,7 @@ async fn a_stale_run_is_taken_over_and_the_old_driver_does_not_come_back() {
     assert!(bench.least_ready() >= TOTAL as usize);
     assert_eq!(
         (bench.image(STABLE).as_str(), bench.replicas(STABLE)),
-        (NEW, TOTAL)
+        (NEW, OWN)
     );
 }
 

@@ -9,6 +9,7 @@
 
 mod analysis;
 mod answers;
+mod capacity;
 mod cli;
 mod contract;
 mod crash;

@@ -18,7 +18,7 @@ use canaryctl::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Bench, CANARY, STABLE, TOTAL, auto, check, checked, plan, set};
+use crate::support::{Bench, CANARY, OWN, STABLE, TOTAL, auto, check, checked, plan, set};
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
 const NEW: &str = "registry.example/payment-api:2.0.0";
@@ -48,7 +48,7 @@ async fn r1_capacity_never_falls_on_the_way_back() {
     assert!(bench.least_ready() >= TOTAL as usize);
     bench.users_are_fine(0.01);
     bench.wait(5).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +181,7 @@ async fn r4_pods_go_only_when_the_other_side_has_taken_over() {
     bench.ends(auto(), plan(&[50], 20), Outcome::Promoted).await;
     // At every write: pods that are ready plus pods asked for never promise less than the total.
     let (stable, canary) = (bench.sizes(STABLE), bench.sizes(CANARY));
-    assert_eq!(stable.last(), Some(&TOTAL));
+    assert_eq!(stable.last(), Some(&OWN));
     assert_eq!(canary.last(), Some(&0));
     assert!(bench.least_ready() >= TOTAL as usize);
     let kinds = bench.kinds();
@@ -288,7 +288,7 @@ async fn r6_a_rollback_takes_over_and_the_first_run_stops_without_a_fight() {
     };
     assert!(who.is_none_or(|who| who == "holder-2@host"));
     bench.wait(60).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -579,7 +579,7 @@ async fn r10_a_rollback_works_from_every_phase_and_twice() {
         assert_eq!(end.cause, Some(Cause::Operator));
         assert!(end.text.contains("verified at 0%"), "{}", end.text);
         bench.wait(30).await;
-        bench.is_back(OLD, TOTAL);
+        bench.is_back(OLD, OWN);
         bench.users_are_fine(0.02);
         assert!(
             bench.least_ready() >= TOTAL as usize,
@@ -698,7 +698,7 @@ async fn r10_a_rollback_that_was_given_up_can_be_tried_again() {
         .await;
     bench.wait(5).await;
     assert_eq!(old, OLD);
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 // === the wire ===
@@ -735,10 +735,10 @@ async fn disturbed(n: u64, fault: Fault) {
         match outcome {
             Outcome::Promoted => {
                 bench.users_are_fine(0.01);
-                assert_eq!((bench.replicas(STABLE), bench.replicas(CANARY)), (TOTAL, 0));
+                assert_eq!((bench.replicas(STABLE), bench.replicas(CANARY)), (OWN, 0));
                 assert_eq!(bench.image(STABLE), NEW);
             }
-            _ => bench.is_back(OLD, TOTAL),
+            _ => bench.is_back(OLD, OWN),
         }
         assert!(
             faults.log().iter().any(|l| !l.ends_with(" none")),

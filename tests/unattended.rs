@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     fail_open::prometheus,
-    support::{Bench, CANARY, TOTAL, auto, check, checked, plan},
+    support::{Bench, CANARY, OWN, auto, check, checked, plan},
 };
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
@@ -53,7 +53,7 @@ async fn is_taken_out(bench: &Bench, end: &End) {
     );
     assert!(end.release.phase == Phase::Ended && end.release.step == 0);
     bench.wait(5).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
     bench.users_are_fine(0.02);
 }
 
@@ -221,7 +221,7 @@ async fn is_taken_out_with_its_errors(bench: &Bench, end: &End) {
         "it was never sure"
     );
     bench.wait(5).await;
-    bench.is_back(OLD, TOTAL);
+    bench.is_back(OLD, OWN);
 }
 
 #[tokio::test(start_paused = true)]

@@ -211,6 +211,7 @@ impl Stand {
             ..Sides::default()
         };
         let scene = Scene {
+            at: Timestamp::MAX,
             stable,
             canary: Some(canary),
             sides: &sides,
@@ -332,6 +333,7 @@ fn workload(track: &str) -> Workload {
     let pod = |number: u32| Pod {
         name: format!("web-{track}-{number}"),
         ready: true,
+        ready_since: None,
         terminating: false,
         current: true,
         created: Timestamp::UNIX_EPOCH,

@@ -57,7 +57,12 @@ fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
     let router = router(file.as_ref(), &args.router)?;
     let mut rights = rights::rights(&router);
     if let Some(file) = &file {
-        let checks: Vec<CheckSpec> = file.checks.iter().map(|check| check.0.clone()).collect();
+        let checks: Vec<CheckSpec> = file
+            .checks
+            .iter()
+            .chain(&file.pre)
+            .map(|check| check.0.clone())
+            .collect();
         let metrics = file.metrics.as_ref().map(|metrics| &metrics.0);
         let own = context.global.namespace.as_deref();
         rights.extend(health::rights::rights(&checks, metrics, own));

@@ -43,6 +43,7 @@ pub(super) async fn discover(work: &mut Work) {
         pods: &sides.pods,
         service: service.and_then(|name| work.survey.service(name)),
         started: cluster.clock().now(),
+        at: cluster.clock().now(),
         facts: Facts {
             app: &work.settings.app,
             stable,

@@ -18,6 +18,7 @@ mod metrics;
 mod monitor;
 mod promote;
 mod rollback;
+mod router;
 mod sandbox;
 mod session;
 mod set;

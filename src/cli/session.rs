@@ -20,7 +20,7 @@ use crate::{
         check::CheckSpec,
         plan::{Plan, Presence},
         release::RouterSpec,
-        view::{Finding, Severity},
+        view::Finding,
     },
     engine::{
         Sink,
@@ -34,7 +34,7 @@ use crate::{
         Machine, SimCluster,
         scenario::{Scenario, ScenarioError, parse_objects},
     },
-    traffic::{self, Provider},
+    traffic,
 };
 
 use super::{
@@ -42,6 +42,7 @@ use super::{
     args::{NameArgs, PlanArgs},
     env,
     error::CliError,
+    router::{Fitting, find_router, reaches, strays},
     tables::{CheckEntry, MetricsEntry, RouterEntry},
     ui::Terminal,
 };
@@ -338,15 +339,6 @@ pub(super) fn presence(context: &Context, terminal: &Terminal) -> Presence {
     }
 }
 
-/// What follows where several routers fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fitting {
-    /// A person has to say which: a weight that is raised must be the right one.
-    One,
-    /// All together: what takes the canary out lowers whatever gives it traffic.
-    All,
-}
-
 /// Opens the cluster and finds the app's objects.
 pub(super) async fn work(
     context: &Context,
@@ -385,7 +377,12 @@ async fn work_by(
 ) -> Result<Work, CliError> {
     let given = names;
     let settings = settings(context, app, names, plan, terminal)?;
-    let checks: Vec<CheckSpec> = settings.checks.iter().map(|c| c.0.clone()).collect();
+    let at_steps = settings.checks.iter().map(|check| check.0.clone());
+    let before = settings.pre.iter().map(|check| CheckSpec {
+        pre: true,
+        ..check.0.clone()
+    });
+    let checks: Vec<CheckSpec> = at_steps.chain(before).collect();
     let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
     let checks = health::source::fitted(checks, metrics.as_ref()).map_err(|error| {
         let hint = "choose another check or another preset of `metrics`";
@@ -406,6 +403,16 @@ async fn work_by(
     let (router, unsure) = match &settings.router {
         Some(router) => (router.0.clone(), None),
         None => find_router((&survey, namespace), &mut names, recorded.as_ref(), fitting)?,
+    };
+    let unsure = match unsure {
+        None if fitting == Fitting::One => strays(&session.cluster, &survey, (&names, &router)),
+        unsure => unsure,
+    };
+    let goes_on = recorded.is_some_and(|saved| !saved.release.is_over());
+    let detected = settings.router.is_none() && !goes_on;
+    let unsure = match unsure {
+        None if detected => reaches(&session.cluster, &survey, (&names, &router)).await,
+        unsure => unsure,
     };
     Ok(Work {
         settings,
@@ -440,6 +447,18 @@ fn find_names(
         settings.canary.as_deref(),
         settings.service.as_deref(),
     );
+    if let (Ok(names), Some(saved)) = (&names, recorded)
+        && (&names.stable, &names.canary) == (&saved.release.canary, &saved.release.stable)
+    {
+        // The last release changed the roles, whatever the names say.
+        let found_by = format!("roles as recorded by run {}", saved.release.id);
+        return Ok(Names {
+            stable: names.canary.clone(),
+            canary: names.stable.clone(),
+            service: names.service.clone(),
+            found_by: names.found_by.iter().cloned().chain([found_by]).collect(),
+        });
+    }
     let given = (&settings.stable, &settings.canary, &settings.service);
     if let ((None, None, None), Some(saved)) = (given, recorded)
         && survey.deployment(&saved.release.stable).is_some()
@@ -463,118 +482,6 @@ fn find_names(
         });
     }
     Ok(names?)
-}
-
-/// Finds the router of a run under way, or the one that fits; two that fit are an error, none is as
-/// well. Returns beside it what may make another one the right one.
-fn find_router(
-    (survey, namespace): (&Survey, &str),
-    names: &mut Names,
-    recorded: Option<&Saved>,
-    fitting: Fitting,
-) -> Result<(RouterSpec, Option<Finding>), CliError> {
-    let recorded = recorded.map(|saved| &saved.release);
-    if let Some(run) = recorded.filter(|release| !release.is_over()) {
-        let how = format!("router {} by the run under way", run.router.name);
-        names.found_by.push(how);
-        return Ok((run.router.clone(), None));
-    }
-    match detect(survey, namespace, names, fitting) {
-        // What moved the traffic before can at least be looked at, and taken back.
-        Err(_) if recorded.is_some() => {
-            let router = recorded.map(|release| release.router.clone());
-            let router = router.unwrap_or_default();
-            let how = format!("router {} by the last run", router.name);
-            names.found_by.push(how);
-            Ok((router, None))
-        }
-        outcome => outcome,
-    }
-}
-
-fn detect(
-    survey: &Survey,
-    namespace: &str,
-    names: &mut Names,
-    wanted: Fitting,
-) -> Result<(RouterSpec, Option<Finding>), CliError> {
-    let target = traffic::Target {
-        stable: names.stable.clone(),
-        canary: names.canary.clone(),
-        service: names.service.clone(),
-        total: 0,
-    };
-    let mut fitting: Vec<(&dyn Provider, String, Value)> = traffic::PROVIDERS
-        .iter()
-        .filter_map(|p| {
-            let (why, options) = p.detect(survey, namespace, &target)?;
-            Some((*p, why, options))
-        })
-        .collect();
-    if fitting.iter().any(|(p, ..)| !p.yields()) {
-        fitting.retain(|(p, ..)| !p.yields());
-    }
-    match fitting.as_slice() {
-        [(provider, why, options)] => {
-            let name = provider.name();
-            names.found_by.push(format!("router {name}: {why}"));
-            // Weights that nobody may read would make numbers of pods the wrong thing to change.
-            let others = traffic::PROVIDERS.iter().filter(|_| provider.yields());
-            let unsure = others.clone().find_map(|other| {
-                let why = other.blind(survey, namespace)?;
-                Some(blind(namespace, &why))
-            });
-            // What leads to one side alone is not divided by them.
-            let misfit = || {
-                others
-                    .clone()
-                    .find_map(|other| other.misfit(survey, namespace, &target))
-            };
-            let unsure = unsure.or_else(misfit);
-            let router = RouterSpec {
-                name: name.to_owned(),
-                options: options.clone(),
-            };
-            Ok((router, unsure))
-        }
-        [] => Err(CliError::usage(
-            format!(
-                "no router fits: no Service selects the pods of both {} and {}, and no route leads to both",
-                names.stable, names.canary
-            ),
-            "name the router with --router, or in the configuration file",
-        )),
-        several => {
-            let reasons = several
-                .iter()
-                .map(|(p, why, _)| format!("{} ({why})", p.name()));
-            let reasons: Vec<String> = reasons.collect();
-            let specs = several.iter().map(|(p, _, options)| RouterSpec {
-                name: p.name().to_owned(),
-                options: options.clone(),
-            });
-            let specs: Vec<RouterSpec> = specs.collect();
-            if let Some(all) = traffic::together(&specs).filter(|_| wanted == Fitting::All) {
-                let how = format!("routers {}: all are lowered", reasons.join(" and "));
-                names.found_by.push(how);
-                return Ok((all, None));
-            }
-            Err(CliError::usage(
-                format!("several routers fit: {}", reasons.join(", ")),
-                "say which with --router",
-            ))
-        }
-    }
-}
-
-fn blind(namespace: &str, why: &str) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        place: format!("namespace {namespace}"),
-        what: format!("the router cannot be told: {why}"),
-        why: "an object that may not be read may divide the traffic".to_owned(),
-        mend: "name the router with --router or in the configuration file, or ask for the missing right".to_owned(),
-    }
 }
 
 impl Work {

@@ -81,8 +81,9 @@ impl Keyed for CheckEntry {
         let default = health::pods::default_check();
         let replaced = given.iter().any(|check| check.0.probe == default.probe);
         let mut defaults = if replaced { Vec::new() } else { vec![default] };
-        // Whoever says what is counted of the requests says it all.
-        if counted && !given.iter().any(|check| check.0.rule.counts()) {
+        // Whoever says what is counted of the requests, or what is asked of the source, says it all.
+        let says = |check: &Self| check.0.rule.counts() || check.0.probe == "value";
+        if counted && !given.iter().any(says) {
             defaults.extend(health::requests::default_checks());
         }
         defaults.into_iter().map(Self).collect()

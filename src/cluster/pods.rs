@@ -155,6 +155,9 @@ pub struct Condition {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
+    /// Since when.
+    #[serde(rename = "lastTransitionTime")]
+    pub since: Option<Timestamp>,
     /// Why, as one word.
     pub reason: Option<String>,
     /// Why, as a sentence.

@@ -224,7 +224,11 @@ impl Cluster {
         namespace: &str,
     ) -> Result<Vec<Value>, ClusterError> {
         let resource = kind.resource(version);
-        let what = format!("{} of namespace {namespace}", plural_kind(&kind.kind));
+        let plural = plural_kind(&kind.kind);
+        let what = match namespace {
+            "" => format!("{plural} of all namespaces"),
+            namespace => format!("{plural} of namespace {namespace}"),
+        };
         let path = path_of(&resource, namespace);
         let list = || async {
             let request = Request::new(path.clone()).list(&ListParams::default());
@@ -241,6 +245,27 @@ impl Cluster {
             }
         }
         Ok(items)
+    }
+
+    /// Reads the objects of the same kinds in other namespaces, as far as they may be listed: their routes can
+    /// lead here.
+    pub async fn elsewhere(&self, known: &[Family]) -> Vec<Value> {
+        let mut kinds: Vec<(&Kind, &str)> = Vec::new();
+        for Family { kind, version, .. } in known.iter().filter(|f| !f.kind.is_builtin()) {
+            if !kinds.contains(&(kind, version.as_str())) {
+                kinds.push((kind, version));
+            }
+        }
+        let lists = kinds.into_iter().map(|(kind, version)| async move {
+            // Most roles end at their namespace.
+            self.list_of(kind, version, "").await.unwrap_or_default()
+        });
+        let lists = futures::future::join_all(lists).await;
+        let objects = lists.into_iter().flatten();
+        let own = self.namespace();
+        objects
+            .filter(|object| object["metadata"]["namespace"] != own)
+            .collect()
     }
 
     /// Reads the objects at the given places again; those that are gone are left out.
@@ -321,14 +346,19 @@ impl Cluster {
     }
 }
 
+/// Returns the path of a list; that of all namespaces where the name of one is empty.
 fn path_of(resource: &ApiResource, namespace: &str) -> String {
     let root = if resource.group.is_empty() {
         "/api"
     } else {
         "/apis"
     };
+    let within = match namespace {
+        "" => String::new(),
+        namespace => format!("namespaces/{namespace}/"),
+    };
     format!(
-        "{root}/{}/namespaces/{namespace}/{}",
+        "{root}/{}/{within}{}",
         resource.api_version, resource.plural
     )
 }

@@ -509,6 +509,7 @@ fn pod_facts(pod: &LivePod, current: Option<&str>) -> Pod {
     Pod {
         name: meta.name.clone(),
         ready: pod.is_ready(),
+        ready_since: is("Ready", "True").and_then(|ready| ready.since),
         terminating,
         current: current.is_none() || owner == current,
         created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),

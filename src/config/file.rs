@@ -43,6 +43,8 @@ pub struct File<R, C, M> {
     pub router: Option<R>,
     /// The checks, with those of [`Keyed::defaults`] in front.
     pub checks: Vec<C>,
+    /// What must hold before any user meets the canary.
+    pub pre: Vec<C>,
     /// Where requests are counted; `None`: nowhere, or to be discovered.
     pub metrics: Option<M>,
     /// Time after which steps may end early that say none of their own.
@@ -106,6 +108,9 @@ pub(super) struct Keys {
     /// What must hold at every step
     #[schemars(with = "Option<serde_json::Value>")]
     checks: Option<Vec<IgnoredAny>>,
+    /// What must hold, once, before any user meets the canary: checks of its state, such as an acceptance test
+    #[schemars(with = "Option<serde_json::Value>")]
+    pre: Option<Vec<IgnoredAny>>,
     /// Where requests of both sides are counted; default: nowhere
     #[schemars(with = "Option<serde_json::Value>")]
     metrics: Option<IgnoredAny>,
@@ -156,11 +161,12 @@ impl<R: Keyed, C: Keyed, M: Keyed> File<R, C, M> {
             .map_err(judge)?;
         let mut checks =
             read_list(&tree, ("checks", keys.checks.as_ref()), &failures).map_err(explain)?;
+        let pre = read_list(&tree, ("pre", keys.pre.as_ref()), &failures).map_err(explain)?;
         let metrics = read_one(&tree, ("metrics", keys.metrics.is_some()), &failures);
         let metrics = metrics.map_err(explain)?;
         let mut all = C::defaults(&checks, metrics.is_some());
         all.append(&mut checks);
-        Ok(keys.into_file(name, (router, all, metrics)))
+        Ok(keys.into_file(name, (router, all, pre, metrics)))
     }
 }
 
@@ -276,7 +282,7 @@ impl Keys {
     fn into_file<R, C, M>(
         self,
         name: &str,
-        (router, checks, metrics): (Option<R>, Vec<C>, Option<M>),
+        (router, checks, pre, metrics): (Option<R>, Vec<C>, Vec<C>, Option<M>),
     ) -> File<R, C, M> {
         let promote = self.promote.unwrap_or_default();
         File {
@@ -297,6 +303,7 @@ impl Keys {
             },
             router,
             checks,
+            pre,
             metrics,
             early: self.early.map(|span| span.0),
             deadline: self.deadline.map(|span| span.0),

@@ -26,11 +26,13 @@ pub fn schema<R: Keyed, C: Keyed, M: Keyed>() -> Value {
     );
     put(&mut root, "router", router.to_value());
     put(&mut root, "metrics", metrics.to_value());
-    put(
-        &mut root,
-        "checks",
-        json!({"type": "array", "items": check}),
-    );
+    for key in ["checks", "pre"] {
+        put(
+            &mut root,
+            key,
+            json!({"type": "array", "items": check.clone()}),
+        );
+    }
     let definitions = generator.take_definitions(true);
     root.insert("$defs".to_owned(), Value::Object(definitions));
     let mut value = root.to_value();

@@ -51,6 +51,8 @@ pub struct Settings<R, C, M> {
     pub steps: Vec<Step>,
     /// The checks, those by default in front.
     pub checks: Vec<C>,
+    /// What must hold before any user meets the canary.
+    pub pre: Vec<C>,
     /// Where requests are counted; `None`: nowhere, or to be discovered.
     pub metrics: Option<M>,
     /// Time between two looks at the checks.
@@ -126,19 +128,21 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
             load: file.as_ref().and_then(|file| file.load.clone()),
             router: None,
             checks: Vec::new(),
+            pre: Vec::new(),
             metrics: None,
         }
         .with_tables(file))
     }
 
     fn with_tables(self, file: Option<File<R, C, M>>) -> Self {
-        let (router, checks, metrics) = match file {
-            Some(file) => (file.router, file.checks, file.metrics),
-            None => (None, C::defaults(&[], false), None),
+        let (router, checks, pre, metrics) = match file {
+            Some(file) => (file.router, file.checks, file.pre, file.metrics),
+            None => (None, C::defaults(&[], false), Vec::new(), None),
         };
         Self {
             router,
             checks,
+            pre,
             metrics,
             ..self
         }
@@ -148,7 +152,8 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
 impl<R, C, M> Settings<R, C, M> {
     /// Returns the plan with `checks` and `metrics`, which the caller made from [`Settings::checks`] and
     /// [`Settings::metrics`], for a run with that `presence`; an error when the steps contradict each
-    /// other, two checks have one name, or a check counts requests and nothing says where.
+    /// other, two checks have one name, one before the first step needs users, or a check counts requests and
+    /// nothing says where.
     pub fn plan(
         &self,
         checks: Vec<CheckSpec>,
@@ -161,6 +166,17 @@ impl<R, C, M> Settings<R, C, M> {
                 let what = format!("two checks are called '{}'", check.name);
                 return Err(ConfigError::new(what).with_hint("give one of them another name"));
             }
+        }
+        let mut pre = checks.iter().filter(|check| check.pre);
+        if let Some(check) = pre.find(|check| !check.rule.judges_state()) {
+            let what = format!(
+                "pre: check '{}' judges users' requests or compares with stable, and before the first step there \
+                 are no requests",
+                check.name
+            );
+            let hint =
+                "move it to `checks`, or ask the canary itself: `http`, `command`, `webhook`";
+            return Err(ConfigError::new(what).with_hint(hint));
         }
         if let Some(check) = checks.iter().find(|c| metrics.is_none() && c.rule.counts()) {
             let what = format!(

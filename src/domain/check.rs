@@ -37,6 +37,9 @@ pub struct CheckSpec {
     /// What happens when a step ends and this check does not know; `None`: as the plan says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnTrouble>,
+    /// Whether it is asked once, of the canary that no user has met yet, and not at the steps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pre: bool,
 }
 
 /// What an unhealthy verdict of a check does.
@@ -157,6 +160,16 @@ impl Rule {
         }
     }
 
+    /// Returns whether it compares the canary with stable.
+    pub fn needs_stable(self) -> bool {
+        match self {
+            Self::Condition { .. } | Self::Pods { .. } | Self::Share { .. } => false,
+            Self::Number(number) => number.max_ratio.is_some(),
+            Self::Errors(limits) | Self::Latency { limits, .. } => limits.max_ratio.is_some(),
+            Self::Traffic { .. } => true,
+        }
+    }
+
     /// Returns whether requests are evidence in it, one look after the other.
     pub fn is_sequential(self) -> bool {
         match self {
@@ -267,6 +280,9 @@ pub struct Memory {
     pub looks: u32,
     /// Looks at this step that found everything in order.
     pub good_looks: u32,
+    /// Looks at this step that found something out of order.
+    #[serde(skip_serializing_if = "is_none")]
+    pub bad_looks: u32,
     /// What requests have shown; none for checks that count none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Box<Requests>>,
@@ -275,6 +291,14 @@ pub struct Memory {
     pub windows: Option<Box<Windows>>,
     /// What is known of each subject.
     pub subjects: BTreeMap<String, SubjectMemory>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_none(looks: &u32) -> bool {
+    *looks == 0
 }
 
 /// What a check that counts requests remembers.
@@ -449,6 +473,9 @@ pub struct SubjectMemory {
     pub restarts_before: u32,
     /// Restarts at the last look.
     pub restarts: u32,
+    /// When a restart that counts was seen last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<Timestamp>,
     /// Whether it was ever ready.
     pub was_ready: bool,
 }
@@ -462,6 +489,7 @@ impl Memory {
         new == self.good_looks.checked_sub(good_looks)
             && new.is_some()
             && self.streak == before.streak
+            && self.bad_looks == before.bad_looks
             && self.requests == before.requests
             && self.windows == before.windows
             && self.subjects == before.subjects
@@ -471,6 +499,7 @@ impl Memory {
     pub fn begin_watch(&mut self) {
         self.looks = 0;
         self.good_looks = 0;
+        self.bad_looks = 0;
     }
 
     /// Forgets what belongs to one step; subjects stay. What was counted is divided by the first look:

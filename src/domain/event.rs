@@ -225,6 +225,7 @@ impl EventKind {
                 Phase::Resting => format!("step {step} of {steps}: without traffic for a moment"),
                 Phase::Approving => format!("step {step} of {steps}: waiting for approval"),
                 Phase::Preparing
+                | Phase::Testing
                 | Phase::PromoteShift
                 | Phase::PromoteTemplate
                 | Phase::PromoteScale

@@ -81,6 +81,9 @@ pub struct Release {
     pub gate_spent: Duration,
     /// Whether the present step was approved.
     pub approved: bool,
+    /// Whether what must hold before any user meets the canary has been seen to hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tested: bool,
     /// The gate at which a step waits, or waited, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
@@ -151,6 +154,9 @@ pub struct Origin {
     pub canary_replicas: Option<u32>,
     /// Pods of both sides together: the capacity that is never undercut.
     pub total: u32,
+    /// Replicas that stable has at the end where pods are the traffic; `None`: [`Origin::total`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_replicas: Option<u32>,
     /// Digest of stable's pod template.
     pub stable_revision: String,
     /// ReplicaSet that holds stable's pod template.
@@ -165,6 +171,8 @@ pub struct Origin {
 pub enum Phase {
     /// The canary is created, or gets its image.
     Preparing,
+    /// The canary is tested before any user meets it.
+    Testing,
     /// Traffic moves to the step's weight.
     Shifting,
     /// The canary proves itself at the weight.
@@ -197,11 +205,20 @@ pub enum Phase {
     Ended,
 }
 
+impl Origin {
+    /// Takes stable's own size from the run that this one is begun in the middle of: pods that the canary
+    /// has in the meantime are stable's. Where there are others than it knew, all stay.
+    pub fn go_on_from(&mut self, before: &Self) {
+        self.own_replicas = before.own_replicas.filter(|_| self.total == before.total);
+    }
+}
+
 impl Phase {
     /// Returns the phase in words for people.
     pub fn words(self) -> &'static str {
         match self {
             Self::Preparing => "preparing the canary",
+            Self::Testing => "testing the canary",
             Self::Shifting => "moving traffic",
             Self::Holding => "watching",
             Self::Resting => "no traffic for a moment",

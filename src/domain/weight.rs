@@ -26,6 +26,8 @@ pub struct WeightError {
 impl Percent {
     /// No traffic.
     pub const ZERO: Self = Self(0);
+    /// The least that is some: a thousandth of a percent.
+    pub const LEAST: Self = Self(1);
     /// All traffic.
     pub const FULL: Self = Self(100 * UNIT);
 

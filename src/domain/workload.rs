@@ -2,10 +2,17 @@
 //!
 //! Owns: the facts and the roll-out rule. Must not: know how they were read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// Seconds that the canary's pods must have been ready before users are sent to them for the first time.
+pub const SETTLED: Duration = Duration::from_secs(5);
+
+/// Seconds that a pod which was started again must have been ready before it stands in for another: one
+/// that crashes every quarter of a minute is ready most of the time.
+pub const STEADY: Duration = Duration::from_secs(60);
 
 /// One of the two sides of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,6 +108,9 @@ pub struct Pod {
     pub name: String,
     /// Whether it is ready and not being deleted.
     pub ready: bool,
+    /// Since when it is ready, where the server says so.
+    #[serde(skip)]
+    pub ready_since: Option<Timestamp>,
     /// Whether it is being deleted.
     pub terminating: bool,
     /// Whether it is of the Deployment's present template.
@@ -119,11 +129,42 @@ pub struct Pod {
     pub unschedulable: Option<String>,
 }
 
+impl Pod {
+    /// Returns whether it is ready `now` and, where a container of it was started again, has been so for
+    /// [`STEADY`].
+    pub fn is_steady(&self, now: Timestamp) -> bool {
+        let steady = self.ready_since.and_then(|since| after(since, STEADY));
+        self.ready && (self.restarts == 0 || steady.is_none_or(|steady| steady <= now))
+    }
+}
+
+fn after(moment: Timestamp, wait: Duration) -> Option<Timestamp> {
+    let wait = jiff::SignedDuration::try_from(wait).ok()?;
+    moment.checked_add(wait).ok()
+}
+
 impl Workload {
     /// Returns the number of pods that are ready.
     pub fn ready_pods(&self) -> u32 {
         let ready = self.pods.iter().filter(|pod| pod.ready).count();
         u32::try_from(ready).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the number of pods that may stand in for those of the other side `now`: ready, and not just
+    /// started again.
+    pub fn steady_pods(&self, now: Timestamp) -> u32 {
+        let steady = self.pods.iter().filter(|pod| pod.is_steady(now)).count();
+        u32::try_from(steady).unwrap_or(u32::MAX)
+    }
+
+    /// Returns when the last of its ready pods will have been ready for [`SETTLED`], where that is after
+    /// `now`.
+    pub fn settles_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let ready = self.pods.iter().filter(|pod| pod.ready);
+        let settled = ready
+            .filter_map(|pod| after(pod.ready_since?, SETTLED))
+            .max();
+        settled.filter(|settled| *settled > now)
     }
 
     /// Returns what the roll-out still waits for, by the rule of `kubectl rollout status`.

@@ -298,7 +298,7 @@ impl Engine {
             all.extend(events);
             let release = &self.saved.release;
             let entered = release.phase != before
-                && (release.phase.is_retreat() || looks(release) == Looks::Nothing);
+                && (release.phase.is_retreat() || waits_for_no_look(release));
             if action != Action::Look || !entered || all.len() > MOST_EVENTS {
                 return Ok((action, all));
             }
@@ -448,7 +448,7 @@ impl Engine {
         let looked = self
             .results
             .looked
-            .filter(|_| looks(release) != Looks::Nothing)?;
+            .filter(|_| !waits_for_no_look(release))?;
         let interval = jiff::SignedDuration::try_from(release.plan.interval).ok()?;
         looked.checked_add(interval).ok()
     }
@@ -509,7 +509,12 @@ enum Next {
     End(Box<End>),
 }
 
-/// Returns which checks are due to be looked at.
+/// Returns whether no check is looked at in the present phase, whatever the weight is.
+fn waits_for_no_look(release: &Release) -> bool {
+    looks(release, release.since, Percent::ZERO) == Looks::Nothing
+}
+
+/// Returns whether checks are due to be looked at.
 fn due(looks: Looks, looked: Option<Timestamp>, now: Timestamp, interval: Duration) -> bool {
     looks != Looks::Nothing && looked.is_none_or(|at| elapsed(at, now) >= interval)
 }

@@ -18,7 +18,7 @@ use crate::{
         judge::{Circumstances, judge_all},
         meters::{Counting, Moment},
         release::{Phase, Release},
-        split::Grain,
+        split::{Grain, Split},
         verdict::CheckResult,
         weight::Percent,
         workload::{Track, Tracks, Workload},
@@ -73,6 +73,7 @@ impl Sight {
     /// Returns it as routers look at it.
     pub(super) fn scene(&self) -> Scene<'_> {
         Scene {
+            at: self.at,
             stable: self.stable.as_ref().unwrap_or(&self.absent),
             canary: self.canary.as_ref(),
             sides: &self.sides,
@@ -148,12 +149,18 @@ type Subject = (Track, fn(&CheckSpec) -> bool);
 
 /// Returns whom to look at, the one that carries the traffic first.
 fn subjects(looks: Looks) -> &'static [Subject] {
-    const PODS: Subject = (Track::Canary, |c| matches!(c.rule, Rule::Pods { .. }));
-    const CANARY: Subject = (Track::Canary, |_| true);
-    const STABLE: Subject = (Track::Stable, |c| c.rule.judges_state());
+    const PODS: Subject = (Track::Canary, |c| {
+        matches!(c.rule, Rule::Pods { .. }) && !c.pre
+    });
+    const TESTS: Subject = (Track::Canary, |c| {
+        c.pre || matches!(c.rule, Rule::Pods { .. })
+    });
+    const CANARY: Subject = (Track::Canary, |c| !c.pre);
+    const STABLE: Subject = (Track::Stable, |c| c.rule.judges_state() && !c.pre);
     match looks {
         Looks::Nothing => &[],
         Looks::CanaryPods => &[PODS],
+        Looks::Tests => &[TESTS],
         Looks::Canary => &[CANARY],
         Looks::Stable => &[STABLE],
         Looks::Both => &[CANARY, STABLE],
@@ -203,7 +210,7 @@ impl Engine {
         self.canary_uid = canary.and_then(|live| live.typed.metadata.uid.clone());
         // Who wants out is not kept waiting for checks; what the pods say of themselves is known.
         if request != Some(Request::Rollback) || self.saved.release.phase == Phase::UndoShift {
-            self.look(&sight, split.actual).await;
+            self.look(&sight, &split).await;
         }
         let seen = Observation {
             now: self.cluster.clock().now(),
@@ -284,9 +291,8 @@ impl Engine {
         Ok(First { at, sides, objects })
     }
 
-    /// Looks at the checks that matter in the phase, when they are due. `weight` is the canary's share
-    /// of the traffic.
-    async fn look(&mut self, sight: &Sight, weight: Percent) {
+    /// Looks at the checks that matter in the phase with this split, when they are due.
+    async fn look(&mut self, sight: &Sight, split: &Split) {
         let release = &self.saved.release;
         let phase = (release.phase, release.since);
         if self.results.phase != Some(phase) {
@@ -295,8 +301,9 @@ impl Engine {
                 ..Results::default()
             };
         }
-        let looks = looks(release);
+        let weight = split.actual;
         let now = self.cluster.clock().now();
+        let looks = looks(release, now, split.set.max(weight));
         if !due(looks, self.results.looked, now, release.plan.interval) {
             return;
         }
@@ -360,11 +367,13 @@ impl Engine {
         checks: Vec<CheckSpec>,
     ) -> Seen {
         let release = &self.saved.release;
+        let now = self.cluster.clock().now();
         let look_at = |track, workload| Look {
             workload,
             pods: &sides.pods,
             service: self.service.as_ref(),
             started: release.started,
+            at: now,
             facts: Facts {
                 app: &release.app,
                 stable: &release.stable,
@@ -455,10 +464,13 @@ impl Engine {
     /// traffic without pods, and a step that may be left for a moment.
     fn brake_for(&self, track: Track) -> Option<Stage> {
         let release = &self.saved.release;
-        let on_the_way = matches!(
+        let at_a_step = matches!(
             release.phase,
             Phase::Holding | Phase::Resting | Phase::Approving
         );
+        // While a route is waited for, its weight may be live.
+        let waits = release.phase == Phase::Shifting && release.braking.from().is_none();
+        let on_the_way = at_a_step || waits;
         let by_weight = matches!(self.router.grain(), Grain::Weight(_));
         let can = on_the_way && by_weight && track == Track::Canary && release.plan.can_brake();
         can.then(|| release.braking.stage())

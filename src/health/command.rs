@@ -107,6 +107,7 @@ impl ProbeKind for Command {
             },
             severity: options.severity,
             on_unknown: options.on_unknown,
+            pre: false,
             options: serde_json::to_value(options).map_err(erased_serde::Error::custom)?,
         })
     }

@@ -217,6 +217,7 @@ impl ProbeKind for Http {
             rule,
             severity: options.severity,
             on_unknown: options.on_unknown,
+            pre: false,
             options: serde_json::to_value(options).map_err(erased_serde::Error::custom)?,
         })
     }

@@ -133,6 +133,7 @@ impl ProbeKind for Json {
             rule,
             severity: options.severity,
             on_unknown: options.on_unknown,
+            pre: false,
             options: serde_json::to_value(options).map_err(erased_serde::Error::custom)?,
         })
     }

@@ -112,6 +112,8 @@ pub struct Look<'a> {
     pub service: Option<&'a core::Service>,
     /// When the run began.
     pub started: Timestamp,
+    /// The moment of the look: what is asked of one server is asked for it.
+    pub at: Timestamp,
     /// The names of the release, and which side this is.
     pub facts: Facts<'a>,
 }

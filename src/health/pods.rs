@@ -71,6 +71,7 @@ fn spec(options: Options) -> CheckSpec {
         },
         severity: options.severity,
         on_unknown: None,
+        pre: false,
         options: serde_json::to_value(options).unwrap_or_default(),
     }
 }
@@ -169,6 +170,7 @@ mod tests {
         Pod {
             name: "p".into(),
             ready: false,
+            ready_since: None,
             terminating: false,
             current: true,
             created: jiff::Timestamp::UNIX_EPOCH,

@@ -266,6 +266,7 @@ impl ErrorOptions {
             rule: Rule::Errors(error_limits(self)?),
             severity: self.severity,
             on_unknown: self.on_unknown,
+            pre: false,
             options: serde_json::to_value(self).map_err(|e| e.to_string())?,
         })
     }
@@ -281,6 +282,7 @@ impl LatencyOptions {
             rule: Rule::Latency { quantile, limits },
             severity: self.severity,
             on_unknown: self.on_unknown,
+            pre: false,
             options: serde_json::to_value(self).map_err(|e| e.to_string())?,
         })
     }
@@ -298,6 +300,7 @@ impl TrafficOptions {
             },
             severity: self.severity.unwrap_or(Severity::Hold),
             on_unknown: self.on_unknown,
+            pre: false,
             options: serde_json::to_value(self).map_err(|e| e.to_string())?,
         })
     }

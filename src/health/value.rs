@@ -153,6 +153,7 @@ fn spec(options: Options) -> Result<CheckSpec, String> {
         rule: Rule::Number(rule(&options)?),
         severity: options.severity,
         on_unknown: options.on_unknown,
+        pre: false,
         options: serde_json::to_value(options).map_err(|e| e.to_string())?,
     })
 }

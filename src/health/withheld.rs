@@ -160,6 +160,7 @@ mod tests {
             rule: Rule::Condition { consecutive: 1 },
             severity: Severity::default(),
             on_unknown: None,
+            pre: false,
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
         check::{self, CheckSpec, Limits, Reading, Rule, Sample},
         judge::{limit, percent, span},
         plan::LoadRequest,
+        verdict::Unknown,
         view::{Finding, Severity},
         workload::Track,
     },
@@ -61,8 +62,9 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     // Asked when the first check waits for it, and once for all of them.
     let counted = source.clone();
     let counted = counted.map(|source| metrics::counted(ground, source).boxed().shared());
-    let asked = plan
-        .checks
+    // What the canary must pass before the first step may be what stable cannot do yet.
+    let at_steps: Vec<&CheckSpec> = plan.checks.iter().filter(|check| !check.pre).collect();
+    let asked = at_steps
         .iter()
         .map(|check| one(ground, check, (source.as_ref(), counted.as_ref())));
     // Bodies are not sent: requests that differ in them alone are one.
@@ -74,7 +76,7 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     let (checks, paths) = futures::join!(join_all(asked), join_all(sent));
     let (checks, read): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
     if let Some(source) = &source {
-        let read: Vec<_> = plan.checks.iter().zip(read).collect();
+        let read: Vec<_> = at_steps.into_iter().zip(read).collect();
         all.extend(metrics::findings(ground, source.as_ref(), &read).await);
     }
     all.extend(together(checks.into_iter().flatten()));
@@ -217,11 +219,17 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
         }
     }
     if asked == 0 {
-        return no_data(check, place, "nobody to ask");
+        return no_data(weight_of(check), check, place, "nobody to ask");
     }
     if let Some(first) = empty.first() {
         let text = format!("{first} ({} of {asked} answers)", empty.len());
-        return no_data(check, place, &text);
+        let is_silence = |r: &Reading| matches!(r.sample, Sample::Missing(Unknown::NoData, _));
+        let weight = if readings.iter().all(is_silence) {
+            weight_of_silence(check)
+        } else {
+            weight_of(check)
+        };
+        return no_data(weight, check, place, &text);
     }
     if let Some(first) = broken.first() {
         let text = format!("{first} ({} of {asked} answers)", broken.len());
@@ -249,21 +257,31 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
     )
 }
 
-pub(super) fn weight_of(check: &CheckSpec) -> Severity {
+fn weight_of(check: &CheckSpec) -> Severity {
     match check.severity {
         check::Severity::Rollback | check::Severity::Hold => Severity::Error,
         check::Severity::Warn => Severity::Warning,
     }
 }
 
-fn no_data(check: &CheckSpec, place: &str, reason: &str) -> Finding {
+/// Returns how bad it is that a check has nothing of stable.
+pub(super) fn weight_of_silence(check: &CheckSpec) -> Severity {
+    if check.rule.counts() && !check.rule.needs_stable() {
+        // What the canary is held to by itself is seen once it has requests.
+        Severity::Warning
+    } else {
+        weight_of(check)
+    }
+}
+
+fn no_data(weight: Severity, check: &CheckSpec, place: &str, reason: &str) -> Finding {
     let mend = if check.rule.counts() {
         "mend `metrics`: its preset and selector must count the requests of the version that runs now"
     } else {
         "mend path, port or expression of the check; it must work on the version that runs now"
     };
     found(
-        weight_of(check),
+        weight,
         place,
         format!("the check gives no data on stable: {reason}"),
         "without data the verdict is unknown, and unknown never advances: the release would stop at its first step",
@@ -444,7 +462,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::verdict::Unknown;
 
     fn said(rule: Rule, severity: check::Severity, samples: Vec<Sample>) -> Severity {
         let check = CheckSpec {
@@ -454,6 +471,7 @@ mod tests {
             rule,
             severity,
             on_unknown: None,
+            pre: false,
         };
         let reading = |sample| Reading {
             subject: "p".into(),

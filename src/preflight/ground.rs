@@ -27,6 +27,7 @@ use crate::{
         workloads::{Live, common_labels},
     },
     domain::workload::{Track, Tracks, Workload},
+    traffic::{self, replicas::Goals},
 };
 
 /// Both sides and what surrounds them, at one moment.
@@ -148,6 +149,21 @@ impl<'a> Ground<'a> {
     pub(super) fn total(&self) -> u32 {
         let canary = self.canary.as_ref().map_or(0, Live::replicas);
         (self.stable.replicas() + canary).max(1)
+    }
+
+    /// Returns how the router by pods divides them.
+    pub(super) fn goals(&self) -> Goals {
+        let router = &self.subject.router;
+        let provider = traffic::provider(&router.name);
+        let surge = provider.is_some_and(|provider| provider.adds_pods(&router.options));
+        Goals {
+            total: if surge {
+                self.stable.replicas().max(1)
+            } else {
+                self.total()
+            },
+            surge,
+        }
     }
 
     /// Returns `kubectl -n namespace` for commands.

@@ -36,6 +36,7 @@ pub(super) fn look<'g>(ground: &'g Ground<'_>, track: Track, workload: &'g Workl
         pods: &ground.pods,
         service: service.and_then(|name| ground.survey.service(name)),
         started: ground.cluster.clock().now(),
+        at: ground.cluster.clock().now(),
         facts: Facts {
             app: ground.subject.app,
             stable: &names.stable,
@@ -82,7 +83,9 @@ pub(super) async fn findings(
         stable: look(ground, Track::Stable, &ground.stable_facts),
         canary: look(ground, Track::Canary, canary),
     };
-    let weights = shaped.iter().map(|(check, _)| checks::weight_of(check));
+    let weights = shaped
+        .iter()
+        .map(|(check, _)| checks::weight_of_silence(check));
     let weight = weights.min().unwrap_or(Severity::Error);
     let counting = shaped.iter().find(|(check, _)| check.rule.counts());
     let seen = counting.and_then(|(_, readings)| Seen::of(readings, &sides.stable));

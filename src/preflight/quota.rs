@@ -17,7 +17,7 @@ use crate::{
         view::{Finding, Severity},
         weight::Percent,
     },
-    traffic::replicas::pods_at,
+    traffic::replicas::Goals,
 };
 
 /// Pods of stable and of the canary.
@@ -52,7 +52,7 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
 
 /// Returns the most pods either side ever has.
 pub(super) fn most_pods(ground: &Ground<'_>) -> Pods {
-    let way = way(ground.subject.plan, ground.total(), present(ground));
+    let way = way(ground.subject.plan, ground.goals(), present(ground));
     let most = |side: fn(&Pods) -> u32| way.iter().map(|(pods, _)| side(pods)).max().unwrap_or(0);
     (most(|p| p.0), most(|p| p.1))
 }
@@ -63,16 +63,17 @@ fn present(ground: &Ground<'_>) -> Pods {
 }
 
 /// Returns the numbers of pods that the release goes through, each with its name.
-fn way(plan: &Plan, total: u32, present: Pods) -> Vec<(Pods, String)> {
+fn way(plan: &Plan, goals: Goals, present: Pods) -> Vec<(Pods, String)> {
+    let total = goals.total;
     let mut way = vec![(present, "now".to_owned())];
     for step in &plan.steps {
         way.push((
-            pods_at(step.weight, total),
+            goals.at(step.weight),
             format!("at the step {}", step.weight),
         ));
     }
     if promotes(plan) {
-        way.push((pods_at(Percent::FULL, total), "at the promotion".to_owned()));
+        way.push((goals.at(Percent::FULL), "at the promotion".to_owned()));
         if plan.promote.strategy != Strategy::Swap {
             way.push(((total, total), "at the promotion".to_owned()));
         }
@@ -115,7 +116,7 @@ fn limits(ground: &Ground<'_>, quota: &ResourceQuota) -> Vec<Finding> {
     let hard = status.hard.or(spec_hard).unwrap_or_default();
     let used = status.used.unwrap_or_default();
     let now = present(ground);
-    let way = way(ground.subject.plan, ground.total(), now);
+    let way = way(ground.subject.plan, ground.goals(), now);
     let mut all = Vec::new();
     let mut looked_at = 0;
     for (resource, limit) in &hard {

@@ -13,7 +13,7 @@ use crate::{
         view::{Finding, Severity},
         weight::Percent,
     },
-    traffic::replicas::{pods_at, reachable},
+    traffic::replicas::Goals,
 };
 
 /// A share this far from the one asked for is worth a warning.
@@ -29,7 +29,7 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     let canary = ground.canary.as_ref().map_or(0, Live::replicas);
     let place = ground.stable_place();
     let advice = |weight: Percent| {
-        let total = pods_for(weight, ground.total())?;
+        let total = pods_for(weight, ground.goals())?;
         let name = &ground.subject.names.stable;
         let (stable, kubectl) = (total.saturating_sub(canary), ground.kubectl());
         let command = match ground.survey.autoscaler(name) {
@@ -42,18 +42,19 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
         };
         Some(format!("{kubectl} {command} ({total} pods in all)"))
     };
-    judge(&ground.subject.plan.steps, ground.total(), &place, &advice)
+    judge(&ground.subject.plan.steps, ground.goals(), &place, &advice)
 }
 
-/// Judges the steps when there are `total` pods; `advice` says how to reach a weight.
+/// Judges the steps with the pods there are; `advice` says how to reach a weight.
 fn judge(
     steps: &[Step],
-    total: u32,
+    goals: Goals,
     place: &str,
     advice: &dyn Fn(Percent) -> Option<String>,
 ) -> Vec<Finding> {
     let weights: Vec<Percent> = steps.iter().map(|step| step.weight).collect();
     let mut all = Vec::new();
+    let total = goals.total;
     if total == 1 {
         all.push(found(
             Severity::Warning,
@@ -63,11 +64,11 @@ fn judge(
             advice_or(advice, weights.first().copied()),
         ));
     }
-    let coarse = weights.iter().filter(|w| is_coarse(**w, total));
-    all.extend(coarse.map(|weight| coarse_step(*weight, total, place, advice)));
+    let coarse = weights.iter().filter(|w| is_coarse(**w, goals));
+    all.extend(coarse.map(|weight| coarse_step(*weight, goals, place, advice)));
     for pair in weights.windows(2) {
         if let [before, after] = pair
-            && pods_at(*before, total) == pods_at(*after, total)
+            && goals.at(*before) == goals.at(*after)
         {
             all.push(found(
                 Severity::Warning,
@@ -75,15 +76,15 @@ fn judge(
                 format!("the steps {before} and {after} are the same pods"),
                 format!(
                     "both are {} for the canary: the second step tests nothing new",
-                    count(pods_at(*after, total).1, "pod")
+                    count(goals.at(*after).1, "pod")
                 ),
                 advice_or(advice, Some(*before)),
             ));
         }
     }
-    let table: Vec<String> = weights.iter().map(|w| row(*w, total)).collect();
+    let table: Vec<String> = weights.iter().map(|w| row(*w, goals)).collect();
     let table = format!("with {}: {}", count(total, "pod"), table.join(", "));
-    let exact = weights.iter().all(|w| reachable(*w, total) == *w);
+    let exact = weights.iter().all(|w| goals.reachable(*w) == *w);
     if exact {
         all.push(fine(
             place,
@@ -103,12 +104,12 @@ fn judge(
 
 fn coarse_step(
     weight: Percent,
-    total: u32,
+    goals: Goals,
     place: &str,
     advice: &dyn Fn(Percent) -> Option<String>,
 ) -> Finding {
-    let real = reachable(weight, total);
-    let (stable, canary) = pods_at(weight, total);
+    let real = goals.reachable(weight);
+    let (stable, canary) = goals.at(weight);
     found(
         Severity::Warning,
         place,
@@ -130,15 +131,15 @@ fn advice_or(advice: &dyn Fn(Percent) -> Option<String>, weight: Option<Percent>
 }
 
 /// Returns whether the real share is more than 5 points, or more than twice, off.
-fn is_coarse(weight: Percent, total: u32) -> bool {
-    let real = reachable(weight, total);
+fn is_coarse(weight: Percent, goals: Goals) -> bool {
+    let real = goals.reachable(weight);
     let (low, high) = (weight.min(real).fraction(), weight.max(real).fraction());
     weight.distance(real) > TOLERANCE || high > 2.0 * low
 }
 
-fn row(weight: Percent, total: u32) -> String {
-    let (stable, canary) = pods_at(weight, total);
-    let real = reachable(weight, total);
+fn row(weight: Percent, goals: Goals) -> String {
+    let (stable, canary) = goals.at(weight);
+    let real = goals.reachable(weight);
     let said = if real == weight {
         String::new()
     } else {
@@ -147,10 +148,17 @@ fn row(weight: Percent, total: u32) -> String {
     format!("{weight} → {canary} of {}{said}", stable + canary)
 }
 
-/// Returns the smallest number of pods, `at_least` so many, with which a weight is reached exactly:
+/// Returns the smallest number of pods, not less than there are, with which a weight is reached exactly:
 /// nobody is told to take capacity away.
-fn pods_for(weight: Percent, at_least: u32) -> Option<u32> {
-    (at_least.max(2)..=MOST_PODS).find(|total| reachable(weight, *total) == weight)
+fn pods_for(weight: Percent, goals: Goals) -> Option<u32> {
+    let mut totals = goals.total.max(2)..=MOST_PODS;
+    totals.find(|total| {
+        let more = Goals {
+            total: *total,
+            ..goals
+        };
+        more.reachable(weight) == weight
+    })
 }
 
 #[cfg(test)]
@@ -170,8 +178,15 @@ mod tests {
         weights.iter().map(step).collect()
     }
 
+    fn of(total: u32) -> Goals {
+        Goals {
+            total,
+            surge: false,
+        }
+    }
+
     fn said(weights: &[u32], total: u32) -> Vec<(Severity, String)> {
-        let all = judge(&steps(weights), total, "Deployment a/b", &|_| None);
+        let all = judge(&steps(weights), of(total), "Deployment a/b", &|_| None);
         all.into_iter().map(|f| (f.severity, f.what)).collect()
     }
 
@@ -192,9 +207,9 @@ mod tests {
 
     #[test]
     fn a_share_more_than_twice_as_large_is_a_warning_even_when_the_difference_is_small() {
-        assert!(is_coarse(Percent::whole(1), 30));
-        assert!(!is_coarse(Percent::whole(25), 10));
-        assert!(!is_coarse(Percent::whole(6), 10));
+        assert!(is_coarse(Percent::whole(1), of(30)));
+        assert!(!is_coarse(Percent::whole(25), of(10)));
+        assert!(!is_coarse(Percent::whole(6), of(10)));
     }
 
     #[test]
@@ -221,8 +236,8 @@ mod tests {
             (50, 9, Some(10)),
             (100, 1, Some(2)),
         ] {
-            assert_eq!(pods_for(Percent::whole(percent), at_least), expected);
+            assert_eq!(pods_for(Percent::whole(percent), of(at_least)), expected);
         }
-        assert_eq!(pods_for("0.1".parse().unwrap(), 1), None);
+        assert_eq!(pods_for("0.1".parse().unwrap(), of(1)), None);
     }
 }

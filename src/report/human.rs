@@ -187,6 +187,7 @@ impl Narrator {
             Phase::Ended => Vec::new(),
             Phase::RollingBack => self.said(at, Tone::Bold, "back", "moving traffic to stable"),
             Phase::Preparing
+            | Phase::Testing
             | Phase::PromoteShift
             | Phase::PromoteTemplate
             | Phase::PromoteScale

@@ -76,6 +76,38 @@ pub(super) fn misfit(named: &str, why: &str, target: &Target) -> Finding {
     }
 }
 
+/// Returns what is to be said of an object of another namespace that divides the app's traffic.
+pub(super) fn divides(named: &str, router: &str, target: &Target) -> Finding {
+    let Target { stable, canary, .. } = target;
+    Finding {
+        severity: Severity::Error,
+        place: named.to_owned(),
+        what: format!(
+            "it divides the traffic between {stable} and {canary} from another namespace"
+        ),
+        why: "numbers of pods do not move what a route divides".to_owned(),
+        mend: format!(
+            "name it in the configuration file, as the object of `router: {{{router}: …}}`, or say --router replicas where its traffic does not matter"
+        ),
+    }
+}
+
+/// Returns what is to be said of an object whose weight holds for a route of somebody else as well.
+pub(super) fn stray(named: &str, route: &Route) -> Finding {
+    let services: Vec<&str> = route.parts.iter().map(|part| part.name.as_str()).collect();
+    Finding {
+        severity: Severity::Error,
+        place: named.to_owned(),
+        what: format!(
+            "its weight holds for {} as well, which leads to {}",
+            route.name,
+            services.join(" and ")
+        ),
+        why: "whoever is there would be moved with this release, and two releases would put back each other's weight".to_owned(),
+        mend: "give the release an object of its own, with its routes alone".to_owned(),
+    }
+}
+
 /// Returns what is to be said of a side that has no ready pod and gets traffic all the same.
 pub(super) fn without_pods(named: &str, routes: &[Route], track: Track) -> Option<Finding> {
     let gets = |route: &&Route| route.part(track).is_some_and(|part| part.weight > 0);

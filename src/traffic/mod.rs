@@ -26,6 +26,7 @@ mod weighted;
 mod words;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -149,6 +150,8 @@ pub struct Target {
 /// Both sides at one moment, as facts and as objects.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
+    /// The moment.
+    pub at: Timestamp,
     /// Facts about stable.
     pub stable: &'a Workload,
     /// Facts about the canary, if it exists.
@@ -199,6 +202,38 @@ pub trait Provider: Sync {
 
     /// Returns whether it is only taken where no other router fits.
     fn yields(&self) -> bool {
+        false
+    }
+
+    /// Returns which of these objects, of other namespaces than the app's, leads to one of its sides, and what
+    /// that means for a release by numbers of pods.
+    fn reaches(
+        &self,
+        objects: &[Value],
+        survey: &Survey,
+        namespace: &str,
+        target: &Target,
+    ) -> Option<Finding> {
+        let _ = (objects, survey, namespace, target);
+        None
+    }
+
+    /// Returns what a weight of this router would move that is no part of the release, if anything.
+    fn strays(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+        survey: &Survey,
+    ) -> Option<Finding> {
+        let _ = (cluster, target, options, survey);
+        None
+    }
+
+    /// Returns whether the canary's pods come on top of stable's under these options, so that they are no part
+    /// of the capacity.
+    fn adds_pods(&self, options: &Value) -> bool {
+        let _ = options;
         false
     }
 

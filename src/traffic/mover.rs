@@ -13,10 +13,10 @@ use super::{
     autoscaler::{hold_above, is_of, is_pinned, let_go, of_sides, typed},
     findings,
     place::patch,
-    route::{Route, weights},
+    route::{Route, moved_along, weights},
     view::View,
     weighted::CREATED,
-    words::{not_called, titled},
+    words::{not_called, titled, unsteady},
 };
 use crate::{
     cluster::{
@@ -253,6 +253,17 @@ impl ByWeights {
         found
     }
 
+    /// Returns what a weight would move that is no part of the release.
+    pub(super) fn strays(&self, survey: &Survey) -> Option<Finding> {
+        let families = survey.routing.iter();
+        let mut objects = families.flat_map(|family| family.objects.iter().flatten());
+        objects.find_map(|object| {
+            let place = self.places.iter().find(|place| place.holds(object))?;
+            let routes = self.form.routes(object);
+            Some(findings::stray(&place.named(), moved_along(&routes)?))
+        })
+    }
+
     /// Writes the weights for `to` in every object that has not got them.
     async fn write_all(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
         let mut planned = Vec::new();
@@ -356,11 +367,11 @@ impl ByWeights {
         );
         if to > present {
             let need = pods_needed(to, self.target.total);
-            let text = format!(
-                "{}: {canary} of {need} pods to be ready",
-                self.target.canary
-            );
-            return (canary < need).then_some(text);
+            if canary < need {
+                let name = &self.target.canary;
+                return Some(format!("{name}: {canary} of {need} pods to be ready"));
+            }
+            return scene.canary.and_then(|side| unsteady(side, need, scene.at));
         }
         // A canary without ready pods serves nobody: nothing is lost by leaving it.
         let text = format!("{}: a pod to be ready", self.target.stable);

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cluster::routing::Kind,
-    domain::{weight::Percent, workload::Track},
+    domain::{view::Severity, weight::Percent, workload::Track},
 };
 
 /// Start of the annotations' names; a flag of the controller can change it.
@@ -211,6 +211,16 @@ impl Shape for Nginx {
                 Whose::Side(_) | Whose::Neither | Whose::Unknown => None,
             }
         })
+    }
+
+    fn findings(_: &Value, _: &[Value]) -> Vec<(Severity, String, String, String)> {
+        vec![(
+            Severity::Note,
+            "ingress-nginx is retired since March 2026".to_owned(),
+            "it gets no more releases and no security fixes".to_owned(),
+            "plan to move to an HTTPRoute of the Gateway API, which this tool releases by as well"
+                .to_owned(),
+        )]
     }
 
     fn refuse(_: &Value, to: Percent, scene: &Scene<'_>, _: &Options) -> Option<String> {

@@ -251,6 +251,19 @@ pub fn weights(routes: &[Route], weight: Percent) -> Result<Vec<(Place, u64)>, S
     Ok(all)
 }
 
+/// Returns a route that one of the weights of the two sides moves as well, though it does not lead to both: in
+/// some objects one weight holds for several routes.
+pub fn moved_along(routes: &[Route]) -> Option<&Route> {
+    let places = |route: &Route| -> Vec<Place> {
+        let parts = route.parts.iter();
+        parts.filter_map(|part| part.place.clone()).collect()
+    };
+    let dividing = routes.iter().filter(|route| route.divides());
+    let ours: Vec<Place> = dividing.flat_map(places).collect();
+    let mut others = routes.iter().filter(|route| !route.holds_both());
+    others.find(|route| places(route).iter().any(|place| ours.contains(place)))
+}
+
 fn share(stable: u64, canary: u64) -> Option<Percent> {
     let sum = stable.checked_add(canary).filter(|sum| *sum > 0)?;
     // Kept within 32 bits by giving up digits that no weight can tell apart.

@@ -77,6 +77,18 @@ impl Provider for Several {
         None
     }
 
+    fn strays(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+        survey: &Survey,
+    ) -> Option<Finding> {
+        let all = entries(options);
+        let mut all = all.iter();
+        all.find_map(|(provider, options)| provider.strays(cluster, target, options, survey))
+    }
+
     fn findings(
         &self,
         cluster: &Cluster,

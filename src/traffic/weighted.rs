@@ -317,6 +317,42 @@ impl<S: Shape> Provider for Weighted<S> {
         })
     }
 
+    fn reaches(
+        &self,
+        objects: &[Value],
+        survey: &Survey,
+        namespace: &str,
+        target: &Target,
+    ) -> Option<Finding> {
+        let options = S::Options::default();
+        let backends = Backends::of(survey, namespace, target);
+        let context = context::<S>(survey, namespace);
+        let kinds = S::kinds(&options);
+        let mut ours = objects
+            .iter()
+            .filter(|object| kinds.iter().any(|kind| kind.is(object)));
+        ours.find_map(|object| {
+            let routes = S::routes(object, &backends, &context, &options);
+            let named = elsewhere(object);
+            if routes.iter().any(Route::divides) {
+                return Some(findings::divides(&named, S::NAME, target));
+            }
+            let why = routes.iter().find_map(Route::pins)?;
+            Some(findings::misfit(&named, &why, target))
+        })
+    }
+
+    fn strays(
+        &self,
+        cluster: &Cluster,
+        target: &Target,
+        options: &Value,
+        survey: &Survey,
+    ) -> Option<Finding> {
+        let router = bound::<S>(cluster, target, options, survey).ok()?;
+        router.strays(survey)
+    }
+
     fn findings(
         &self,
         cluster: &Cluster,
@@ -474,6 +510,18 @@ pub(super) fn routes_of<S: Shape>(
         }
     }
     routes
+}
+
+/// Returns an object of another namespace as messages name it.
+fn elsewhere(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let meta = &object["metadata"];
+    format!(
+        "{} {}/{}",
+        text(&object["kind"]),
+        text(&meta["namespace"]),
+        text(&meta["name"])
+    )
 }
 
 fn right(

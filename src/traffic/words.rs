@@ -4,8 +4,23 @@
 
 use serde_json::Value;
 
+use jiff::Timestamp;
+
 use super::Target;
-use crate::cluster::routing::Kind;
+use crate::{
+    cluster::routing::Kind,
+    domain::workload::{STEADY, Workload},
+};
+
+/// Says what a side with `need` ready pods still waits for at a moment, where some of them were started
+/// again and do not count yet.
+pub(super) fn unsteady(side: &Workload, need: u32, at: Timestamp) -> Option<String> {
+    let steady = humantime::format_duration(STEADY);
+    (side.steady_pods(at) < need).then(|| {
+        let name = &side.name;
+        format!("{name}: pods that were started again to be ready for {steady}")
+    })
+}
 
 /// Returns an object as messages name it.
 pub(super) fn titled(object: &Value) -> String {

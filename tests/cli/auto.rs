@@ -11,7 +11,7 @@ async fn auto_promotes_a_healthy_release() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10,50,100 --hold 60s
     exit 0
     --- stdout
-    09:04:04Z  PROMOTED after 4m04s: payment-api-stable runs the new version
+    09:03:48Z  PROMOTED after 3m48s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox healthy
@@ -23,70 +23,73 @@ async fn auto_promotes_a_healthy_release() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 3  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 3  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
-    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
-    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
-    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
-    09:01:20Z  step 2 of 3  moving traffic to 50%
-    09:01:20Z  doing        scale payment-api-canary from 1 to 5
-    09:01:21Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
-    09:01:23Z  waits        payment-api-canary: 1 of 5 pods to be ready
-    09:01:28Z  ? unknown    pods: 1 of 5 ready, 0 restarts
-    09:01:30Z  doing        scale payment-api-stable from 9 to 8
-    09:01:31Z  doing        scale payment-api-stable from 8 to 7
-    09:01:32Z  doing        scale payment-api-stable from 7 to 6
-    09:01:33Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:01:33Z  doing        scale payment-api-stable from 6 to 5
-    09:01:34Z  reached      canary at 50% (5 of 10 pods)
-    09:01:34Z  step 2 of 3  watching at 50%
-    09:01:34Z  ✓ healthy    pods, health
-    09:01:34Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:39Z  ? unknown    success rate: 96.9 % (90–99.6 %; 154 of 159 requests); below 90 % is
-                            excluded, below 95 % must be: about 1,471 more requests (47 s)
-    09:01:59Z  ✓ healthy    success rate: 97.4 % (94.8–98.9 %; 786 of 807 requests), proven above 95 %
-    09:01:59Z  waits        35s more at 50%
-    09:02:34Z  step 3 of 3  moving traffic to 100%
-    09:02:34Z  doing        scale payment-api-canary from 5 to 10
-    09:02:35Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:02:40Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:02:45Z  doing        scale payment-api-stable from 5 to 3
-    09:02:45Z  doing        scale payment-api-stable from 3 to 0
-    09:02:46Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:02:46Z  reached      canary at 100% (10 of 10 pods)
-    09:02:46Z  step 3 of 3  watching at 100%
-    09:02:46Z  ✓ healthy    pods, health
-    09:02:46Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:51Z  ✓ healthy    success rate: 98.5 % (94.9–99.8 %; 332 of 337 requests), proven above 95 %
-    09:02:51Z  waits        55s more at 100%
-    09:03:46Z  promoting    moving all traffic to the canary
-    09:03:46Z  reached      canary at 100% (10 of 10 pods)
-    09:03:46Z  promoting    updating stable
-    09:03:46Z  doing        give payment-api-stable the version of payment-api-canary
-    09:03:46Z  waits        payment-api-stable: the controller to see the change
-    09:03:47Z  promoting    starting stable's pods
-    09:03:47Z  doing        scale payment-api-stable from 0 to 10
-    09:03:47Z  ? unknown    stable, pods: no pods
-    09:03:47Z  ? unknown    stable, health: no pods to ask
-    09:03:47Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:03:47Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:03:52Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:03:58Z  promoting    checking stable
-    09:03:58Z  waits        stable to prove itself healthy
-    09:03:58Z  ✓ healthy    stable, pods, health
-    09:04:03Z  promoting    returning traffic to stable
-    09:04:03Z  doing        scale payment-api-canary from 10 to 0
-    09:04:04Z  reached      canary at 0% (0 of 10 pods)
-    09:04:04Z  phase        draining
-    09:04:04Z  phase        cleaning up
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 3  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 3  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
+                            which may be chance (evidence 0.9:1)
+    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
+                            below 95 % must be
+    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
+                            excluded, below 95 % must be: about 1,680 more requests (5 min)
+    09:00:55Z  ? unknown    success rate: 97.3 % (92.7–99.4 %; 289 of 297 requests); below 92.7 % is
+                            excluded, below 95 % must be: about 239 more requests (41 s)
+    09:01:05Z  ✓ healthy    success rate: 97.7 % (93.8–99.5 %; 346 of 354 requests), proven above 95 %
+    09:01:05Z  step 2 of 3  moving traffic to 50%
+    09:01:05Z  doing        scale payment-api-canary from 1 to 5
+    09:01:06Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
+    09:01:07Z  waits        payment-api-canary: 1 of 5 pods to be ready
+    09:01:12Z  ? unknown    pods: 1 of 5 ready, 0 restarts
+    09:01:15Z  doing        scale payment-api-stable from 9 to 7
+    09:01:17Z  doing        scale payment-api-stable from 7 to 5
+    09:01:18Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:01:18Z  reached      canary at 50% (5 of 10 pods)
+    09:01:18Z  step 2 of 3  watching at 50%
+    09:01:18Z  ✓ healthy    pods, health
+    09:01:18Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:23Z  ✓ healthy    success rate: 99.38 % (94.6–99.999 %; 161 of 162 requests), proven above 95
+                            %
+    09:01:23Z  waits        55s more at 50%
+    09:02:18Z  step 3 of 3  moving traffic to 100%
+    09:02:18Z  doing        scale payment-api-canary from 5 to 10
+    09:02:19Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:02:24Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:02:29Z  doing        scale payment-api-stable from 5 to 1
+    09:02:29Z  doing        scale payment-api-stable from 1 to 0
+    09:02:30Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:02:30Z  reached      canary at 100% (10 of 10 pods)
+    09:02:30Z  step 3 of 3  watching at 100%
+    09:02:30Z  ✓ healthy    pods, health
+    09:02:30Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:35Z  ? unknown    success rate: 97.8 % (93.6–99.6 %; 311 of 318 requests); below 93.6 % is
+                            excluded, below 95 % must be: about 117 more requests (2 s)
+    09:02:40Z  ✓ healthy    success rate: 98.5 % (96.1–99.7 %; 602 of 611 requests), proven above 95 %
+    09:02:40Z  waits        50s more at 100%
+    09:03:30Z  promoting    moving all traffic to the canary
+    09:03:30Z  reached      canary at 100% (10 of 10 pods)
+    09:03:30Z  promoting    updating stable
+    09:03:30Z  doing        give payment-api-stable the version of payment-api-canary
+    09:03:30Z  waits        payment-api-stable: the controller to see the change
+    09:03:31Z  promoting    starting stable's pods
+    09:03:31Z  doing        scale payment-api-stable from 0 to 10
+    09:03:31Z  ? unknown    stable, pods: no pods
+    09:03:31Z  ? unknown    stable, health: no pods to ask
+    09:03:31Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:03:31Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:03:36Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:03:42Z  promoting    checking stable
+    09:03:42Z  waits        stable to prove itself healthy
+    09:03:42Z  ✓ healthy    stable, pods, health
+    09:03:47Z  promoting    returning traffic to stable
+    09:03:47Z  doing        scale payment-api-canary from 10 to 0
+    09:03:48Z  reached      canary at 0% (0 of 10 pods)
+    09:03:48Z  phase        draining
+    09:03:48Z  phase        cleaning up
+    09:03:48Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -106,11 +109,11 @@ async fn auto_in_json() {
     assert_snapshot!(firsts.join("\n"), @r#"
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"started","id":"20260105-090000","steps":[50.0,100.0],"change":"registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0"}
     {"version":1,"at":"2026-01-05T09:00:00Z","event":"checked","track":"canary","results":[{"name":"pods","probe":"pods","verdict":"healthy","limit":"ready, ≤ 1 restarts","samples":1,"severity":"rollback","text":"pods: 1 of 1 ready, 0 restarts"}]}
-    {"version":1,"at":"2026-01-05T09:00:00Z","event":"entered","phase":"shifting","step":1,"steps":2,"weight":50.0}
-    {"version":1,"at":"2026-01-05T09:00:00Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
-    {"version":1,"at":"2026-01-05T09:00:01.05Z","event":"waiting","what":"payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)","since":"2026-01-05T09:00:00Z"}
-    {"version":1,"at":"2026-01-05T09:00:14.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:24.25Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:00:00Z","event":"waiting","what":"payment-api-canary: its pods to be ready for 5s","since":"2026-01-05T09:00:00Z"}
+    {"version":1,"at":"2026-01-05T09:00:05Z","event":"entered","phase":"shifting","step":1,"steps":2,"weight":50.0}
+    {"version":1,"at":"2026-01-05T09:00:05Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
+    {"version":1,"at":"2026-01-05T09:00:19.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
+    {"version":1,"at":"2026-01-05T09:01:29.25Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
     "#);
 }
 
@@ -121,7 +124,7 @@ async fn auto_rolls_back_what_is_unhealthy() {
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:02:01Z  ROLLED BACK after 2m01s: verified at 0%: success rate: 74 % (67–80 %; 446 of 602
+    09:02:01Z  ROLLED BACK after 2m01s: verified at 0%: success rate: 70 % (63–77 %; 335 of 476
                requests): below 95 %, almost surely (p < 0.01)
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
@@ -134,38 +137,39 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 4  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 4  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (93.1–100.0 %; 81 of 81 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 17 more requests (4 s)
-    09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
-    09:00:20Z  waits        40s more at 10%
-    09:00:30Z  ? unknown    success rate: 99.32 % (94.0–99.999 %; 145 of 146 requests); below 94.0 % is
-                            excluded, below 95 % must be: about 8 more requests (2 s)
-    09:00:45Z  ✓ healthy    success rate: 99.10 % (94.9–99.98 %; 219 of 221 requests), proven above 95 %
-    09:01:00Z  step 2 of 4  moving traffic to 25%
-    09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:08Z  ? unknown    pods: 1 of 3 ready, 0 restarts
-    09:01:12Z  doing        scale payment-api-stable from 9 to 8
-    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:13Z  doing        scale payment-api-stable from 8 to 7
-    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:14Z  step 2 of 4  watching at 25%
-    09:01:14Z  ✓ healthy    pods, health
-    09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:19Z  ? unknown    success rate: 80 % (63–92 %; 65 of 81 requests); below 95 % so far, which
-                            may be chance (evidence 0.7:1)
-    09:01:34Z  ? unknown    success rate: 73 % (64–81 %; 244 of 334 requests): evidence 5.8:1, 100:1
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 4  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 4  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 100 % (81–100 %; 24 of 24 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 100 % (91.1–100.0 %; 60 of 60 requests); below 91.1 % is
+                            excluded, below 95 % must be: about 65 more requests (11 s)
+    09:00:25Z  ✓ healthy    success rate: 100 % (94.8–100.0 %; 111 of 111 requests), proven above 95 %
+    09:00:25Z  waits        40s more at 10%
+    09:00:35Z  ? unknown    success rate: 98.7 % (92.9–99.97 %; 151 of 153 requests); below 92.9 % is
+                            excluded, below 95 % must be: about 116 more requests (23 s)
+    09:00:45Z  ✓ healthy    success rate: 99.0 % (94.4–99.98 %; 198 of 200 requests), proven above 95 %
+    09:01:05Z  step 2 of 4  moving traffic to 25%
+    09:01:05Z  doing        scale payment-api-canary from 1 to 3
+    09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:08Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:13Z  ? unknown    pods: 1 of 3 ready, 0 restarts
+    09:01:17Z  doing        scale payment-api-stable from 9 to 8
+    09:01:18Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:18Z  doing        scale payment-api-stable from 8 to 7
+    09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:19Z  step 2 of 4  watching at 25%
+    09:01:19Z  ✓ healthy    pods, health
+    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:24Z  ? unknown    success rate: 74 % (57–87 %; 66 of 89 requests); below 95 % so far, which
+                            may be chance (evidence 0.8:1)
+    09:01:39Z  ? unknown    success rate: 70 % (61–79 %; 227 of 323 requests): evidence 11:1, 100:1
                             rolls back
-    09:01:49Z  ✗ unhealthy  success rate: 74 % (67–80 %; 446 of 602 requests): below 95 %, almost surely
+    09:01:49Z  ✗ unhealthy  success rate: 70 % (63–77 %; 335 of 476 requests): below 95 %, almost surely
                             (p < 0.01)
-    09:01:49Z  ROLLING BACK from 30%: success rate: 74 % (67–80 %; 446 of 602 requests): below 95 %,
+    09:01:49Z  ROLLING BACK from 30%: success rate: 70 % (63–77 %; 335 of 476 requests): below 95 %,
                             almost surely (p < 0.01)
     09:01:49Z  back         moving traffic to stable
     09:01:49Z  doing        scale payment-api-stable from 7 to 10
@@ -175,6 +179,7 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:02:01Z  reached      canary at 0% (0 of 10 pods)
     09:02:01Z  phase        draining
     09:02:01Z  phase        cleaning up
+    09:02:01Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -185,7 +190,7 @@ async fn auto_stops_at_a_step() {
     $ canaryctl auto payment-api --sandbox --speed 1 --until step=2
     exit 0
     --- stdout
-    09:02:34Z  AT THE WEIGHT after 2m34s: canary at 30% (wanted 25%, 3 of 10 pods)
+    09:02:19Z  AT THE WEIGHT after 2m19s: canary at 30% (wanted 25%, 3 of 10 pods)
                weights  0% → 10% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl sandbox healthy
@@ -197,37 +202,40 @@ async fn auto_stops_at_a_step() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 4  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 4  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
-    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
-    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
-    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
-    09:01:20Z  step 2 of 4  moving traffic to 25%
-    09:01:20Z  doing        scale payment-api-canary from 1 to 3
-    09:01:21Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:23Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:28Z  ? unknown    pods: 1 of 3 ready, 0 restarts
-    09:01:31Z  doing        scale payment-api-stable from 9 to 8
-    09:01:33Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:33Z  doing        scale payment-api-stable from 8 to 7
-    09:01:34Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:34Z  step 2 of 4  watching at 25%
-    09:01:34Z  ✓ healthy    pods, health
-    09:01:34Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:39Z  ? unknown    success rate: 96.4 % (85–99.8 %; 80 of 83 requests); below 85 % is excluded,
-                            below 95 % must be: about 6,117 more requests (7 min)
-    09:01:44Z  ? unknown    success rate: 98.4 % (93.2–99.9 %; 189 of 192 requests); below 93.2 % is
-                            excluded, below 95 % must be: about 58 more requests (3 s)
-    09:01:49Z  ✓ healthy    success rate: 98.6 % (94.6–99.9 %; 276 of 280 requests), proven above 95 %
-    09:01:49Z  waits        45s more at 25%
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 4  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 4  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
+                            which may be chance (evidence 0.9:1)
+    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
+                            below 94.74 % must be
+    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
+                            excluded, below 94.74 % must be: about 1,106 more requests (4 min)
+    09:00:50Z  ? unknown    success rate: 96.9 % (91.8–99.3 %; 254 of 262 requests); below 91.8 % is
+                            excluded, below 94.74 % must be: about 443 more requests (77 s)
+    09:01:00Z  ✓ healthy    success rate: 97.6 % (93.3–99.5 %; 319 of 327 requests), proven above 94.74
+                            %
+    09:01:00Z  waits        5s more at 10%
+    09:01:05Z  step 2 of 4  moving traffic to 25%
+    09:01:05Z  doing        scale payment-api-canary from 1 to 3
+    09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:08Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:13Z  ? unknown    pods: 1 of 3 ready, 0 restarts
+    09:01:17Z  doing        scale payment-api-stable from 9 to 8
+    09:01:18Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:18Z  doing        scale payment-api-stable from 8 to 7
+    09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:19Z  step 2 of 4  watching at 25%
+    09:01:19Z  ✓ healthy    pods, health
+    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:24Z  ? unknown    success rate: 97.5 % (87–99.9 %; 79 of 81 requests); below 87 % is excluded,
+                            below 95 % must be: about 804 more requests (50 s)
+    09:01:44Z  ✓ healthy    success rate: 97.8 % (94.5–99.5 %; 454 of 464 requests), proven above 95 %
+    09:01:44Z  waits        35s more at 25%
     ");
 }
 
@@ -238,9 +246,9 @@ async fn auto_stops_at_an_approval() {
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100 --until paused
     exit 0
     --- stdout
-    09:01:20Z  PAUSED with the split live after 1m20s: waits for approval of step 1
+    09:01:05Z  PAUSED with the split live after 1m05s: waits for approval of step 1
                weights  0% → 10%
-               was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:00:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox healthy
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -250,28 +258,31 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 2  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 2  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
-    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
-    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
-    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
-    09:01:20Z  step 1 of 2  waiting for approval at 10%
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 2  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 2  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
+                            which may be chance (evidence 0.9:1)
+    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
+                            below 95 % must be
+    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
+                            excluded, below 95 % must be: about 1,680 more requests (5 min)
+    09:00:55Z  ? unknown    success rate: 97.3 % (92.7–99.4 %; 289 of 297 requests); below 92.7 % is
+                            excluded, below 95 % must be: about 239 more requests (41 s)
+    09:01:05Z  ✓ healthy    success rate: 97.7 % (93.8–99.5 %; 346 of 354 requests), proven above 95 %
+    09:01:05Z  step 1 of 2  waiting for approval at 10%
     ");
     assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100").await, @r"
     $ canaryctl auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100
     exit 5
     --- stdout
-    09:01:20Z  PAUSED with the split live after 1m20s: waits for approval of step 1
+    09:01:05Z  PAUSED with the split live after 1m05s: waits for approval of step 1
                weights  0% → 10%
-               was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:00:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox healthy
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -281,20 +292,23 @@ async fn auto_stops_at_an_approval() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 2  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 2  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 95.9 % (84–99.7 %; 71 of 74 requests); below 84 % is excluded,
-                            below 95 % must be: about 47,122 more requests (3 h)
-    09:00:20Z  ? unknown    success rate: 96.2 % (87–99.6 %; 100 of 104 requests); below 87 % is
-                            excluded, below 95 % must be: about 9,930 more requests (32 min)
-    09:00:55Z  ? unknown    success rate: 97.5 % (93.1–99.5 %; 310 of 318 requests); below 93.1 % is
-                            excluded, below 95 % must be: about 393 more requests (68 s)
-    09:01:20Z  ✓ healthy    success rate: 97.9 % (94.6–99.5 %; 463 of 473 requests), proven above 95 %
-    09:01:20Z  step 1 of 2  waiting for approval at 10%
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 2  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 2  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
+                            which may be chance (evidence 0.9:1)
+    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
+                            below 95 % must be
+    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
+                            excluded, below 95 % must be: about 1,680 more requests (5 min)
+    09:00:55Z  ? unknown    success rate: 97.3 % (92.7–99.4 %; 289 of 297 requests); below 92.7 % is
+                            excluded, below 95 % must be: about 239 more requests (41 s)
+    09:01:05Z  ✓ healthy    success rate: 97.7 % (93.8–99.5 %; 346 of 354 requests), proven above 95 %
+    09:01:05Z  step 1 of 2  waiting for approval at 10%
     ");
 }
 
@@ -354,6 +368,7 @@ async fn auto_gives_up_on_a_missing_image() {
     09:00:11Z  reached      canary at 0% (0 of 10 pods)
     09:00:11Z  phase        draining
     09:00:11Z  phase        cleaning up
+    09:00:11Z  doing        scale payment-api-stable from 10 to 9
     "#);
 }
 
@@ -364,7 +379,7 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     $ canaryctl auto payment-api --sandbox=hpa-fights --speed 1
     exit 0
     --- stdout
-    09:04:58Z  PROMOTED after 4m58s: payment-api-stable runs the new version
+    09:05:03Z  PROMOTED after 5m03s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox hpa-fights
@@ -376,88 +391,87 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 4  moving traffic to 10%
-    09:00:00Z  doing        pin payment-api-stable at 9
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 4  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:05Z  ? unknown    success rate: 100 % (78–100 %; 21 of 21 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (93.5–100.0 %; 86 of 86 requests); below 93.5 % is
-                            excluded, below 95 % must be: about 8 more requests (2 s)
-    09:00:20Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 102 of 102 requests), proven above 95 %
-    09:00:20Z  waits        40s more at 10%
-    09:00:30Z  ? unknown    success rate: 99.32 % (94.1–99.999 %; 146 of 147 requests); below 94.1 % is
-                            excluded, below 95 % must be: about 6 more requests (2 s)
-    09:00:45Z  ✓ healthy    success rate: 99.10 % (95.0–99.98 %; 221 of 223 requests), proven above 95 %
-    09:01:00Z  step 2 of 4  moving traffic to 25%
-    09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:08Z  ? unknown    pods: 1 of 3 ready, 0 restarts
-    09:01:12Z  doing        scale payment-api-stable from 9 to 8
-    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:13Z  doing        scale payment-api-stable from 8 to 7
-    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:14Z  step 2 of 4  watching at 25%
-    09:01:14Z  ✓ healthy    pods, health
-    09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:19Z  ✓ healthy    success rate: 100 % (92.6–100.0 %; 74 of 74 requests), proven above 94.31 %
-    09:01:19Z  waits        55s more at 25%
-    09:01:24Z  ? unknown    success rate: 98.6 % (92.4–99.97 %; 140 of 142 requests); below 92.4 % is
-                            excluded, below 94.31 % must be: about 24 more requests (2 s)
-    09:01:29Z  ✓ healthy    success rate: 98.2 % (93.4–99.8 %; 223 of 227 requests), proven above 94.31
-                            %
-    09:02:14Z  step 3 of 4  moving traffic to 50%
-    09:02:14Z  doing        scale payment-api-canary from 3 to 5
-    09:02:15Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:20Z  ? unknown    pods: 3 of 5 ready, 0 restarts
-    09:02:25Z  doing        scale payment-api-stable from 7 to 6
-    09:02:25Z  doing        scale payment-api-stable from 6 to 5
-    09:02:26Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:02:26Z  reached      canary at 50% (5 of 10 pods)
-    09:02:26Z  step 3 of 4  watching at 50%
-    09:02:26Z  ✓ healthy    pods, health
-    09:02:26Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:31Z  ✓ healthy    success rate: 99.28 % (93.7–99.999 %; 137 of 138 requests), proven above 95
-                            %
-    09:02:31Z  waits        55s more at 50%
-    09:03:26Z  step 4 of 4  moving traffic to 100%
-    09:03:26Z  doing        scale payment-api-canary from 5 to 10
-    09:03:27Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:32Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:03:37Z  doing        scale payment-api-stable from 5 to 1
-    09:03:37Z  doing        scale payment-api-stable from 1 to 0
-    09:03:38Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:38Z  reached      canary at 100% (10 of 10 pods)
-    09:03:38Z  step 4 of 4  watching at 100%
-    09:03:38Z  ✓ healthy    pods, health
-    09:03:38Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:43Z  ? unknown    success rate: 98.0 % (93.7–99.7 %; 291 of 297 requests); below 93.7 % is
-                            excluded, below 95 % must be: about 66 more requests (2 s)
-    09:03:48Z  ✓ healthy    success rate: 98.3 % (95.6–99.6 %; 573 of 583 requests), proven above 95 %
-    09:03:48Z  waits        50s more at 100%
-    09:04:38Z  promoting    moving all traffic to the canary
-    09:04:38Z  reached      canary at 100% (10 of 10 pods)
-    09:04:38Z  promoting    updating stable
-    09:04:38Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:38Z  waits        payment-api-stable: the controller to see the change
-    09:04:38Z  promoting    starting stable's pods
-    09:04:38Z  doing        scale payment-api-stable from 0 to 10
-    09:04:38Z  ? unknown    stable, pods: no pods
-    09:04:38Z  ? unknown    stable, health: no pods to ask
-    09:04:38Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:39Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:43Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:04:50Z  promoting    checking stable
-    09:04:50Z  waits        stable to prove itself healthy
-    09:04:53Z  ✓ healthy    stable, pods, health
-    09:04:58Z  promoting    returning traffic to stable
-    09:04:58Z  doing        scale payment-api-canary from 10 to 0
-    09:04:58Z  reached      canary at 0% (0 of 10 pods)
-    09:04:58Z  phase        draining
-    09:04:58Z  phase        cleaning up
-    09:04:58Z  doing        restore what was pinned
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 4  moving traffic to 10%
+    09:00:05Z  doing        pin payment-api-stable at 9
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 4  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 100 % (81–100 %; 24 of 24 requests); 50 requests wanted
+    09:00:15Z  ? unknown    success rate: 100 % (91.7–100.0 %; 65 of 65 requests); below 91.7 % is
+                            excluded, below 95 % must be: about 54 more requests (9 s)
+    09:00:25Z  ✓ healthy    success rate: 100 % (94.8–100.0 %; 111 of 111 requests), proven above 95 %
+    09:00:25Z  waits        40s more at 10%
+    09:00:35Z  ? unknown    success rate: 98.7 % (92.9–99.97 %; 151 of 153 requests); below 92.9 % is
+                            excluded, below 95 % must be: about 116 more requests (23 s)
+    09:00:45Z  ✓ healthy    success rate: 99.01 % (94.5–99.98 %; 200 of 202 requests), proven above 95 %
+    09:01:05Z  step 2 of 4  moving traffic to 25%
+    09:01:05Z  doing        scale payment-api-canary from 1 to 3
+    09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:08Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:13Z  ? unknown    pods: 1 of 3 ready, 0 restarts
+    09:01:17Z  doing        scale payment-api-stable from 9 to 8
+    09:01:18Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:18Z  doing        scale payment-api-stable from 8 to 7
+    09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:19Z  step 2 of 4  watching at 25%
+    09:01:19Z  ✓ healthy    pods, health
+    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:24Z  ✓ healthy    success rate: 100 % (92.7–100.0 %; 76 of 76 requests), proven above 94.41 %
+    09:01:24Z  waits        55s more at 25%
+    09:02:19Z  step 3 of 4  moving traffic to 50%
+    09:02:19Z  doing        scale payment-api-canary from 3 to 5
+    09:02:20Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:25Z  ? unknown    pods: 3 of 5 ready, 0 restarts
+    09:02:30Z  doing        scale payment-api-stable from 7 to 6
+    09:02:30Z  doing        scale payment-api-stable from 6 to 5
+    09:02:31Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:02:31Z  reached      canary at 50% (5 of 10 pods)
+    09:02:31Z  step 3 of 4  watching at 50%
+    09:02:31Z  ✓ healthy    pods, health
+    09:02:31Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:36Z  ? unknown    success rate: 97.4 % (90.5–99.7 %; 148 of 152 requests); below 90.5 % is
+                            excluded, below 95 % must be: about 674 more requests (23 s)
+    09:02:46Z  ✓ healthy    success rate: 97.9 % (94.5–99.5 %; 420 of 429 requests), proven above 95 %
+    09:02:46Z  waits        45s more at 50%
+    09:03:31Z  step 4 of 4  moving traffic to 100%
+    09:03:31Z  doing        scale payment-api-canary from 5 to 10
+    09:03:32Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:37Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:03:42Z  doing        scale payment-api-stable from 5 to 1
+    09:03:42Z  doing        scale payment-api-stable from 1 to 0
+    09:03:43Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:43Z  reached      canary at 100% (10 of 10 pods)
+    09:03:43Z  step 4 of 4  watching at 100%
+    09:03:43Z  ✓ healthy    pods, health
+    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:48Z  ? unknown    success rate: 98.1 % (93.7–99.8 %; 261 of 266 requests); below 93.7 % is
+                            excluded, below 95 % must be: about 54 more requests (2 s)
+    09:03:53Z  ✓ healthy    success rate: 98.7 % (96.0–99.8 %; 513 of 520 requests), proven above 95 %
+    09:03:53Z  waits        50s more at 100%
+    09:04:43Z  promoting    moving all traffic to the canary
+    09:04:43Z  reached      canary at 100% (10 of 10 pods)
+    09:04:43Z  promoting    updating stable
+    09:04:43Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:43Z  waits        payment-api-stable: the controller to see the change
+    09:04:43Z  promoting    starting stable's pods
+    09:04:43Z  doing        scale payment-api-stable from 0 to 10
+    09:04:43Z  ? unknown    stable, pods: no pods
+    09:04:43Z  ? unknown    stable, health: no pods to ask
+    09:04:43Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:48Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:55Z  promoting    checking stable
+    09:04:55Z  waits        stable to prove itself healthy
+    09:04:58Z  ✓ healthy    stable, pods, health
+    09:05:03Z  promoting    returning traffic to stable
+    09:05:03Z  doing        scale payment-api-canary from 10 to 0
+    09:05:03Z  reached      canary at 0% (0 of 10 pods)
+    09:05:03Z  phase        draining
+    09:05:03Z  phase        cleaning up
+    09:05:03Z  doing        scale payment-api-stable from 10 to 9
+    09:05:03Z  doing        restore what was pinned
     ");
 }
 
@@ -468,7 +482,7 @@ async fn auto_holds_with_too_few_requests() {
     $ canaryctl auto payment-api --sandbox=low-traffic --speed 1
     exit 0
     --- stdout
-    09:04:58Z  PROMOTED after 4m58s: payment-api-stable runs the new version
+    09:05:03Z  PROMOTED after 5m03s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox low-traffic
@@ -480,86 +494,81 @@ async fn auto_holds_with_too_few_requests() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 4  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 4  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:05Z  ? unknown    success rate: 100 % (34–100 %; 4 of 4 requests); 50 requests wanted
-    09:01:00Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 52 of 53 requests), proven above 75 %
-    09:01:00Z  step 2 of 4  moving traffic to 25%
-    09:01:00Z  doing        scale payment-api-canary from 1 to 3
-    09:01:02Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:03Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:08Z  ? unknown    pods: 1 of 3 ready, 0 restarts
-    09:01:12Z  doing        scale payment-api-stable from 9 to 8
-    09:01:13Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:13Z  doing        scale payment-api-stable from 8 to 7
-    09:01:14Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:14Z  step 2 of 4  watching at 25%
-    09:01:14Z  ✓ healthy    pods, health
-    09:01:14Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:19Z  ? unknown    success rate: 100 % (62–100 %; 10 of 10 requests); 50 requests wanted
-    09:01:39Z  ✓ healthy    success rate: 100 % (90–100 %; 51 of 51 requests), proven above 66.69 %
-    09:01:39Z  waits        35s more at 25%
-    09:02:14Z  step 3 of 4  moving traffic to 50%
-    09:02:14Z  doing        scale payment-api-canary from 3 to 5
-    09:02:15Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:20Z  ? unknown    pods: 3 of 5 ready, 0 restarts
-    09:02:25Z  doing        scale payment-api-stable from 7 to 6
-    09:02:25Z  doing        scale payment-api-stable from 6 to 5
-    09:02:26Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:02:26Z  reached      canary at 50% (5 of 10 pods)
-    09:02:26Z  step 3 of 4  watching at 50%
-    09:02:26Z  ✓ healthy    pods, health
-    09:02:26Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:31Z  ? unknown    success rate: 94.7 % (66–99.98 %; 18 of 19 requests); 50 requests wanted
-    09:02:41Z  ? unknown    success rate: 98.1 % (85–99.996 %; 51 of 52 requests); below 85 % is
-                            excluded, below 88.15 % must be: about 2 more requests (1 s)
-    09:02:46Z  ✓ healthy    success rate: 98.6 % (89–99.998 %; 70 of 71 requests), proven above 88.15 %
-    09:02:46Z  waits        40s more at 50%
-    09:03:26Z  step 4 of 4  moving traffic to 100%
-    09:03:26Z  doing        scale payment-api-canary from 5 to 10
-    09:03:27Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:32Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:03:37Z  doing        scale payment-api-stable from 5 to 1
-    09:03:37Z  doing        scale payment-api-stable from 1 to 0
-    09:03:38Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:38Z  reached      canary at 100% (10 of 10 pods)
-    09:03:38Z  step 4 of 4  watching at 100%
-    09:03:38Z  ✓ healthy    pods, health
-    09:03:38Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:43Z  ? unknown    success rate: 100 % (85–100 %; 34 of 34 requests); 50 requests wanted
-    09:03:48Z  ? unknown    success rate: 100 % (92.1–100.0 %; 69 of 69 requests); below 92.1 % is
-                            excluded, below 95 % must be: about 2 more requests (1 s)
-    09:03:53Z  ✓ healthy    success rate: 100 % (94.4–100.0 %; 103 of 103 requests), proven above 95 %
-    09:03:53Z  waits        45s more at 100%
-    09:04:03Z  ? unknown    success rate: 98.3 % (92.6–99.9 %; 170 of 173 requests); below 92.6 % is
-                            excluded, below 95 % must be: about 130 more requests (19 s)
-    09:04:18Z  ✓ healthy    success rate: 98.5 % (94.5–99.9 %; 271 of 275 requests), proven above 95 %
-    09:04:28Z  ? unknown    success rate: 98.0 % (94.1–99.6 %; 339 of 346 requests); below 94.1 % is
-                            excluded, below 95 % must be: about 8 more requests (2 s)
-    09:04:33Z  ✓ healthy    success rate: 97.9 % (94.2–99.6 %; 372 of 380 requests), proven above 95 %
-    09:04:38Z  promoting    moving all traffic to the canary
-    09:04:38Z  reached      canary at 100% (10 of 10 pods)
-    09:04:38Z  promoting    updating stable
-    09:04:38Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:38Z  waits        payment-api-stable: the controller to see the change
-    09:04:38Z  promoting    starting stable's pods
-    09:04:38Z  doing        scale payment-api-stable from 0 to 10
-    09:04:38Z  ? unknown    stable, pods: no pods
-    09:04:38Z  ? unknown    stable, health: no pods to ask
-    09:04:38Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:39Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:43Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:04:50Z  promoting    checking stable
-    09:04:50Z  waits        stable to prove itself healthy
-    09:04:53Z  ✓ healthy    stable, pods, health
-    09:04:58Z  promoting    returning traffic to stable
-    09:04:58Z  doing        scale payment-api-canary from 10 to 0
-    09:04:58Z  reached      canary at 0% (0 of 10 pods)
-    09:04:58Z  phase        draining
-    09:04:58Z  phase        cleaning up
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 4  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 4  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:00:10Z  ? unknown    success rate: 100 % (34–100 %; 4 of 4 requests); 50 requests wanted
+    09:01:05Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 53 of 54 requests), proven above 75 %
+    09:01:05Z  step 2 of 4  moving traffic to 25%
+    09:01:05Z  doing        scale payment-api-canary from 1 to 3
+    09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:08Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:13Z  ? unknown    pods: 1 of 3 ready, 0 restarts
+    09:01:17Z  doing        scale payment-api-stable from 9 to 8
+    09:01:18Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:18Z  doing        scale payment-api-stable from 8 to 7
+    09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:19Z  step 2 of 4  watching at 25%
+    09:01:19Z  ✓ healthy    pods, health
+    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:01:24Z  ? unknown    success rate: 100 % (62–100 %; 10 of 10 requests); 50 requests wanted
+    09:01:44Z  ✓ healthy    success rate: 100 % (90–100 %; 51 of 51 requests), proven above 67.18 %
+    09:01:44Z  waits        35s more at 25%
+    09:02:19Z  step 3 of 4  moving traffic to 50%
+    09:02:19Z  doing        scale payment-api-canary from 3 to 5
+    09:02:20Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:25Z  ? unknown    pods: 3 of 5 ready, 0 restarts
+    09:02:30Z  doing        scale payment-api-stable from 7 to 6
+    09:02:30Z  doing        scale payment-api-stable from 6 to 5
+    09:02:31Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:02:31Z  reached      canary at 50% (5 of 10 pods)
+    09:02:31Z  step 3 of 4  watching at 50%
+    09:02:31Z  ✓ healthy    pods, health
+    09:02:31Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:02:36Z  ? unknown    success rate: 94.1 % (63–99.98 %; 16 of 17 requests); 50 requests wanted
+    09:02:46Z  ? unknown    success rate: 98.0 % (85–99.996 %; 50 of 51 requests); below 85 % is
+                            excluded, below 88.22 % must be: about 5 more requests (2 s)
+    09:02:51Z  ✓ healthy    success rate: 98.6 % (88–99.998 %; 68 of 69 requests), proven above 88.22 %
+    09:02:51Z  waits        40s more at 50%
+    09:03:31Z  step 4 of 4  moving traffic to 100%
+    09:03:31Z  doing        scale payment-api-canary from 5 to 10
+    09:03:32Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:37Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:03:42Z  doing        scale payment-api-stable from 5 to 1
+    09:03:42Z  doing        scale payment-api-stable from 1 to 0
+    09:03:43Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:43Z  reached      canary at 100% (10 of 10 pods)
+    09:03:43Z  step 4 of 4  watching at 100%
+    09:03:43Z  ✓ healthy    pods, health
+    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
+    09:03:48Z  ? unknown    success rate: 97.2 % (79–99.99 %; 35 of 36 requests); 50 requests wanted
+    09:03:53Z  ? unknown    success rate: 98.6 % (88–99.998 %; 69 of 70 requests); below 88 % is
+                            excluded, below 95 % must be: about 242 more requests (35 s)
+    09:04:43Z  ✓ healthy    success rate: 97.8 % (94.3–99.5 %; 405 of 414 requests), proven above 95 %
+    09:04:43Z  promoting    moving all traffic to the canary
+    09:04:43Z  reached      canary at 100% (10 of 10 pods)
+    09:04:43Z  promoting    updating stable
+    09:04:43Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:43Z  waits        payment-api-stable: the controller to see the change
+    09:04:43Z  promoting    starting stable's pods
+    09:04:43Z  doing        scale payment-api-stable from 0 to 10
+    09:04:43Z  ? unknown    stable, pods: no pods
+    09:04:43Z  ? unknown    stable, health: no pods to ask
+    09:04:43Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:48Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:55Z  promoting    checking stable
+    09:04:55Z  waits        stable to prove itself healthy
+    09:04:58Z  ✓ healthy    stable, pods, health
+    09:05:03Z  promoting    returning traffic to stable
+    09:05:03Z  doing        scale payment-api-canary from 10 to 0
+    09:05:03Z  reached      canary at 0% (0 of 10 pods)
+    09:05:03Z  phase        draining
+    09:05:03Z  phase        cleaning up
+    09:05:03Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -593,13 +602,13 @@ async fn ticks_of_cron_walk_a_release() {
             .await;
         console.wait(20).await;
     }
-    assert_snapshot!(console.shows("status -n canary-release").await, @r#"
+    assert_snapshot!(console.shows("status -n canary-release").await, @r"
     $ canaryctl status -n canary-release
     exit 0
     --- stdout
     APP          STATE     STEP  WEIGHT  SINCE   DRIVER
-    payment-api  promoted  2/2   0%      10m20s  -
-    "#);
+    payment-api  promoted  2/2   0%      10m00s  -
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -688,6 +697,7 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     09:03:07Z  reached      canary at 0% (0 of 10 pods)
     09:03:07Z  phase        draining
     09:03:07Z  phase        cleaning up
+    09:03:07Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 

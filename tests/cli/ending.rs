@@ -1,9 +1,19 @@
 //! The last lines of a run that cannot go on: which split is live, and the command that ends it.
 
-use canaryctl::sim::api::Rules;
+use std::{sync::Arc, time::Duration};
+
+use canaryctl::{
+    clock::Clock,
+    sim::{
+        SimCluster,
+        api::Rules,
+        scenario::{Scenario, parse_objects},
+        store::Key,
+    },
+};
 use insta::assert_snapshot;
 
-use super::{Console, RELEASE, Ran};
+use super::{Console, NOW, RELEASE, Ran, refusals::Folder};
 
 /// Runs a release to 50 % while the rules change after a minute and a half.
 async fn cut_off(rules: Rules) -> Ran {
@@ -121,4 +131,75 @@ async fn writes_that_are_refused_on_the_way_back_call_somebody() {
                             "deployments/scale" in API group "apps" in the namespace "canary-release";
                             tries again until 1m of the same refusal are over
     "#);
+}
+
+/// After a swap the roles are changed; the next release goes the other way, by whatever divides the traffic.
+#[tokio::test(start_paused = true)]
+async fn after_a_swap_the_next_release_goes_the_other_way() {
+    const ISTIO: &str = crate::support::weights::ISTIO.objects;
+    for objects in ["", ISTIO] {
+        let clock = Clock::simulated(NOW.parse().unwrap(), 1.0);
+        let mut scenario = Scenario::builtin("healthy").unwrap();
+        scenario.objects.extend(parse_objects(objects).unwrap());
+        let sim = SimCluster::start(scenario, None, clock.clone()).unwrap();
+        clock.sleep(Duration::from_secs(60)).await;
+        let console = Console {
+            sim: Some(Arc::new(sim)),
+            ..Console::new()
+        };
+        let plan = "--steps 50 --hold 10s --strategy swap";
+        let ran = console.run(&format!("auto {RELEASE} {plan}")).await;
+        assert_eq!(ran.code, 0, "{}", ran.text());
+        let names = "--stable payment-api-stable --canary payment-api-canary";
+        for given in ["", names] {
+            let check = console.run(&format!("check {RELEASE} {given}")).await;
+            assert!(
+                check.out.contains("payment-api-stable") && !check.out.contains("✗"),
+                "{}",
+                check.text()
+            );
+            let image = "--image registry.example/payment-api:2.1.0";
+            let dry = console
+                .run(&format!("auto {RELEASE} {given} {plan} {image} --dry-run"))
+                .await;
+            assert_eq!(dry.code, 0, "{}", dry.text());
+            assert!(
+                dry.out.contains("set image of payment-api-stable")
+                    || dry.err.contains("set image of payment-api-stable"),
+                "{}",
+                dry.text()
+            );
+        }
+        let image = "--image registry.example/payment-api:2.1.0";
+        let next = console.run(&format!("auto {RELEASE} {plan} {image}")).await;
+        assert_eq!(next.code, 0, "{}", next.text());
+        let status = console.run(&format!("status {RELEASE}")).await;
+        assert!(status.out.contains("2.1.0"), "{}", status.text());
+    }
+}
+
+/// What was deleted at the end is gone, and comes again with the next release.
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_to_be_deleted_is_deleted() {
+    let console = Console::on("healthy").await;
+    let folder = Folder::new("delete");
+    let file = folder.file(
+        "canary.yaml",
+        "app: payment-api\nsteps: [50]\nhold: 10s\npromote: {canary: delete}\n",
+    );
+    let ran = console.run(&format!("auto {RELEASE} -f {file}")).await;
+    assert_eq!(ran.code, 0, "{}", ran.text());
+    let key = Key::new(
+        "apps",
+        "deployments",
+        "canary-release",
+        "payment-api-canary",
+    );
+    assert!(console.sim().world().store().get(&key).is_none());
+    let image = "--image registry.example/payment-api:2.1.0";
+    let again = console
+        .run(&format!("auto {RELEASE} -f {file} {image}"))
+        .await;
+    assert_eq!(again.code, 0, "{}", again.text());
+    assert!(console.sim().world().store().get(&key).is_none());
 }

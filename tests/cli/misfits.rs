@@ -12,7 +12,7 @@ use canaryctl::{
 };
 use insta::assert_snapshot;
 
-use super::{Console, NOW, RELEASE};
+use super::{Console, NOW, RELEASE, refusals::Folder};
 
 /// The default route goes to stable only.
 const TO_STABLE: &str = "
@@ -173,4 +173,113 @@ async fn routes_that_leave_it_to_the_pods_are_no_obstacle() {
         assert_eq!(ran.code, 0, "{}", ran.text());
         assert!(ran.err.contains("found router replicas"), "{}", ran.text());
     }
+}
+
+/// One weight of a canary Ingress holds for all its paths.
+const WITH_A_NEIGHBOUR: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: ledger, namespace: canary-release}
+spec: {selector: {app: ledger}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ledger-canary, namespace: canary-release}
+spec: {selector: {app: ledger, version: canary}, ports: [{port: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, namespace: canary-release}
+spec:
+  rules:
+  - host: pay.example
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: payment-api-stable-service, port: {number: 80}}}}
+      - {path: /ledger, pathType: Prefix, backend: {service: {name: ledger, port: {number: 80}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: shop-canary
+  namespace: canary-release
+  annotations: {nginx.ingress.kubernetes.io/canary: 'true', nginx.ingress.kubernetes.io/canary-weight: '30'}
+spec:
+  rules:
+  - host: pay.example
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: payment-api-canary-service, port: {number: 80}}}}
+      - {path: /ledger, pathType: Prefix, backend: {service: {name: ledger-canary, port: {number: 80}}}}
+";
+
+#[tokio::test(start_paused = true)]
+async fn a_weight_that_moves_a_neighbour_as_well_is_not_raised() {
+    let console = behind(WITH_A_NEIGHBOUR).await;
+    for (verb, rest) in [("auto", ""), ("set", " 50"), ("promote", " --yes")] {
+        let said = console.refuses(&format!("{verb} {RELEASE}{rest}")).await;
+        assert!(said.contains("\nexit 2\n"), "{said}");
+        let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            flat.contains(
+                "Ingress canary-release/shop-canary: its weight holds for pay.example/ledger as well, \
+                 which leads to ledger-canary and ledger"
+            ),
+            "{said}"
+        );
+    }
+    let check = console.run(&format!("check {RELEASE}")).await;
+    assert_eq!(check.code, 2, "{}", check.text());
+    assert!(check.out.contains("pay.example/ledger"), "{}", check.text());
+    // To take the canary out is right for everybody.
+    let back = console.run(&format!("rollback {RELEASE}")).await;
+    assert_eq!(back.code, 0, "{}", back.text());
+}
+
+const ELSEWHERE: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: edge}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: pay, namespace: edge}
+spec:
+  rules:
+  - backendRefs:
+    - {name: payment-api-stable-service, namespace: canary-release, port: 80, weight: 90}
+    - {name: payment-api-canary-service, namespace: canary-release, port: 80, weight: 10}
+";
+
+#[tokio::test(start_paused = true)]
+async fn a_route_in_another_namespace_is_seen_where_it_may_be() {
+    let to_stable = ELSEWHERE.replace(
+        "    - {name: payment-api-canary-service, namespace: canary-release, port: 80, weight: 10}\n",
+        "",
+    );
+    for (objects, why) in [
+        (
+            ELSEWHERE,
+            "it divides the traffic between payment-api-stable and payment-api-canary from another namespace",
+        ),
+        (&to_stable, "rule 1 leads to stable alone"),
+    ] {
+        let console = behind(objects).await;
+        for (verb, rest) in [("auto", ""), ("set", " 50"), ("rollback", "")] {
+            let said = console.refuses(&format!("{verb} {RELEASE}{rest}")).await;
+            assert!(said.contains("\nexit 2\n"), "{said}");
+            let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(
+                flat.contains("HTTPRoute edge/pay") && flat.contains(why),
+                "{said}"
+            );
+        }
+    }
+    // Named, it is the router.
+    let console = behind(ELSEWHERE).await;
+    let file = "app: payment-api\nrouter: {gateway: {route: edge/pay}}\nsteps: [25]\nhold: 10s\n";
+    let folder = Folder::new("edge");
+    let file = folder.file("canary.yaml", file);
+    let ran = console.run(&format!("set {RELEASE} 25 -f {file}")).await;
+    assert_eq!(ran.code, 0, "{}", ran.text());
 }

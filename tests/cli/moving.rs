@@ -260,11 +260,11 @@ async fn rollback_after_set() {
                next     canaryctl monitor payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     "#);
-    assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r#"
+    assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r"
     $ canaryctl rollback payment-api -n canary-release
     exit 0
     --- stdout
-    09:01:24Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
+    09:01:25Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
                weights  0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
@@ -282,8 +282,10 @@ async fn rollback_after_set() {
     09:01:24Z  reached      canary at 0% (0 of 10 pods)
     09:01:24Z  phase        draining
     09:01:24Z  phase        cleaning up
-    "#);
-    assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r#"
+    09:01:24Z  doing        scale payment-api-stable from 10 to 9
+    09:01:24Z  waits        payment-api-stable: the controller to see the change
+    ");
+    assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r"
     $ canaryctl rollback payment-api -n canary-release
     exit 0
     --- stdout
@@ -293,7 +295,7 @@ async fn rollback_after_set() {
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas: Service payment-api-service selects the pods of both Deployments
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,13 +311,14 @@ async fn rollback_now_moves_the_traffic_alone() {
                next     canaryctl monitor payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     "#);
-    assert_snapshot!(console.shows("rollback payment-api -n canary-release --now").await, @r#"
+    assert_snapshot!(console.shows("rollback payment-api -n canary-release --now").await, @r"
     $ canaryctl rollback payment-api -n canary-release --now
     exit 0
     --- stdout
-    09:01:24Z  AT THE WEIGHT after 11s: no traffic reaches the canary; another `rollback` cleans up
+    09:01:13Z  AT THE WEIGHT after 0s: no traffic reaches the canary; 7 of 10 pods of payment-api-stable
+               are ready, the others are coming; another `rollback` cleans up
                weights  0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 7 ready pods, canary 0% on 0 ready pods
                next     canaryctl monitor payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     --- stderr
@@ -327,25 +330,33 @@ async fn rollback_now_moves_the_traffic_alone() {
     09:01:13Z  ROLLING BACK an operator asked for it
     09:01:13Z  back         moving traffic to stable
     09:01:13Z  doing        scale payment-api-stable from 7 to 10
-    09:01:14Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:01:24Z  doing        scale payment-api-canary from 3 to 0
-    09:01:24Z  reached      canary at 0% (0 of 10 pods)
-    09:01:24Z  phase        draining
-    "#);
-    assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r#"
+    09:01:13Z  warning      7 of 10 pods of payment-api-stable carry all traffic until the others are
+                            ready
+    09:01:13Z  doing        scale payment-api-canary from 3 to 0
+    09:01:13Z  reached      canary at 0% (0 of 7 pods)
+    ");
+    assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r"
     $ canaryctl rollback payment-api -n canary-release
     exit 0
     --- stdout
-    09:01:24Z  ROLLED BACK after 0s: verified at 0%: an operator asked for it
+    09:01:24Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
+               weights  0%
+               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
     cluster simulated, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
     found Service payment-api-service by name and selector
     found router replicas by the run under way
-    09:01:24Z  resumed      run 20260105-090100: draining
+    09:01:13Z  resumed      run 20260105-090100: rolling back
+    09:01:13Z  waits        payment-api-stable: 7 of 10 pods to be ready (ContainerCreating)
+    09:01:14Z  waits        payment-api-stable: 7 of 10 pods to be ready
+    09:01:24Z  reached      canary at 0% (0 of 10 pods)
+    09:01:24Z  phase        draining
     09:01:24Z  phase        cleaning up
-    "#);
+    09:01:24Z  doing        scale payment-api-stable from 10 to 9
+    09:01:24Z  waits        payment-api-stable: the controller to see the change
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -501,6 +512,8 @@ async fn promote_from_twenty_five() {
     09:01:48Z  reached      canary at 0% (0 of 10 pods)
     09:01:48Z  phase        draining
     09:01:48Z  phase        cleaning up
+    09:01:48Z  doing        scale payment-api-stable from 10 to 9
+    09:01:48Z  waits        payment-api-stable: the controller to see the change
     ");
 }
 

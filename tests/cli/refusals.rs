@@ -350,14 +350,14 @@ async fn configurations_that_are_wrong() {
         assert!(text.contains("exit 2"), "{text}");
         said.push_str(&text.replace(folder.root(), "DIR"));
     }
-    assert_snapshot!(said, @r#"
+    assert_snapshot!(said, @r"
     $ canaryctl auto -f DIR/typo.yaml -n canary-release
     exit 2
     --- stderr
     error: DIR/typo.yaml:2:1: unknown key 'holdd'; did you mean 'hold'?
       2 | holdd: 5m
           ^
-    hint: known: app, namespace, stable, canary, service, router, routers, steps, hold, early, deadline, interval, readyTimeout, promoteTimeout, drain, checks, metrics, brake, onUnknown, onFailure, onInterrupt, promote, load
+    hint: known: app, namespace, stable, canary, service, router, routers, steps, hold, early, deadline, interval, readyTimeout, promoteTimeout, drain, checks, pre, metrics, brake, onUnknown, onFailure, onInterrupt, promote, load
     $ canaryctl auto -f DIR/routers.yaml -n canary-release
     exit 2
     --- stderr
@@ -389,7 +389,7 @@ async fn configurations_that_are_wrong() {
     --- stderr
     error: DIR/missing.yaml: No such file or directory (os error 2)
     hint: check the path given with -f
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]

@@ -102,6 +102,7 @@ async fn auth_service() {
     09:01:00Z  phase        draining
     09:01:00Z  waits        the last requests to end
     09:01:30Z  phase        cleaning up
+    09:01:30Z  doing        scale auth-service-canary from 1 to 0
     ");
 }
 
@@ -194,7 +195,7 @@ async fn vcci_backend_api() {
                             from 5% to 25%
     09:01:03Z  reached      canary at 25% (weights of VirtualService vcci-production/vcci-backend-api)
     "#);
-    assert_snapshot!(console.shows("rollback vcci-backend-api -n vcci-production").await, @r#"
+    assert_snapshot!(console.shows("rollback vcci-backend-api -n vcci-production").await, @r"
     $ canaryctl rollback vcci-backend-api -n vcci-production
     exit 0
     --- stdout
@@ -216,8 +217,8 @@ async fn vcci_backend_api() {
     09:01:03Z  phase        draining
     09:01:03Z  waits        the last requests to end
     09:01:33Z  phase        cleaning up
-    09:01:33Z  doing        scale vcci-backend-api-canary from 5 to 1
-    "#);
+    09:01:33Z  doing        scale vcci-backend-api-canary from 5 to 0
+    ");
     let line = "set vcci-backend-api 10 -n vcci-production --sandbox=examples/vcci-backend-api --dry-run -o json";
     assert_snapshot!(tried(line).await, @r#"
     Deployment vcci-production/vcci-backend-api-canary /spec/replicas 1 → 2
@@ -290,6 +291,7 @@ async fn podinfo() {
     09:01:00Z  phase        draining
     09:01:00Z  waits        the last requests to end
     09:01:30Z  phase        cleaning up
+    09:01:30Z  doing        scale podinfo-canary from 1 to 0
     ");
     let line = "set podinfo 25 -n test --sandbox=examples/podinfo --dry-run -o json";
     assert_snapshot!(tried(line).await, @r#"Ingress test/podinfo-canary /metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight "0" → "25""#);

@@ -42,8 +42,9 @@ async fn sigterm_rolls_back() {
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
+    09:04:31Z  doing        scale payment-api-stable from 10 to 9
     ");
-    assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r#"
+    assert_snapshot!(Console { signals: Vec::new(), ..console.clone() }.shows("status payment-api -n canary-release --quick").await, @r"
     $ canaryctl status payment-api -n canary-release --quick
     exit 0
     --- stdout
@@ -51,9 +52,10 @@ async fn sigterm_rolls_back() {
     state   rolled back at 2026-01-05 09:04:31Z (0s ago), step 1 of 3, took 3m31s
     why     the process was told to end
     split   stable ████████████████████████████████████████ canary 0% (0 of 10 pods)
+            not there yet: payment-api-stable: to be scaled from 9 to 10
 
             READY  RESTARTS  REVISION  IMAGE
-    stable  10/10  0         b9e7c8c2  registry.example/payment-api:1.5.0
+    stable  10/9   0         b9e7c8c2  registry.example/payment-api:1.5.0
     canary  1/0    0         cfc10cb8  registry.example/payment-api:2.0.0
 
     checks  none were looked at
@@ -62,7 +64,7 @@ async fn sigterm_rolls_back() {
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
             by name and selector; router replicas: Service payment-api-service selects the pods of both
             Deployments
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,6 +104,7 @@ async fn sigint_without_a_person_rolls_back() {
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
+    09:04:31Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -254,6 +257,7 @@ async fn a_person_can_roll_back() {
     09:04:31Z  reached      canary at 0% (0 of 10 pods)
     09:04:31Z  phase        draining
     09:04:31Z  phase        cleaning up
+    09:04:31Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -360,6 +364,7 @@ async fn a_person_can_go_on() {
     09:05:57Z  reached      canary at 0% (0 of 10 pods)
     09:05:57Z  phase        draining
     09:05:57Z  phase        cleaning up
+    09:05:57Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 

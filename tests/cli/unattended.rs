@@ -9,11 +9,11 @@ const LINE: &str = "auto payment-api --sandbox=no-data --speed 1";
 #[tokio::test(start_paused = true)]
 async fn auto_takes_the_canary_out_where_nobody_is() {
     let console = Console::new();
-    assert_snapshot!(console.shows(LINE).await, @r#"
+    assert_snapshot!(console.shows(LINE).await, @r"
     $ canaryctl auto payment-api --sandbox=no-data --speed 1
     exit 3
     --- stdout
-    09:11:11Z  ROLLED BACK after 11m11s: verified at 0%: not enough evidence: success rate: no requests
+    09:11:16Z  ROLLED BACK after 11m16s: verified at 0%: not enough evidence: success rate: no requests
                yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null;
                nobody is at a terminal, so the canary is taken out (onUnknown: hold keeps it)
                weights  0% → 10% → 0%
@@ -27,37 +27,40 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 4  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 4  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 4  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 4  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
                             body.successfulTransactions: the body is null
-    09:11:00Z  ROLLING BACK from 10%: not enough evidence: success rate: no requests yet;
+    09:11:05Z  ROLLING BACK from 10%: not enough evidence: success rate: no requests yet;
                             payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body
                             is null; nobody is at a terminal, so the canary is taken out (onUnknown:
                             hold keeps it)
-    09:11:00Z  back         moving traffic to stable
-    09:11:00Z  doing        scale payment-api-stable from 9 to 10
-    09:11:01Z  waits        payment-api-canary: to be scaled from 1 to 0
-    09:11:10Z  doing        scale payment-api-canary from 1 to 0
-    09:11:11Z  reached      canary at 0% (0 of 10 pods)
-    09:11:11Z  phase        draining
-    09:11:11Z  phase        cleaning up
-    "#);
+    09:11:05Z  back         moving traffic to stable
+    09:11:05Z  doing        scale payment-api-stable from 9 to 10
+    09:11:06Z  waits        payment-api-canary: to be scaled from 1 to 0
+    09:11:15Z  doing        scale payment-api-canary from 1 to 0
+    09:11:16Z  reached      canary at 0% (0 of 10 pods)
+    09:11:16Z  phase        draining
+    09:11:16Z  phase        cleaning up
+    09:11:16Z  doing        scale payment-api-stable from 10 to 9
+    09:11:16Z  waits        payment-api-stable: the controller to see the change
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn auto_leaves_the_split_to_a_person() {
     let console = Console::new().answers(&[]);
-    assert_snapshot!(console.shows(LINE).await, @r#"
+    assert_snapshot!(console.shows(LINE).await, @r"
     $ canaryctl auto payment-api --sandbox=no-data --speed 1
     exit 5
     --- stdout
-    09:11:00Z  PAUSED with the split live after 11m00s: not enough evidence: success rate: no requests
+    09:11:05Z  PAUSED with the split live after 11m05s: not enough evidence: success rate: no requests
                yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
                weights  0% → 10%
-               was      at 09:00:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:00:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox no-data
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -67,13 +70,14 @@ async fn auto_leaves_the_split_to_a_person() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  step 1 of 4  moving traffic to 10%
-    09:00:00Z  reached      canary at 10% (1 of 10 pods)
-    09:00:00Z  step 1 of 4  watching at 10%
-    09:00:00Z  ✓ healthy    pods, health
-    09:00:00Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
+    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:05Z  step 1 of 4  moving traffic to 10%
+    09:00:05Z  reached      canary at 10% (1 of 10 pods)
+    09:00:05Z  step 1 of 4  watching at 10%
+    09:00:05Z  ✓ healthy    pods, health
+    09:00:05Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
                             body.successfulTransactions: the body is null
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,14 +18,16 @@ use canaryctl::{
     sim::{
         Snapshot,
         fault::{self, Fault},
+        store::Key,
     },
 };
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, api::ListParams};
+use serde_json::json;
 
 use crate::support::{
-    Bench, CANARY, NAMESPACE, STABLE, auto, checked, plan, set, steps, virtually,
-    weights::{ByWeights, ISTIO, NGINX},
+    Bench, CANARY, NAMESPACE, STABLE, auto, checked, edit, plan, set, steps, virtually,
+    weights::{ByWeights, GATEWAY, ISTIO, NGINX},
 };
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
@@ -34,7 +36,7 @@ const NEW: &str = "registry.example/payment-api:2.0.0";
 /// Pods of stable in the built-in scenarios, which a router by weights leaves as they are.
 const STABLE_PODS: u32 = 9;
 
-/// Pods of the canary before a release, which it has again after it: without weight they cost no
+/// Pods of the canary before a release, which it has again after a promotion: without weight they cost no
 /// request.
 const CANARY_PODS: u32 = 1;
 
@@ -44,7 +46,8 @@ fn is_back(by: &ByWeights, bench: &Bench) {
     assert_eq!(by.weight(bench), 0, "{}", bench.told());
     assert_eq!(bench.image(STABLE), OLD);
     assert_eq!(bench.sizes(STABLE), [STABLE_PODS], "{}", bench.told());
-    assert_eq!(bench.replicas(CANARY), CANARY_PODS, "{}", bench.told());
+    // A route by header would go on serving what was condemned.
+    assert_eq!(bench.replicas(CANARY), 0, "{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]
@@ -447,6 +450,38 @@ async fn a_weight_ends_at_once_where_no_pod_is_left() {
             bench.told()
         );
     }
+}
+
+/// A weight that was written may be live although nobody says so.
+#[tokio::test(start_paused = true)]
+async fn checks_go_on_while_a_gateway_says_nothing() {
+    let bench = GATEWAY.bench("errors-at-25");
+    let silence = async {
+        bench.until_step(1).await;
+        let gateway = Key::new(GATEWAY.group, "gateways", NAMESPACE, "public");
+        let store = bench.sim.world().store();
+        edit(store, &gateway, |gateway| {
+            gateway["metadata"]["annotations"] = json!({"sim.canaryctl.dev/silent": "true"});
+        })
+        .unwrap();
+        while GATEWAY.weight(&bench) < 25 {
+            bench.wait(1).await;
+        }
+        let live = bench.clock.now();
+        while GATEWAY.weight(&bench) > 0 {
+            bench.wait(1).await;
+        }
+        bench.clock.now().duration_since(live)
+    };
+    let plan = checked(&[10, 25], 30);
+    let (end, failing) = tokio::join!(bench.drive(auto(), plan), silence);
+    let end = end.unwrap();
+    assert!(
+        failing <= jiff::SignedDuration::from_secs(60),
+        "{failing}\n{}",
+        bench.told()
+    );
+    assert_eq!(end.cause, Some(Cause::Unhealthy), "{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,6 +57,7 @@ pub(super) struct Look {
 impl Look {
     pub(super) fn scene(&self) -> Scene<'_> {
         Scene {
+            at: jiff::Timestamp::MAX,
             stable: &self.stable,
             canary: self.canary.as_ref(),
             sides: &self.sides,

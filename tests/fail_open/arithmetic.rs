@@ -49,6 +49,7 @@ pub(super) fn spec(rule: Rule) -> CheckSpec {
         rule,
         severity: Severity::Rollback,
         on_unknown: None,
+        pre: false,
     }
 }
 

@@ -50,6 +50,9 @@ pub(crate) const CANARY: &str = "payment-api-canary";
 /// Pods of both sides together in the built-in scenarios.
 pub(crate) const TOTAL: u32 = 10;
 
+/// Those that are stable's own.
+pub(crate) const OWN: u32 = 9;
+
 /// Virtual time after which a run counts as endless.
 const ENDLESS: Duration = Duration::from_secs(4 * 3600);
 
@@ -406,18 +409,28 @@ impl Bench {
         sizes
     }
 
-    /// The fewest ready pods of both sides together there ever were.
+    /// The fewest ready pods of both sides together there ever were, while the canary had any, or stable more
+    /// than its own.
     pub(crate) fn least_ready(&self) -> usize {
         let mut ready: BTreeMap<String, bool> = BTreeMap::new();
+        let mut sizes: BTreeMap<String, u32> = BTreeMap::new();
         let mut least = usize::MAX;
         for change in self.sim.world().store().changes_after(100).unwrap() {
+            if change.key.resource == "deployments" {
+                let size = count(&change.object["spec"]["replicas"]);
+                sizes.insert(change.key.name.clone(), size);
+            }
             if change.key.resource != "pods" {
                 continue;
             }
             let gone = change.kind == canaryctl::sim::store::ChangeKind::Deleted;
             let is = !gone && is_ready(&change.object);
             ready.insert(change.key.name, is);
-            if change.version > self.from {
+            let of = |name: &str| sizes.get(name).copied().unwrap_or(0);
+            let alone = of(CANARY) == 0 && of(STABLE) == OWN;
+            if change.version > self.from
+                && !(alone && ready.values().filter(|r| **r).count() >= OWN as usize)
+            {
                 least = least.min(ready.values().filter(|r| **r).count());
             }
         }

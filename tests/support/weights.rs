@@ -75,6 +75,31 @@ spec: {rules: [{host: pay.example, http: {paths: [{path: /, pathType: Prefix, ba
     rest: None,
 };
 
+pub(crate) const GATEWAY: ByWeights = ByWeights {
+    name: "gateway",
+    objects: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public, namespace: canary-release}
+spec: {gatewayClassName: edge, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: payment-api, namespace: canary-release}
+spec:
+  parentRefs: [{name: public}]
+  rules:
+  - backendRefs:
+    - {name: payment-api-stable-service, port: 80, weight: 100}
+    - {name: payment-api-canary-service, port: 80, weight: 0}
+",
+    group: "gateway.networking.k8s.io",
+    resource: "httproutes",
+    object: "payment-api",
+    weight: "/spec/rules/0/backendRefs/1/weight",
+    rest: Some("/spec/rules/0/backendRefs/0/weight"),
+};
+
 impl ByWeights {
     pub(crate) fn bench(&self, scenario: &str) -> Bench {
         let mut scenario = Scenario::builtin(scenario).unwrap();

@@ -188,6 +188,7 @@ pub(super) fn check(name: &str, options: serde_json::Value) -> CheckSpec {
         rule: Rule::Pods { max_restarts: 0 },
         severity: Severity::Rollback,
         on_unknown: None,
+        pre: false,
     }
 }
 
@@ -239,6 +240,9 @@ drain: 45s
 checks:
   - pods: { maxRestarts: 3 }
   - latency: { quantile: 0.95, severity: warn, source: { url: { at: http://shop } } }
+pre:
+  - pods: { maxRestarts: 0 }
+  - latency: { quantile: 0.5, severity: hold, source: { url: { at: http://test } } }
 metrics: { scrape: { path: /metrics } }
 onUnknown: rollback
 onFailure: hold

@@ -145,15 +145,18 @@ impl Round<'_> {
             self.enter(Phase::RollingBack);
             return None;
         }
+        let hurries = self.release.cause == Some(Cause::Operator) && self.seen.goal == Goal::Weight;
         if self.seen.split.settled {
             self.reached();
             self.enter(Phase::Draining);
-            let asked = self.release.cause == Some(Cause::Operator);
-            if asked && self.seen.goal == Goal::Weight {
+            if hurries {
                 let text = "no traffic reaches the canary; another `rollback` cleans up";
                 return Some(Action::Stop(Outcome::AtWeight, text.to_owned()));
             }
             return None;
+        }
+        if hurries && let Some(action) = self.at_once() {
+            return Some(action);
         }
         if self.overdue(self.release.plan.ready_timeout) {
             let text = format!("the rollback is not complete: {}", self.waits_for());
@@ -163,6 +166,36 @@ impl Round<'_> {
             return Some(action);
         }
         Some(Action::Shift(target))
+    }
+
+    /// Returns what takes the canary's pods away before stable has its own, where pods are the traffic, somebody
+    /// is in a hurry, and half of stable's are there; says what it costs.
+    fn at_once(&mut self) -> Option<Action> {
+        let Grain::Pods { total } = self.seen.grain else {
+            return None;
+        };
+        let (stable, canary) = (self.seen.stable.as_ref()?, self.seen.canary.as_ref()?);
+        let ready = self.seen.split.stable_ready;
+        if ready.saturating_mul(2) < total {
+            return None;
+        }
+        if stable.replicas < total {
+            return Some(Action::Scale(Track::Stable, total));
+        }
+        let left = format!("{ready} of {total} pods of {}", stable.name);
+        if canary.replicas > 0 {
+            let text = format!("{left} carry all traffic until the others are ready");
+            self.emit(EventKind::Warning { text });
+            return Some(Action::Scale(Track::Canary, 0));
+        }
+        if self.seen.split.canary_ready > 0 {
+            return None;
+        }
+        self.reached();
+        let text = format!(
+            "no traffic reaches the canary; {left} are ready, the others are coming; another `rollback` cleans up"
+        );
+        Some(Action::Stop(Outcome::AtWeight, text))
     }
 
     pub(super) fn drain(&mut self) -> Turn {
@@ -214,6 +247,9 @@ impl Round<'_> {
                 }
             }
         }
+        if let Some(action) = self.own_size(swapped) {
+            return Some(action);
+        }
         let pinned = std::mem::take(&mut self.release.pinned);
         if !self.seen.split.pinned.is_empty() {
             return Some(Action::Unpin);
@@ -231,13 +267,36 @@ impl Round<'_> {
         None
     }
 
-    /// Returns the size of the side that is no longer needed: what it had, unless its pods are traffic.
+    /// Returns the size of the side that is no longer needed. After a promotion by weights it is what it had;
+    /// a canary that was taken out has no pods: a route by header would go on serving what was condemned.
     pub(super) fn retired_size(&self, swapped: bool) -> u32 {
+        let promoted = self.release.ending == Some(Outcome::Promoted);
         match self.seen.grain {
-            Grain::Pods { .. } => 0,
-            Grain::Weight(_) if swapped => 0,
-            Grain::Weight(_) => self.release.origin.canary_replicas.unwrap_or(0),
+            Grain::Weight(_) if promoted && !swapped => {
+                self.release.origin.canary_replicas.unwrap_or(0)
+            }
+            Grain::Weight(_) | Grain::Pods { .. } => 0,
         }
+    }
+
+    /// Returns what gives the side that has the traffic the size that stable had for itself: where pods are
+    /// the traffic, it carried the canary's share as well.
+    fn own_size(&self, swapped: bool) -> Option<Action> {
+        let Grain::Pods { .. } = self.seen.grain else {
+            return None;
+        };
+        let (track, heir) = if swapped {
+            (Track::Canary, self.seen.canary.as_ref()?)
+        } else {
+            (Track::Stable, self.seen.stable.as_ref()?)
+        };
+        let own = self.release.origin.own_replicas?.max(1);
+        if heir.replicas > own {
+            return Some(Action::Scale(track, own));
+        }
+        // The next command is to find it as it stays.
+        let what = format!("{}: the controller to see the change", heir.name);
+        (!heir.observed).then(|| self.wait(&what))
     }
 
     pub(super) fn end(&mut self) {

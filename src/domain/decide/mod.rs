@@ -143,6 +143,8 @@ pub enum Looks {
     Nothing,
     /// The canary's pods alone: it has no say in the traffic yet.
     CanaryPods,
+    /// The canary's pods, and what must hold before any user meets it.
+    Tests,
     /// All checks on the canary.
     Canary,
     /// State checks on stable.
@@ -151,14 +153,27 @@ pub enum Looks {
     Both,
 }
 
-/// Returns which checks matter now: those on whichever side carries traffic that it may lose.
-pub fn looks(release: &Release) -> Looks {
+/// Returns which checks matter `now`, where the canary has `weight`: those on whichever side carries traffic
+/// that it may lose.
+///
+/// A weight that was written may be live although its route, or the pods for it, are waited for: who waits
+/// longer than one look looks at everything.
+pub fn looks(release: &Release, now: Timestamp, weight: Percent) -> Looks {
     match release.phase {
+        // A canary that is calmed down has its traffic taken, or is given little of it, whatever is seen.
+        Phase::Shifting
+            if weight > Percent::ZERO
+                && elapsed(release.since, now) >= release.plan.interval
+                && release.braking.from().is_none() =>
+        {
+            Looks::Canary
+        }
         // Traffic is to stay with the canary: it has to deserve it.
         Phase::UndoShift | Phase::UndoTemplate if release.ending == Some(Outcome::Incomplete) => {
             Looks::Canary
         }
         Phase::Preparing | Phase::Shifting | Phase::UndoShift => Looks::CanaryPods,
+        Phase::Testing => Looks::Tests,
         Phase::Holding
         | Phase::Resting
         | Phase::Approving
@@ -239,6 +254,7 @@ impl Round<'_> {
         }
         match self.release.phase {
             Phase::Preparing => self.prepare(),
+            Phase::Testing => self.test(),
             Phase::Shifting => self.shift(),
             Phase::Holding => self.hold(),
             Phase::Resting => self.rest(),

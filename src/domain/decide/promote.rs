@@ -135,7 +135,7 @@ impl Round<'_> {
         let complete = stable.roll_out_waits_for().is_none();
         // Checks of counters say nothing of pods without traffic: then the roll-out must do.
         let askable = self.release.plan.checks.iter();
-        let nothing_to_ask = !askable.into_iter().any(|c| c.rule.judges_state());
+        let nothing_to_ask = !askable.into_iter().any(|c| c.rule.judges_state() && !c.pre);
         let looked = nothing_to_ask || !self.stable_checks().is_empty();
         // Nor does traffic return before a look at who has it: it tells how the version fares.
         let unasked = self.release.plan.checks.is_empty() || self.seen.canary.is_none();

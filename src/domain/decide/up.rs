@@ -10,10 +10,11 @@ use crate::domain::{
     check::Severity,
     event::EventKind,
     release::{Outcome, Phase},
+    split::Grain,
     stored::Version,
     verdict::{CheckResult, Verdict, overall},
     weight::Percent,
-    workload::Track,
+    workload::{SETTLED, Track},
 };
 
 impl Round<'_> {
@@ -27,6 +28,9 @@ impl Round<'_> {
         let lacks_image =
             |(name, image): (&String, &String)| canary.images.get(name) != Some(image);
         if self.release.images.iter().any(lacks_image) {
+            if let Some(action) = self.clears_the_way() {
+                return self.act_or_fail(action, "the canary to have no traffic for its new image");
+            }
             return self.act_or_fail(Action::SetImages, "the canary to take its image");
         }
         self.adopt_stored();
@@ -52,8 +56,80 @@ impl Round<'_> {
         if let Some(what) = canary.roll_out_waits_for() {
             return self.wait_or_fail(&what);
         }
-        self.begin_step(0);
+        // A pod that is ready for a moment may be one that fails its first requests.
+        if let Some(until) = canary.settles_at(self.seen.now) {
+            let what = format!(
+                "{}: its pods to be ready for {}",
+                canary.name,
+                humantime::format_duration(SETTLED)
+            );
+            let waits = self.wait_or_fail(&what);
+            return waits.map(|action| match action {
+                Action::Wait { what, .. } => Action::Wait { until, what },
+                other => other,
+            });
+        }
+        if self.is_untested() && matches!(self.seen.grain, Grain::Weight(_)) {
+            self.enter(Phase::Testing);
+        } else {
+            self.begin_step(0);
+        }
         None
+    }
+
+    /// Returns what takes the users from a canary that is about to get another image: nobody has seen yet
+    /// that it works. Where pods are the traffic, one is left.
+    fn clears_the_way(&mut self) -> Option<Action> {
+        let canary = self.seen.canary.as_ref()?;
+        let split = &self.seen.split;
+        let (carries, lowest) = match self.seen.grain {
+            Grain::Pods { .. } => (canary.replicas > 1, Percent::LEAST),
+            Grain::Weight(_) => (split.set > Percent::ZERO, Percent::ZERO),
+        };
+        if !carries {
+            return None;
+        }
+        if self.release.target != lowest {
+            self.release.target = lowest;
+            return Some(Action::Look);
+        }
+        let scaled = self.scale_for(Track::Stable, Percent::FULL);
+        Some(scaled.unwrap_or(Action::Shift(lowest)))
+    }
+
+    /// Returns whether something must hold before any user meets the canary that was not seen to hold yet.
+    pub(super) fn is_untested(&self) -> bool {
+        let mut checks = self.release.plan.checks.iter();
+        !self.release.tested && checks.any(|check| check.pre)
+    }
+
+    /// Tests the canary at the weight it has: none, or that of its first pod where pods are the traffic.
+    pub(super) fn test(&mut self) -> Turn {
+        if let Some(action) = self.guards(false) {
+            return action;
+        }
+        if let Some(action) = self.drift() {
+            return action;
+        }
+        if self.moved {
+            return Some(Action::Look);
+        }
+        let looked = !self.canary_checks().is_empty();
+        if looked && overall(self.canary_checks()) == Verdict::Healthy {
+            self.release.tested = true;
+            if self.release.target == Percent::ZERO {
+                self.begin_step(0);
+            } else {
+                self.enter(Phase::Holding);
+            }
+            return None;
+        }
+        let limit = self.release.plan.ready_timeout;
+        if looked && self.overdue(limit) {
+            return self.give_up(TimeOver::Deadline(limit));
+        }
+        let what = self.unsure_text();
+        Some(self.wait(&what))
     }
 
     /// Takes the canary's template for the released version where our own write of it was the last one:
@@ -77,6 +153,13 @@ impl Round<'_> {
         if let Some(action) = self.guards(false) {
             return action;
         }
+        let braking = &self.release.braking;
+        if braking.stage() == Stage::Resting
+            && braking.from().is_none()
+            && let Some(turn) = self.brakes()
+        {
+            return turn;
+        }
         let sized = self.scale_for(Track::Canary, self.release.target).is_none();
         if self.seen.split.settled && sized {
             self.reached();
@@ -88,6 +171,8 @@ impl Round<'_> {
             let resting = braking.stage() == Stage::Resting && braking.from().is_some();
             self.enter(if resting {
                 Phase::Resting
+            } else if self.is_untested() {
+                Phase::Testing
             } else {
                 Phase::Holding
             });

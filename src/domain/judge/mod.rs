@@ -266,12 +266,9 @@ fn take_in(
             (tolerance, min_requests),
             circumstances,
         )),
-        Rule::Pods { max_restarts } => Half::Done(pods::pods(
-            memory,
-            readings,
-            max_restarts,
-            circumstances.moving,
-        )),
+        Rule::Pods { max_restarts } => {
+            Half::Done(pods::pods(memory, readings, max_restarts, circumstances))
+        }
     }
 }
 

@@ -2,10 +2,14 @@
 //!
 //! Owns: what a look at the pods means. Must not: know why a state is fatal; probes say so.
 
-use super::Finding;
+use jiff::Timestamp;
+
+use super::{Circumstances, Finding};
 use crate::domain::{
     check::{Memory, Reading, Sample},
+    meters::seconds,
     verdict::{Unknown, Verdict},
+    workload::STEADY,
 };
 
 /// Looks that a passing trouble (an image pull error, say) may last before it is unhealthy.
@@ -22,7 +26,7 @@ pub(super) fn pods(
     memory: &mut Memory,
     readings: &[Reading],
     max_restarts: u32,
-    moving: bool,
+    Circumstances { moving, now, .. }: Circumstances,
 ) -> Finding {
     let mut fatal = Vec::new();
     let mut troubled = Vec::new();
@@ -37,7 +41,7 @@ pub(super) fn pods(
             } => {
                 all += 1;
                 ready += usize::from(*is_ready);
-                remember_restarts(memory, subject, *restarts, *is_ready);
+                remember_restarts(memory, subject, (*restarts, *is_ready), now);
             }
             Sample::Fatal(text) => fatal.push(format!("{subject}: {text}")),
             Sample::Troubled(text) => troubled.push(format!("{subject}: {text}")),
@@ -89,6 +93,17 @@ pub(super) fn pods(
         texts.push(facts);
         return Finding::unknown(Unknown::Pending, all, texts.join("; "));
     }
+    let steady = STEADY.as_secs_f64();
+    let latest = memory
+        .subjects
+        .values()
+        .filter_map(|pod| pod.restarted)
+        .max();
+    let since = latest.map(|at| seconds(at, now));
+    if let Some(since) = since.filter(|since| ready == all && *since < steady) {
+        let text = format!("{facts}, the last {since:.0} of {steady:.0} s ago");
+        return Finding::unknown(Unknown::Pending, all, text);
+    }
     if ready == all {
         memory.good_looks = memory.good_looks.saturating_add(1);
         return Finding::new(Verdict::Healthy, all, facts);
@@ -106,11 +121,19 @@ pub(super) fn pods(
 
 /// Notes a pod's restarts. Those before the run, and those before the pod was first ready, do not
 /// count: a pod that waits for its database is not a sick version.
-fn remember_restarts(memory: &mut Memory, subject: &str, restarts: u32, ready: bool) {
+fn remember_restarts(
+    memory: &mut Memory,
+    subject: &str,
+    (restarts, ready): (u32, bool),
+    now: Timestamp,
+) {
     let known = memory.subjects.contains_key(subject);
     let pod = memory.subjects.entry(subject.to_owned()).or_default();
     if !known || !pod.was_ready {
         pod.restarts_before = restarts;
+    }
+    if restarts > pod.restarts && restarts > pod.restarts_before {
+        pod.restarted = Some(now);
     }
     pod.was_ready |= ready;
     pod.restarts = restarts;

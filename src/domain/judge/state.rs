@@ -9,6 +9,9 @@ use crate::domain::{
     verdict::{Unknown, Verdict},
 };
 
+/// Looks at a step before the share of those that failed is unhealthy.
+const LEAST_LOOKS: u32 = 8;
+
 /// Returns how a number breaks its limits.
 fn outside(limits: &Number, number: f64) -> Option<String> {
     let say = |number| limits.unit.say(number);
@@ -127,6 +130,7 @@ pub(super) fn state(
         Finding::new(Verdict::Unhealthy, asked, fatal.join(", "))
     } else if !broken.is_empty() {
         memory.streak = memory.streak.saturating_add(1);
+        memory.bad_looks = memory.bad_looks.saturating_add(1);
         let text = format!("{} ({} looks in a row)", broken.join(", "), memory.streak);
         if memory.streak >= consecutive.max(1) {
             Finding::new(Verdict::Unhealthy, asked, text)
@@ -151,9 +155,43 @@ pub(super) fn state(
         let text = format!("{seen} on {asked} of {asked} pods");
         Finding::new(Verdict::Healthy, asked, text)
     };
+    let worse = |verdict| match finding.verdict {
+        Verdict::Healthy => true,
+        Verdict::Unknown => verdict == Verdict::Unhealthy,
+        Verdict::Unhealthy => false,
+    };
+    if let Some((verdict, text)) =
+        too_often(memory, consecutive).filter(|(verdict, _)| worse(*verdict))
+    {
+        let text = format!("{text}; now {}", finding.text);
+        finding.against = Some(text.clone());
+        finding.unknown = (verdict == Verdict::Unknown).then_some(Unknown::Pending);
+        (finding.verdict, finding.text) = (verdict, text);
+    }
     finding.value = worst.map(|(canary, _)| canary);
     finding.stable = worst.and_then(|(_, stable)| stable);
     finding
+}
+
+/// Looks of which one that failed is a quarter or more are no good ones, however they are spread.
+const SICK: u32 = 4;
+
+/// The same for what is not called healthy yet.
+const DOUBTFUL: u32 = 5;
+
+/// Returns what follows from how often the looks at this step failed, whether in a row or not: as many as are
+/// unhealthy in a row and a quarter of all are unhealthy, two and a fifth of all are not healthy yet.
+fn too_often(memory: &Memory, consecutive: u32) -> Option<(Verdict, String)> {
+    let (bad, looks) = (memory.bad_looks, memory.looks);
+    let text = format!("{bad} of {looks} looks failed");
+    let enough = bad >= consecutive.max(2) && looks >= LEAST_LOOKS;
+    if enough && bad.saturating_mul(SICK) >= looks {
+        Some((Verdict::Unhealthy, text))
+    } else if bad >= 2 && bad.saturating_mul(DOUBTFUL) > looks {
+        Some((Verdict::Unknown, text))
+    } else {
+        None
+    }
 }
 
 /// Returns the worse of two numbers: the greater one, unless only low ones are bad.

@@ -39,6 +39,7 @@ fn spec(rule: Rule) -> CheckSpec {
         rule,
         severity: Severity::Rollback,
         on_unknown: None,
+        pre: false,
     }
 }
 
@@ -146,10 +147,42 @@ fn a_single_failing_look_is_not_a_verdict() {
     let mut verdict = |readings: &[Reading]| judge(&spec, &mut memory, readings, WATCHING).verdict;
     assert_eq!(verdict(&bad), Verdict::Unknown);
     assert_eq!(verdict(&bad), Verdict::Unknown);
-    assert_eq!(verdict(&good), Verdict::Healthy);
+    // Two of three looks failed: that is not healthy yet.
+    assert_eq!(verdict(&good), Verdict::Unknown);
+    for _ in 0..6 {
+        assert_eq!(verdict(&good), Verdict::Unknown);
+    }
+    assert_eq!(verdict(&good), Verdict::Healthy, "two of ten");
     assert_eq!(verdict(&bad), Verdict::Unknown);
     assert_eq!(verdict(&bad), Verdict::Unknown);
     assert_eq!(verdict(&bad), Verdict::Unhealthy);
+}
+
+#[test]
+fn looks_that_fail_often_are_unhealthy_though_never_in_a_row() {
+    let spec = spec(Rule::Condition { consecutive: 3 });
+    let mut memory = Memory::default();
+    let bad = [reading("p", Sample::Holds(false, "status 500".into()))];
+    let good = [reading("p", Sample::Holds(true, "status 200".into()))];
+    let mut said = Vec::new();
+    for at in 0..27 {
+        let readings = if at % 9 < 4 && at % 2 == 0 {
+            &bad
+        } else {
+            &good
+        };
+        said.push(judge(&spec, &mut memory, readings, WATCHING).verdict);
+    }
+    assert!(
+        !said[2..].contains(&Verdict::Healthy),
+        "6 of 27 looks failed: {said:?}"
+    );
+    let mut memory = Memory::default();
+    let alternating = |at: usize| if at % 2 == 0 { &bad } else { &good };
+    let verdicts = (0..9).map(|at| judge(&spec, &mut memory, alternating(at), WATCHING));
+    let last = verdicts.last().unwrap();
+    assert_eq!(last.verdict, Verdict::Unhealthy, "{}", last.text);
+    assert!(last.text.contains("of 9 looks failed"), "{}", last.text);
 }
 
 #[test]
@@ -160,8 +193,20 @@ fn restarts_before_the_run_do_not_count() {
         judge(&spec, &mut memory, &[pod(true, 40)], WATCHING).verdict,
         Verdict::Healthy
     );
+    // Started again within the limit: whether it stays is seen a minute later.
+    let restarted = judge(&spec, &mut memory, &[pod(true, 43)], WATCHING);
+    assert_eq!(restarted.verdict, Verdict::Unknown);
+    assert!(
+        restarted.text.contains("the last 0 of 60 s ago"),
+        "{}",
+        restarted.text
+    );
+    let later = Circumstances {
+        now: WATCHING.now + jiff::SignedDuration::from_secs(60),
+        ..WATCHING
+    };
     assert_eq!(
-        judge(&spec, &mut memory, &[pod(true, 43)], WATCHING).verdict,
+        judge(&spec, &mut memory, &[pod(true, 43)], later).verdict,
         Verdict::Healthy
     );
     assert_eq!(

@@ -26,6 +26,7 @@ use crate::{
         workload::{Track, Tracks, Workload},
     },
     engine::EngineError,
+    traffic,
 };
 
 pub(super) fn draft(
@@ -72,7 +73,7 @@ pub(super) fn draft(
         canary_images: template::images(&wanted),
         images,
         create: canary.is_none(),
-        origin: origin(stable, &stable_facts, canary_replicas),
+        origin: origin(stable, &stable_facts, canary_replicas, order),
         tracks,
         phase: Phase::Preparing,
         step: 0,
@@ -81,6 +82,8 @@ pub(super) fn draft(
         step_since: now,
         gate_spent: Duration::ZERO,
         approved: false,
+        // Who promotes by hand has tested it.
+        tested: order.intent == Intent::Promote,
         gate: None,
         checks: BTreeMap::new(),
         meters: Meters::default(),
@@ -100,11 +103,19 @@ pub(super) fn draft(
     })
 }
 
-fn origin(stable: &Live, facts: &Workload, canary_replicas: Option<u32>) -> Origin {
+fn origin(stable: &Live, facts: &Workload, canary_replicas: Option<u32>, order: &Order) -> Origin {
+    let router = &order.router;
+    let provider = traffic::provider(&router.name);
+    let on_top = provider.is_some_and(|provider| provider.adds_pods(&router.options));
+    let (own, canary) = (stable.replicas(), canary_replicas.unwrap_or(0));
+    let begins = matches!(order.intent, Intent::Auto { .. } | Intent::Set(_));
+    // Where the canary has half as many pods or more, somebody has divided stable's own ones.
+    let divided = canary * 2 >= own;
     Origin {
-        stable_replicas: stable.replicas(),
+        stable_replicas: own,
         canary_replicas,
-        total: (stable.replicas() + canary_replicas.unwrap_or(0)).max(1),
+        total: (own + if on_top { 0 } else { canary }).max(1),
+        own_replicas: (begins && !divided).then_some(own),
         stable_revision: facts.revision.clone(),
         stable_replica_set: facts.replica_set.clone(),
         stable_images: stable.images(),

@@ -49,6 +49,9 @@ pub(super) async fn fresh(
         .await?;
     let now = cluster.clock().now();
     let mut release = draft(cluster, &order, stable, &sides, now)?;
+    if let Some(unfinished) = believed.filter(|saved| !saved.release.is_over()) {
+        release.origin.go_on_from(&unfinished.release.origin);
+    }
     if let Intent::Auto { restart, .. } = &order.intent {
         if let Some(nothing) = worth_it(&release, believed, *restart, &sides)? {
             return Ok(Begun::Nothing(nothing));

@@ -106,6 +106,7 @@ impl ProbeKind for Alerts {
             },
             severity: options.severity,
             on_unknown: options.on_unknown,
+            pre: false,
             options: serde_json::to_value(options).map_err(erased_serde::Error::custom)?,
         })
     }

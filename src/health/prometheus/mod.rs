@@ -5,6 +5,7 @@
 //! `increase` extrapolate, and are exact for nobody.
 
 pub mod answer;
+mod moment;
 mod selection;
 mod suggest;
 
@@ -16,6 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use http::Method;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,6 +42,7 @@ use crate::{
     },
 };
 use answer::{AnswerError, Reply, Series};
+use moment::{Evaluated, ServerTime};
 use selection::Selection;
 
 /// Time between two scrapes of Prometheus, unless configured: so old may be what it shows.
@@ -155,6 +158,7 @@ impl SourceKind for Prometheus {
             place: web::place(&options.url),
             kept: kept(&options),
             clock: cluster.clock().clone(),
+            time: ServerTime::default(),
             selection,
             lag,
         }))
@@ -193,6 +197,7 @@ fn usable(options: &Options) -> Result<(Selection, Duration), String> {
 struct Server {
     web: Web,
     clock: Clock,
+    time: ServerTime,
     selection: Selection,
     lag: Duration,
     namespace: String,
@@ -211,12 +216,12 @@ impl Source for Server {
         let (requests, buckets) = self.selection.queries(look, &self.namespace);
         let histograms = async {
             if latency {
-                self.query(&buckets).await
+                self.query(&buckets, look.at).await
             } else {
                 Ok(Vec::new())
             }
         };
-        let (counted, histograms) = futures::join!(self.query(&requests), histograms);
+        let (counted, histograms) = futures::join!(self.query(&requests, look.at), histograms);
         let gathered = match counted.and_then(|counted| Ok((counted, histograms?))) {
             Ok((counted, histograms)) => self.selection.gather(&counted, &histograms),
             Err((why, text)) => return missing(why, text),
@@ -249,7 +254,7 @@ impl Source for Server {
     async fn value(&self, query: &str, look: &Look<'_>) -> Sample {
         let query = self.fill(query, look);
         let missing = |why, text: &str| Sample::Missing(why, self.about(text, &query));
-        let series = match self.query(&query).await {
+        let series = match self.query(&query, look.at).await {
             Ok(series) => series,
             Err((why, text)) => return Sample::Missing(why, text),
         };
@@ -291,7 +296,8 @@ impl Source for Server {
         let Some(query) = self.selection.shared(sides, &self.namespace) else {
             return Ok(0);
         };
-        let series = self.query(&query).await.map_err(|(_, text)| text)?;
+        let now = self.clock.now();
+        let series = self.query(&query, now).await.map_err(|(_, text)| text)?;
         suggest::number_of(&series)
     }
 
@@ -356,12 +362,32 @@ impl Server {
         filling.fill(text, Place::Text)
     }
 
-    /// Returns the series of a query at this moment.
-    async fn query(&self, query: &str) -> Result<Vec<Series>, Trouble> {
+    /// Returns the series of a query at the moment `at` of a look.
+    async fn query(&self, query: &str, at: Timestamp) -> Result<Vec<Series>, Trouble> {
+        match self.time.of(at, &self.clock).await {
+            Evaluated::At(time) => self.query_at(query, Some(time)).await,
+            Evaluated::Now(learning) => {
+                let asked = self.clock.now();
+                let answer = self.query_at(query, None).await;
+                let first = answer.as_ref().ok().and_then(|series| series.first());
+                if let Some(learning) = learning {
+                    learning.told(asked, first.map(|series| series.at));
+                }
+                answer
+            }
+        }
+    }
+
+    /// Returns the series of a query at a moment, in seconds since 1970 by the server's clock; `None` is now.
+    async fn query_at(&self, query: &str, time: Option<f64>) -> Result<Vec<Series>, Trouble> {
+        let time = time.map(|time| ("time", format!("{time:.3}")));
         let request = web::Request {
             method: Method::POST,
             path: Some(QUERY),
-            form: vec![("query", query.to_owned())],
+            form: [("query", query.to_owned())]
+                .into_iter()
+                .chain(time)
+                .collect(),
             ..web::Request::default()
         };
         let answer = match self.web.send(&request).await {

@@ -156,7 +156,7 @@ impl<'a> Asking<'a> {
         }
         let clock = &self.server.clock;
         let left = Duration::try_from(self.until.duration_since(clock.now())).unwrap_or_default();
-        let within = clock.timeout(left.min(limit), self.server.query(query));
+        let within = clock.timeout(left.min(limit), self.server.query(query, clock.now()));
         let why = match within.await {
             Ok(Ok(series)) => return Some(series),
             // So it is with this query; another may be answered.

@@ -163,6 +163,7 @@ pub(super) fn crashing() -> Pod {
     Pod {
         name: "payment-api-canary-7d9f-x2x4k".into(),
         ready: false,
+        ready_since: None,
         terminating: false,
         current: true,
         created: at(0),

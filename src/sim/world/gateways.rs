@@ -24,10 +24,16 @@ const ROUTES: [(&str, &str); 5] = [
     ("policy.linkerd.io", "httproutes"),
 ];
 
+/// Annotation on a Gateway whose controller says nothing more, though traffic follows its routes.
+const SILENT: &str = "sim.canaryctl.dev/silent";
+
 /// Says of every route whether its parents accept it.
 pub(super) fn sync(pass: &mut Pass<'_>) {
     for (group, resource) in ROUTES {
         for route in pass.list(group, resource) {
+            if is_silent(pass, &route) {
+                continue;
+            }
             let generation = &route["metadata"]["generation"];
             let parents = route["spec"]["parentRefs"]
                 .as_array()
@@ -65,6 +71,19 @@ pub(super) fn sync(pass: &mut Pass<'_>) {
             pass.set_status(&key, &route, json!({"parents": status}));
         }
     }
+}
+
+/// Returns whether a Gateway that the route hangs on says nothing more.
+fn is_silent(pass: &Pass<'_>, route: &Value) -> bool {
+    let parents = route["spec"]["parentRefs"].as_array();
+    parents.into_iter().flatten().any(|parent| {
+        let namespace = parent["namespace"].as_str();
+        let namespace = namespace.unwrap_or(object::namespace(route));
+        let name = parent["name"].as_str().unwrap_or_default();
+        let key = Key::new("gateway.networking.k8s.io", "gateways", namespace, name);
+        let gateway = pass.store.get(&key);
+        gateway.is_some_and(|gateway| gateway["metadata"]["annotations"][SILENT] == "true")
+    })
 }
 
 /// Returns whether the latest change is too young to be seen.

@@ -32,8 +32,8 @@ use crate::{
         workload::{Track, Workload},
     },
 };
+pub use numbers::{Goals, pods_at};
 use numbers::{next, split};
-pub use numbers::{pods_at, reachable};
 
 /// The router by numbers of pods.
 pub struct Replicas;
@@ -45,6 +45,9 @@ pub struct Replicas;
 struct Options {
     /// What to do about a `HorizontalPodAutoscaler` of either Deployment.
     hpa: Hpa,
+    /// Whether the canary's pods come on top of stable's, up to half of the traffic: one canary pod beside
+    /// four, instead of one of four.
+    surge: bool,
 }
 
 /// What to do about an autoscaler.
@@ -87,6 +90,10 @@ impl Provider for Replicas {
         true
     }
 
+    fn adds_pods(&self, options: &Value) -> bool {
+        super::recorded("replicas", options).is_ok_and(|options: Options| options.surge)
+    }
+
     fn detect(&self, survey: &Survey, _: &str, target: &Target) -> Option<(String, Value)> {
         let stable = survey.deployment(&target.stable)?.pod_labels();
         let canary = survey.deployment(&target.canary).map(Live::pod_labels);
@@ -120,6 +127,10 @@ impl Provider for Replicas {
         }
         Ok(Box::new(ByPods {
             cluster: cluster.clone(),
+            goals: Goals {
+                total: target.total,
+                surge: options.surge,
+            },
             target: target.clone(),
             watched: autoscaler.is_some(),
         }))
@@ -129,6 +140,7 @@ impl Provider for Replicas {
 struct ByPods {
     cluster: Cluster,
     target: Target,
+    goals: Goals,
     /// Whether an autoscaler has a say in either Deployment.
     watched: bool,
 }
@@ -161,10 +173,9 @@ impl Router for ByPods {
         let pinned = autoscalers.iter().filter(|hpa| is_pinned(hpa));
         let pinned = pinned.map(ResourceExt::name_any).collect();
         let mut split = split(
-            wanted,
-            self.target.total,
-            scene.stable,
-            scene.canary,
+            (wanted, self.goals),
+            (scene.stable, scene.canary),
+            scene.at,
             pinned,
         );
         // The numbers last only when whoever else sets them is held at them.
@@ -180,7 +191,8 @@ impl Router for ByPods {
     async fn shift(&self, to: Percent, scene: &Scene<'_>) -> Result<Vec<Act>, TrafficError> {
         let mut done = Vec::new();
         let autoscalers = typed(scene.objects);
-        let changes = next(to, self.target.total, scene.stable, scene.canary);
+        let sides = (scene.stable, scene.canary);
+        let changes = next((to, self.goals), sides, scene.at);
         // An autoscaler of a side whose number is right already is held, too, before it has its say.
         for track in [Track::Stable, Track::Canary] {
             let unchanged = changes.iter().all(|(changed, _)| *changed != track);
@@ -271,7 +283,7 @@ impl ByPods {
         if wanted == Percent::ZERO {
             return None;
         }
-        let (stable, canary) = pods_at(wanted, self.target.total);
+        let (stable, canary) = self.goals.at(wanted);
         let sides = [(&self.target.stable, stable), (&self.target.canary, canary)];
         sides.into_iter().find_map(|(name, goal)| {
             let hpa = autoscalers.iter().find(|hpa| scales(hpa, name))?;

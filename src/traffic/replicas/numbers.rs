@@ -2,10 +2,15 @@
 //!
 //! Owns: how many pods each side gets, and which scalings keep the capacity. Must not: do I/O.
 
-use crate::domain::{
-    split::Split,
-    weight::Percent,
-    workload::{Track, Workload},
+use jiff::Timestamp;
+
+use crate::{
+    domain::{
+        split::Split,
+        weight::Percent,
+        workload::{Track, Workload},
+    },
+    traffic::words::unsteady,
 };
 
 /// Returns how many pods stable and the canary have at a weight, of `total` together.
@@ -24,10 +29,56 @@ pub fn pods_at(weight: Percent, total: u32) -> (u32, u32) {
     ((total - canary).max(1), canary)
 }
 
-/// Returns the share the canary really gets when `weight` is asked of `total` pods.
-pub fn reachable(weight: Percent, total: u32) -> Percent {
-    let (stable, canary) = pods_at(weight, total);
-    Percent::share(canary, stable + canary)
+/// Returns how many pods stable and the canary have at a weight where the canary's come on top of stable's
+/// `own`: stable keeps its pods up to half of the traffic, and from there on the canary has as many.
+fn pods_beside(weight: Percent, own: u32) -> (u32, u32) {
+    let own = own.max(1);
+    if weight == Percent::ZERO {
+        return (own, 0);
+    }
+    if weight == Percent::FULL {
+        return (0, own);
+    }
+    let (one, other) = (weight.fraction(), weight.rest().fraction());
+    let of = |share: f64, rest: f64| {
+        let nearest = (f64::from(own) * share / rest).round();
+        // Between 1 and `own`: the greater side has all of them.
+        (1..=own)
+            .rev()
+            .find(|n| f64::from(*n) <= nearest)
+            .unwrap_or(1)
+    };
+    if one <= other {
+        (own, of(one, other))
+    } else {
+        (of(other, one), own)
+    }
+}
+
+/// How a number of pods is divided.
+#[derive(Debug, Clone, Copy)]
+pub struct Goals {
+    /// Ready pods that are never undercut.
+    pub total: u32,
+    /// Whether the canary's pods come on top.
+    pub surge: bool,
+}
+
+impl Goals {
+    /// Returns how many pods stable and the canary have at a weight.
+    pub fn at(self, weight: Percent) -> (u32, u32) {
+        if self.surge {
+            pods_beside(weight, self.total)
+        } else {
+            pods_at(weight, self.total)
+        }
+    }
+
+    /// Returns the share the canary really gets when `weight` is asked.
+    pub fn reachable(self, weight: Percent) -> Percent {
+        let (stable, canary) = self.at(weight);
+        Percent::share(canary, stable + canary)
+    }
 }
 
 /// Returns the scalings that are safe now on the way to `to`.
@@ -38,14 +89,15 @@ pub fn reachable(weight: Percent, total: u32) -> Percent {
 /// One exception: where the cluster has no room for another stable pod (a quota, full nodes), a
 /// rollback would wait for ever. It then gives up one pod at a time to make room.
 pub(super) fn next(
-    to: Percent,
-    total: u32,
-    stable: &Workload,
-    canary: Option<&Workload>,
+    (to, goals): (Percent, Goals),
+    (stable, canary): (&Workload, Option<&Workload>),
+    at: Timestamp,
 ) -> Vec<(Track, u32)> {
-    let (stable_goal, canary_goal) = pods_at(to, total);
+    let total = goals.total;
+    let (stable_goal, canary_goal) = goals.at(to);
     let canary_now = canary.map_or(0, |c| c.replicas);
-    let canary_ready = canary.map_or(0, Workload::ready_pods);
+    // A pod that was just started again stands in for none of stable's.
+    let canary_ready = canary.map_or(0, |canary| canary.steady_pods(at));
     let safe = |goal: u32, now: u32, others_ready: u32| {
         if goal >= now {
             return goal;
@@ -72,13 +124,12 @@ pub(super) fn next(
 
 /// Tells the split from the pods of both sides, and compares it with `wanted` of `total` pods.
 pub(super) fn split(
-    wanted: Percent,
-    total: u32,
-    stable: &Workload,
-    canary: Option<&Workload>,
+    (wanted, goals): (Percent, Goals),
+    (stable, canary): (&Workload, Option<&Workload>),
+    at: Timestamp,
     pinned: Vec<String>,
 ) -> Split {
-    let (stable_goal, canary_goal) = pods_at(wanted, total);
+    let (stable_goal, canary_goal) = goals.at(wanted);
     let canary_now = canary.map_or(0, |c| c.replicas);
     let (stable_ready, canary_ready) =
         (stable.ready_pods(), canary.map_or(0, Workload::ready_pods));
@@ -109,8 +160,14 @@ pub(super) fn split(
             None
         }
     };
+    let sheds = stable.replicas > stable_goal;
     let waits_for = canary
         .and_then(|c| unsettled(c, canary_goal))
+        .or_else(|| {
+            canary
+                .filter(|_| sheds)
+                .and_then(|c| unsteady(c, canary_goal, at))
+        })
         .or_else(|| unsettled(stable, stable_goal))
         .or_else(|| {
             (canary.is_none() && canary_goal > 0).then(|| "a canary Deployment".to_owned())
@@ -160,9 +217,10 @@ mod tests {
         let pod = |i: u32| Pod {
             name: format!("{name}-{i}"),
             ready: i < ready,
+            ready_since: None,
             terminating: false,
             current: true,
-            created: jiff::Timestamp::UNIX_EPOCH,
+            created: Timestamp::UNIX_EPOCH,
             restarts: 0,
             waiting: Vec::new(),
             last_end: None,
@@ -175,6 +233,22 @@ mod tests {
             pods: (0..replicas.max(ready)).map(pod).collect(),
             ..Workload::default()
         }
+    }
+
+    fn goals(total: u32) -> Goals {
+        Goals {
+            total,
+            surge: false,
+        }
+    }
+
+    fn step(
+        to: Percent,
+        total: u32,
+        stable: &Workload,
+        canary: Option<&Workload>,
+    ) -> Vec<(Track, u32)> {
+        next((to, goals(total)), (stable, canary), Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -201,10 +275,9 @@ mod tests {
     #[test]
     fn the_real_share_is_said_next_to_the_asked_one() {
         let split = split(
-            Percent::whole(5),
-            4,
-            &side("s", 3, 3),
-            Some(&side("c", 1, 1)),
+            (Percent::whole(5), goals(4)),
+            (&side("s", 3, 3), Some(&side("c", 1, 1))),
+            Timestamp::UNIX_EPOCH,
             vec![],
         );
         assert!(split.settled);
@@ -213,28 +286,69 @@ mod tests {
     }
 
     #[test]
+    fn the_canary_may_come_on_top() {
+        for (percent, own, expected) in [
+            (0, 4, (4, 0)),
+            (5, 4, (4, 1)),
+            (20, 4, (4, 1)),
+            (25, 4, (4, 1)),
+            (50, 4, (4, 4)),
+            (75, 4, (1, 4)),
+            (99, 4, (1, 4)),
+            (100, 4, (0, 4)),
+            (10, 100, (100, 11)),
+            (50, 1, (1, 1)),
+        ] {
+            assert_eq!(
+                pods_beside(Percent::whole(percent), own),
+                expected,
+                "{percent} beside {own}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_that_was_started_again_stands_in_for_none() {
+        let at = "2026-01-05T09:00:00Z".parse().unwrap();
+        let mut canary = side("c", 1, 1);
+        canary.pods[0].restarts = 1;
+        let ready = |seconds: i64| Some(at - jiff::SignedDuration::from_secs(seconds));
+        canary.pods[0].ready_since = ready(59);
+        let to = (Percent::whole(25), goals(4));
+        let stable = side("s", 4, 4);
+        assert_eq!(next(to, (&stable, Some(&canary)), at), []);
+        let waiting = split(to, (&stable, Some(&canary)), at, vec![]);
+        assert_eq!(
+            waiting.waits_for.as_deref(),
+            Some("c: pods that were started again to be ready for 1m")
+        );
+        canary.pods[0].ready_since = ready(60);
+        assert_eq!(next(to, (&stable, Some(&canary)), at), [(Track::Stable, 3)]);
+    }
+
+    #[test]
     fn up_comes_before_down() {
         let (stable, canary) = (side("s", 10, 10), side("c", 0, 0));
-        let first = next(Percent::whole(10), 10, &stable, Some(&canary));
+        let first = step(Percent::whole(10), 10, &stable, Some(&canary));
         assert_eq!(first, [(Track::Canary, 1)]);
-        let waiting = next(Percent::whole(10), 10, &stable, Some(&side("c", 1, 0)));
+        let waiting = step(Percent::whole(10), 10, &stable, Some(&side("c", 1, 0)));
         assert_eq!(waiting, []);
-        let second = next(Percent::whole(10), 10, &stable, Some(&side("c", 1, 1)));
+        let second = step(Percent::whole(10), 10, &stable, Some(&side("c", 1, 1)));
         assert_eq!(second, [(Track::Stable, 9)]);
     }
 
     #[test]
     fn a_rollback_takes_pods_from_the_canary_as_stable_gets_them() {
         let canary = side("c", 5, 5);
-        let first = next(Percent::ZERO, 10, &side("s", 5, 5), Some(&canary));
+        let first = step(Percent::ZERO, 10, &side("s", 5, 5), Some(&canary));
         assert_eq!(first, [(Track::Stable, 10)]);
-        let then = next(Percent::ZERO, 10, &side("s", 10, 8), Some(&canary));
+        let then = step(Percent::ZERO, 10, &side("s", 10, 8), Some(&canary));
         assert_eq!(then, [(Track::Canary, 2)]);
     }
 
     #[test]
     fn a_rollback_of_a_dead_canary_does_not_wait_for_it() {
-        let first = next(Percent::ZERO, 10, &side("s", 9, 9), Some(&side("c", 1, 0)));
+        let first = step(Percent::ZERO, 10, &side("s", 9, 9), Some(&side("c", 1, 0)));
         assert_eq!(first[0], (Track::Stable, 10));
     }
 
@@ -245,21 +359,21 @@ mod tests {
             ..side("s", replicas, ready)
         };
         let canary = side("c", 5, 5);
-        let first = next(Percent::ZERO, 10, &full(10, 5), Some(&canary));
+        let first = step(Percent::ZERO, 10, &full(10, 5), Some(&canary));
         assert_eq!(first, [(Track::Canary, 4)]);
         // Not the next one before stable has its pod.
-        let then = next(Percent::ZERO, 10, &full(10, 5), Some(&side("c", 4, 4)));
+        let then = step(Percent::ZERO, 10, &full(10, 5), Some(&side("c", 4, 4)));
         assert_eq!(then, []);
         // On the way up there is no such haste.
-        let up = next(Percent::whole(80), 10, &side("s", 5, 5), Some(&full(8, 5)));
+        let up = step(Percent::whole(80), 10, &side("s", 5, 5), Some(&full(8, 5)));
         assert_eq!(up, []);
     }
 
     #[test]
     fn a_rollback_with_nothing_running_leaves_stable_as_it_is() {
-        assert_eq!(next(Percent::ZERO, 10, &side("s", 10, 10), None), []);
+        assert_eq!(step(Percent::ZERO, 10, &side("s", 10, 10), None), []);
         assert_eq!(
-            next(
+            step(
                 Percent::ZERO,
                 10,
                 &side("s", 10, 10),
@@ -268,7 +382,7 @@ mod tests {
             []
         );
         assert_eq!(
-            next(Percent::ZERO, 10, &side("s", 10, 0), Some(&side("c", 0, 0))),
+            step(Percent::ZERO, 10, &side("s", 10, 0), Some(&side("c", 0, 0))),
             []
         );
     }
@@ -291,7 +405,7 @@ mod tests {
             let c = side("c", canary, canary.saturating_sub(unready_canary));
             let before = s.ready_pods() + c.ready_pods();
             let (mut after_s, mut after_c) = (s.replicas, c.replicas);
-            for (track, replicas) in next(to, total, &s, Some(&c)) {
+            for (track, replicas) in step(to, total, &s, Some(&c)) {
                 match track {
                     Track::Stable => after_s = replicas,
                     Track::Canary => after_c = replicas,

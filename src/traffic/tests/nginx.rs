@@ -182,6 +182,7 @@ fn all_of_the_traffic_needs_somebody_behind_the_main_service() {
     let pod = |ready: bool| Pod {
         name: "p".to_owned(),
         ready,
+        ready_since: None,
         terminating: false,
         current: true,
         created: jiff::Timestamp::UNIX_EPOCH,
@@ -202,6 +203,7 @@ fn all_of_the_traffic_needs_somebody_behind_the_main_service() {
         (with(vec![]), 99, false),
     ] {
         let scene = Scene {
+            at: jiff::Timestamp::MAX,
             stable: &stable,
             canary: None,
             sides: &Sides::default(),

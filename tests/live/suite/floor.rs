@@ -20,17 +20,21 @@ use super::ground::{pause, within};
 /// The pods of the app.
 const PODS: &str = "app=payment-api";
 
+/// Pods of stable itself.
+const OWN: usize = 9;
+
 /// The fewest pods that were ready and not ending, since the watch began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Least {
-    /// Of both tracks together.
+    /// Of both tracks together, while the canary had pods.
     pub(crate) all: usize,
     /// Of stable alone.
     pub(crate) stable: usize,
 }
 
-/// A pod as far as it is counted: its version, whether it is ready, whether it is stable's.
-type Known = BTreeMap<String, (String, bool, bool)>;
+/// A pod as far as it is counted: its version, whether it is ready, whether it is there to stay, whether it
+/// is stable's.
+type Known = BTreeMap<String, (String, bool, bool, bool)>;
 
 /// The watch; it ends with the value.
 pub(crate) struct Floor {
@@ -101,22 +105,34 @@ fn note(seen: &Mutex<(Known, Option<Least>)>, change: impl FnOnce(&mut Known)) {
     let (known, least) = &mut *seen.lock().unwrap();
     change(known);
     let now = Least {
-        all: known.values().filter(|(_, ready, _)| *ready).count(),
-        stable: known.values().filter(|(_, ready, s)| *ready && *s).count(),
+        all: known.values().filter(|(_, ready, ..)| *ready).count(),
+        stable: known
+            .values()
+            .filter(|(_, ready, _, s)| *ready && *s)
+            .count(),
     };
     let before = least.unwrap_or(now);
+    // Alone, stable needs no more than its own.
+    let canary = known
+        .values()
+        .any(|(_, _, stays, stable)| *stays && !stable);
     *least = Some(Least {
-        all: before.all.min(now.all),
+        all: if canary || now.all < OWN {
+            before.all.min(now.all)
+        } else {
+            before.all
+        },
         stable: before.stable.min(now.stable),
     });
 }
 
-fn counted(pod: &Pod) -> (String, (String, bool, bool)) {
+fn counted(pod: &Pod) -> (String, (String, bool, bool, bool)) {
     let status = pod.status.as_ref();
     let mut conditions = status.iter().flat_map(|s| s.conditions.iter().flatten());
     let ready = conditions.any(|c| c.type_ == "Ready" && c.status == "True");
-    let ready = ready && pod.metadata.deletion_timestamp.is_none();
+    let stays = pod.metadata.deletion_timestamp.is_none();
+    let ready = ready && stays;
     let stable = pod.labels().get("track").is_some_and(|t| t == "stable");
     let version = pod.resource_version().unwrap_or_default();
-    (pod.name_any(), (version, ready, stable))
+    (pod.name_any(), (version, ready, stays, stable))
 }

@@ -102,6 +102,7 @@ pub(crate) fn side(track: Track, pods: &[&str]) -> Workload {
     let pod = |name: &&str| Pod {
         name: (*name).to_owned(),
         ready: true,
+        ready_since: None,
         terminating: false,
         current: true,
         created: Timestamp::UNIX_EPOCH,
@@ -127,6 +128,7 @@ pub(crate) fn look(track: Track, workload: &Workload) -> Look<'_> {
         pods: &[],
         service: None,
         started: Timestamp::from_second(1).unwrap(),
+        at: Timestamp::now(),
         facts: Facts {
             app: "payment-api",
             stable: STABLE,

@@ -63,7 +63,7 @@ async fn a_rollback_deletes_the_canary_where_asked() {
         shop.run("rollback --now").await.ends(0);
         shop.run("rollback --delete").await.ends(0);
         assert!(shop.get("deployments", CANARY).await.is_none());
-        assert_eq!(shop.replicas("payment-api-stable").await, 10);
+        assert_eq!(shop.replicas("payment-api-stable").await, 9);
     })
     .await;
 }
@@ -86,7 +86,7 @@ async fn promote_gives_stable_the_canarys_version() {
     in_a_shop(HEALTHY, async |shop| {
         shop.run("set payment-api 50").await.ends(0);
         shop.run("promote --yes").await.ends(0).says("PROMOTED");
-        shop.is_at(NEW, 10, 0).await;
+        shop.is_at(NEW, 9, 0).await;
         shop.is_closed("promoted").await;
         shop.never_fell().await;
     })

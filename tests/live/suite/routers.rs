@@ -207,6 +207,9 @@ async fn weights_move_in_every_kind_of_object() {
         on(&ground, FAILING, async |shop| brakes(shop).await),
         on(&ground, HEALTHY, async |shop| taken_again(shop).await),
         on(&ground, HEALTHY, async |shop| pinned(shop).await),
+        on(&ground, HEALTHY, async |shop| neighbour(shop).await),
+        on(&ground, HEALTHY, async |shop| elsewhere(shop).await),
+        on(&ground, HEALTHY, async |shop| tested(shop).await),
     );
 }
 
@@ -372,6 +375,127 @@ async fn pinned(shop: &Shop<'_>) {
     assert_eq!(sizes, (9, 1));
     let line = "set payment-api 20 --router replicas";
     shop.run_without_file(line).await.ends(0);
+}
+
+/// One weight of a canary Ingress holds for all its paths, also for those of another app.
+async fn neighbour(shop: &Shop<'_>) {
+    for (name, labels) in [
+        ("ledger", json!({"app": "ledger"})),
+        (
+            "ledger-canary",
+            json!({"app": "ledger", "version": "canary"}),
+        ),
+    ] {
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {"selector": labels, "ports": [{"port": 80}]},
+        });
+        shop.create(&service).await;
+    }
+    let path = |at: &str, service: &str| {
+        let backend = json!({"service": {"name": service, "port": {"number": 80}}});
+        json!({"path": at, "pathType": "Prefix", "backend": backend})
+    };
+    let ingress = |name: &str, notes: Value, paths: [Value; 2]| {
+        json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": name, "annotations": notes},
+            "spec": {"rules": [{"host": "pay.example", "http": {"paths": paths}}]},
+        })
+    };
+    let main = [
+        path("/", "payment-api-stable-service"),
+        path("/ledger", "ledger"),
+    ];
+    let canary = [
+        path("/", "payment-api-canary-service"),
+        path("/ledger", "ledger-canary"),
+    ];
+    let notes = json!({
+        "nginx.ingress.kubernetes.io/canary": "true",
+        "nginx.ingress.kubernetes.io/canary-weight": "30",
+    });
+    let all = format!(
+        "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+        shop.namespace
+    );
+    for object in [
+        ingress("shop", json!({}), main),
+        ingress("shop-canary", notes, canary),
+    ] {
+        shop.send("POST", &all, Some(&object)).await;
+    }
+    let why = "its weight holds for pay.example/ledger as well";
+    for line in ["auto payment-api --yes", "set payment-api 50"] {
+        shop.run_without_file(line).await.ends(2).says(why);
+    }
+    shop.run_without_file("check payment-api")
+        .await
+        .ends(2)
+        .says(why);
+    // To take the canary out is right for both.
+    shop.run_without_file("rollback payment-api").await.ends(0);
+    let after = shop.send("GET", &format!("{all}/shop-canary"), None).await;
+    let weight = &after["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"];
+    assert_eq!(weight, "0");
+}
+
+/// A route of another namespace divides the traffic, too.
+async fn elsewhere(shop: &Shop<'_>) {
+    let name = &shop.namespace;
+    let side = |service: &str, weight: u32| json!({"name": service, "namespace": name, "port": 80, "weight": weight});
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name},
+        "spec": {"rules": [{"backendRefs": [
+            side("payment-api-stable-service", 90),
+            side("payment-api-canary-service", 10),
+        ]}]},
+    });
+    let all = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes";
+    shop.send("POST", all, Some(&route)).await;
+    let why = format!("HTTPRoute default/{name}: it divides the traffic");
+    for line in [
+        "auto payment-api --yes",
+        "set payment-api 50",
+        "rollback payment-api",
+    ] {
+        shop.run_without_file(line).await.ends(2).says(&why);
+    }
+    shop.send("DELETE", &format!("{all}/{name}"), None).await;
+    shop.run_without_file("set payment-api 20").await.ends(0);
+}
+
+/// A test before the first user ends a release that no user has met.
+async fn tested(shop: &Shop<'_>) {
+    let case = &CASES[0];
+    let accepted = set_up(shop, case).await;
+    let file = shop.folder.join("canary.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let test = "pre:\n  - http: {name: acceptance, path: /health, expect: 'body.status == \"no such word\"'}\n";
+    fs::write(&file, format!("{text}{test}")).unwrap();
+    let most = std::cell::Cell::new(0);
+    let watched = async {
+        loop {
+            let route = read(shop, case).await;
+            let weight = route.pointer(case.weights.1).and_then(Value::as_u64);
+            most.set(most.get().max(weight.unwrap_or(0)));
+            pause(200).await;
+        }
+    };
+    let ran = tokio::select! {
+        ran = shop.run("auto --yes") => ran,
+        () = watched => unreachable!("it never ends"),
+    };
+    ran.ends(3).says("acceptance");
+    assert_eq!(most.get(), 0, "some users met it");
+    // Nothing of it is left behind a route by header either.
+    assert_eq!(shop.replicas("payment-api-canary").await, 0);
+    accepted.abort();
 }
 
 /// Creates the objects, names the router, and accepts what a gateway would.

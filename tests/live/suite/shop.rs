@@ -350,15 +350,15 @@ impl<'a> Shop<'a> {
         events.iter().map(reason).collect()
     }
 
-    /// Panics unless the old version has all ten pods, and the run is closed.
+    /// Panics unless the old version has its own nine pods, and the run is closed.
     pub(crate) async fn is_rolled_back(&self) {
-        self.is_at(OLD, 10, 0).await;
+        self.is_at(OLD, 9, 0).await;
         self.is_closed("rolled-back").await;
     }
 
-    /// Panics unless the new version is stable's and has all ten pods, and the run is closed.
+    /// Panics unless the new version is stable's and has its own nine pods, and the run is closed.
     pub(crate) async fn is_promoted(&self) {
-        self.is_at(NEW, 10, 0).await;
+        self.is_at(NEW, 9, 0).await;
         self.is_closed("promoted").await;
     }
 

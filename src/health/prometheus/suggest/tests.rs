@@ -60,6 +60,7 @@ fn side(name: &str, pod: &str) -> Workload {
     let pod = Pod {
         name: pod.to_owned(),
         ready: true,
+        ready_since: None,
         terminating: false,
         current: true,
         created: Timestamp::UNIX_EPOCH,
@@ -91,6 +92,7 @@ async fn searched(clock: Clock, options: Value) -> Search {
         pods: &[],
         service: None,
         started: Timestamp::UNIX_EPOCH,
+        at: Timestamp::UNIX_EPOCH,
         facts: Facts {
             app: "pay",
             stable: "pay",

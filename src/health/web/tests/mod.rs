@@ -189,6 +189,7 @@ pub(crate) async fn look(probe: &dyn Probe) -> Sample {
         pods: &[],
         service: None,
         started: "2026-01-05T09:00:00Z".parse().unwrap(),
+        at: "2026-01-05T09:00:00Z".parse().unwrap(),
         facts: facts::FACTS,
     };
     let mut readings = probe.look(&look).await;
