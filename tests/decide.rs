@@ -73,7 +73,7 @@ fn release(plan: Plan) -> Release {
         step_since: start(),
         gate_spent: Duration::ZERO,
         approved: false,
-        tested: false,
+        tested: None,
         gate: None,
         checks: BTreeMap::new(),
         meters: Meters::default(),

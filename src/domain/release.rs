@@ -81,9 +81,9 @@ pub struct Release {
     pub gate_spent: Duration,
     /// Whether the present step was approved.
     pub approved: bool,
-    /// Whether what must hold before any user meets the canary has been seen to hold.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub tested: bool,
+    /// When what must hold before any user meets the canary was seen to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<Timestamp>,
     /// The gate at which a step waits, or waited, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,

@@ -63,11 +63,11 @@ impl Round<'_> {
                 canary.name,
                 humantime::format_duration(SETTLED)
             );
-            let waits = self.wait_or_fail(&what);
-            return waits.map(|action| match action {
-                Action::Wait { what, .. } => Action::Wait { until, what },
-                other => other,
-            });
+            let turn = self.wait_or_fail(&what);
+            if let Some(Action::Wait { what, .. }) = turn {
+                return Some(Action::Wait { until, what });
+            }
+            return turn;
         }
         if self.is_untested() && matches!(self.seen.grain, Grain::Weight(_)) {
             self.enter(Phase::Testing);
@@ -100,7 +100,7 @@ impl Round<'_> {
     /// Returns whether something must hold before any user meets the canary that was not seen to hold yet.
     pub(super) fn is_untested(&self) -> bool {
         let mut checks = self.release.plan.checks.iter();
-        !self.release.tested && checks.any(|check| check.pre)
+        self.release.tested.is_none() && checks.any(|check| check.pre)
     }
 
     /// Tests the canary at the weight it has: none, or that of its first pod where pods are the traffic.
@@ -116,7 +116,7 @@ impl Round<'_> {
         }
         let looked = !self.canary_checks().is_empty();
         if looked && overall(self.canary_checks()) == Verdict::Healthy {
-            self.release.tested = true;
+            self.release.tested = Some(self.seen.now);
             if self.release.target == Percent::ZERO {
                 self.begin_step(0);
             } else {

@@ -93,15 +93,20 @@ pub(super) fn pods(
         texts.push(facts);
         return Finding::unknown(Unknown::Pending, all, texts.join("; "));
     }
-    let steady = STEADY.as_secs_f64();
-    let latest = memory
-        .subjects
-        .values()
-        .filter_map(|pod| pod.restarted)
-        .max();
-    let since = latest.map(|at| seconds(at, now));
-    if let Some(since) = since.filter(|since| ready == all && *since < steady) {
-        let text = format!("{facts}, the last {since:.0} of {steady:.0} s ago");
+    readiness(memory, (ready, all), facts, now)
+}
+
+/// Judges how many pods are ready, where nothing else is wrong with them.
+fn readiness(
+    memory: &mut Memory,
+    (ready, all): (usize, usize),
+    facts: String,
+    now: Timestamp,
+) -> Finding {
+    if ready == all
+        && let Some(since) = since_restart(memory, now)
+    {
+        let text = format!("{facts}, the last {since:.0} of {} s ago", STEADY.as_secs());
         return Finding::unknown(Unknown::Pending, all, text);
     }
     if ready == all {
@@ -117,6 +122,13 @@ pub(super) fn pods(
     } else {
         Finding::unknown(Unknown::Pending, all, text)
     }
+}
+
+/// Returns the seconds since the last restart that counts, where pods are not steady yet.
+fn since_restart(memory: &Memory, now: Timestamp) -> Option<f64> {
+    let latest = memory.subjects.values().filter_map(|pod| pod.restarted);
+    let since = seconds(latest.max()?, now);
+    (since < STEADY.as_secs_f64()).then_some(since)
 }
 
 /// Notes a pod's restarts. Those before the run, and those before the pod was first ready, do not

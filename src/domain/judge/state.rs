@@ -155,19 +155,7 @@ pub(super) fn state(
         let text = format!("{seen} on {asked} of {asked} pods");
         Finding::new(Verdict::Healthy, asked, text)
     };
-    let worse = |verdict| match finding.verdict {
-        Verdict::Healthy => true,
-        Verdict::Unknown => verdict == Verdict::Unhealthy,
-        Verdict::Unhealthy => false,
-    };
-    if let Some((verdict, text)) =
-        too_often(memory, consecutive).filter(|(verdict, _)| worse(*verdict))
-    {
-        let text = format!("{text}; now {}", finding.text);
-        finding.against = Some(text.clone());
-        finding.unknown = (verdict == Verdict::Unknown).then_some(Unknown::Pending);
-        (finding.verdict, finding.text) = (verdict, text);
-    }
+    doubt(&mut finding, too_often(memory, consecutive));
     finding.value = worst.map(|(canary, _)| canary);
     finding.stable = worst.and_then(|(_, stable)| stable);
     finding
@@ -192,6 +180,25 @@ fn too_often(memory: &Memory, consecutive: u32) -> Option<(Verdict, String)> {
     } else {
         None
     }
+}
+
+/// Takes into the finding of a look what follows from all looks of the step, where that is worse.
+fn doubt(finding: &mut Finding, often: Option<(Verdict, String)>) {
+    let Some((verdict, text)) = often else {
+        return;
+    };
+    let sooner = match finding.verdict {
+        Verdict::Healthy => true,
+        Verdict::Unknown => verdict == Verdict::Unhealthy,
+        Verdict::Unhealthy => false,
+    };
+    if !sooner {
+        return;
+    }
+    let text = format!("{text}; now {}", finding.text);
+    finding.against = Some(text.clone());
+    finding.unknown = (verdict == Verdict::Unknown).then_some(Unknown::Pending);
+    (finding.verdict, finding.text) = (verdict, text);
 }
 
 /// Returns the worse of two numbers: the greater one, unless only low ones are bad.

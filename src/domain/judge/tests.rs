@@ -178,7 +178,7 @@ fn looks_that_fail_often_are_unhealthy_though_never_in_a_row() {
         "6 of 27 looks failed: {said:?}"
     );
     let mut memory = Memory::default();
-    let alternating = |at: usize| if at % 2 == 0 { &bad } else { &good };
+    let alternating = |at: usize| if at.is_multiple_of(2) { &bad } else { &good };
     let verdicts = (0..9).map(|at| judge(&spec, &mut memory, alternating(at), WATCHING));
     let last = verdicts.last().unwrap();
     assert_eq!(last.verdict, Verdict::Unhealthy, "{}", last.text);

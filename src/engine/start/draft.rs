@@ -83,7 +83,7 @@ pub(super) fn draft(
         gate_spent: Duration::ZERO,
         approved: false,
         // Who promotes by hand has tested it.
-        tested: order.intent == Intent::Promote,
+        tested: (order.intent == Intent::Promote).then_some(now),
         gate: None,
         checks: BTreeMap::new(),
         meters: Meters::default(),
