@@ -52,7 +52,9 @@ type fateKey struct{}
 func fateOf(r *http.Request) *fate { return r.Context().Value(fateKey{}).(*fate) }
 
 func newProxy(node string, c *cluster, counts *counts) *proxy {
-	p := &proxy{node: node, cluster: c, counts: counts, client: &http.Client{Timeout: 2 * time.Second}}
+	// Whoever asks where a pod is waits as long as a user would.
+	asking := &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	p := &proxy{node: node, cluster: c, counts: counts, client: asking}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(fateOf(r.In).target)
@@ -66,7 +68,9 @@ func newProxy(node string, c *cluster, counts *counts) *proxy {
 		// An answer that ends in the middle is counted, not logged.
 		ErrorLog: log.New(io.Discard, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			fateOf(r).end = wordFor(err)
+			known := fateOf(r)
+			known.end = wordFor(err)
+			log.Printf("%s by %s: %v", r.Host, known.target.Host, err)
 			w.WriteHeader(http.StatusBadGateway)
 		},
 	}
@@ -140,13 +144,11 @@ func (p *proxy) counting(way *plane) http.Handler {
 			if broken != nil && known.end == "" {
 				known.end = "reset"
 			}
-			if known.end != "user left" {
-				failed := known.end != "" || seen.status >= http.StatusInternalServerError
-				if known.end == "" {
-					known.end = strconv.Itoa(seen.status)
-				}
-				p.counts.add(hostOf(r), known.row, known.end, failed)
+			failed := known.end != "" || seen.status >= http.StatusInternalServerError
+			if known.end == "" {
+				known.end = strconv.Itoa(seen.status)
 			}
+			p.counts.add(hostOf(r), known.row, known.end, failed)
 			if broken != nil {
 				panic(broken)
 			}
