@@ -4,7 +4,7 @@ package main
 //
 //	GET    /planes                 the ways in, by name
 //	GET    /configuration/{plane}  what Traefik made of the objects
-//	GET    /counts/{host}          what users of a host got; DELETE begins anew
+//	GET    /counts/{plane}/{host}  what users of a host got; DELETE begins anew with those who ask later
 //	POST   /loads/{id}             lets users come: a Load
 //	GET    /loads/{id}             what they saw; DELETE ends them
 
@@ -43,11 +43,11 @@ func control(planes map[string]*plane, counts *counts) http.Handler {
 		}
 		http.Error(w, "no such plane", http.StatusNotFound)
 	})
-	mux.HandleFunc("GET /counts/{host}", func(w http.ResponseWriter, r *http.Request) {
-		say(w, counts.of(r.PathValue("host"), false))
+	mux.HandleFunc("GET /counts/{plane}/{host}", func(w http.ResponseWriter, r *http.Request) {
+		say(w, counts.of(crowdKey{r.PathValue("plane"), r.PathValue("host")}, false))
 	})
-	mux.HandleFunc("DELETE /counts/{host}", func(w http.ResponseWriter, r *http.Request) {
-		say(w, counts.of(r.PathValue("host"), true))
+	mux.HandleFunc("DELETE /counts/{plane}/{host}", func(w http.ResponseWriter, r *http.Request) {
+		say(w, counts.of(crowdKey{r.PathValue("plane"), r.PathValue("host")}, true))
 	})
 	mux.HandleFunc("POST /loads/{id}", func(w http.ResponseWriter, r *http.Request) {
 		load := &Load{}

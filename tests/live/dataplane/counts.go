@@ -1,6 +1,6 @@
 package main
 
-// What users got, told apart by host, by the share that the canary was to have, and by who answered.
+// What users got, told apart by way in and host, by the share that the canary was to have, and by who answered.
 // It must not know how a request was routed.
 
 import (
@@ -28,22 +28,39 @@ type tally struct {
 	Ends map[string]int `json:"ends"`
 }
 
-// counts holds the tallies of every host.
+// crowdKey is who counts together: those who ask for a host by one way in.
+type crowdKey struct{ way, host string }
+
+// counts holds the tallies of every crowd.
 type counts struct {
-	mu    sync.Mutex
-	hosts map[string]map[row]*tally
+	mu     sync.Mutex
+	crowds map[crowdKey]map[row]*tally
+	// since is how often counting began anew: who asked before that is not counted any more.
+	since map[crowdKey]int
 }
 
-func newCounts() *counts { return &counts{hosts: map[string]map[row]*tally{}} }
+func newCounts() *counts {
+	return &counts{crowds: map[crowdKey]map[row]*tally{}, since: map[crowdKey]int{}}
+}
 
-// add counts one request.
-func (c *counts) add(host string, at row, end string, failed bool) {
+// arrive returns what to give to add when the request is answered.
+func (c *counts) arrive(who crowdKey) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rows := c.hosts[host]
+	return c.since[who]
+}
+
+// add counts one request that arrived in its time.
+func (c *counts) add(who crowdKey, arrived int, at row, end string, failed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.since[who] != arrived {
+		return
+	}
+	rows := c.crowds[who]
 	if rows == nil {
 		rows = map[row]*tally{}
-		c.hosts[host] = rows
+		c.crowds[who] = rows
 	}
 	t := rows[at]
 	if t == nil {
@@ -63,12 +80,12 @@ type counted struct {
 	tally
 }
 
-// of returns the rows of a host; with `forget`, counting begins anew.
-func (c *counts) of(host string, forget bool) []counted {
+// of returns the rows of a crowd; with `forget`, counting begins anew.
+func (c *counts) of(who crowdKey, forget bool) []counted {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := []counted{}
-	for at, t := range c.hosts[host] {
+	for at, t := range c.crowds[who] {
 		copied := *t
 		copied.Ends = maps.Clone(t.Ends)
 		all = append(all, counted{at, copied})
@@ -78,7 +95,8 @@ func (c *counts) of(host string, forget bool) []counted {
 		return a.Asked+" "+a.Side+" "+a.Image < b.Asked+" "+b.Side+" "+b.Image
 	})
 	if forget {
-		delete(c.hosts, host)
+		delete(c.crowds, who)
+		c.since[who]++
 	}
 	return all
 }

@@ -52,7 +52,7 @@ func run(ctx context.Context) error {
 	proxy := newProxy(*node, cluster, counts)
 	planes := map[string]*plane{}
 	for _, name := range []string{"service", "istio", "traefik", "gateway", "nginx"} {
-		if planes[name], err = proxy.open(); err != nil {
+		if planes[name], err = proxy.open(name); err != nil {
 			return err
 		}
 	}

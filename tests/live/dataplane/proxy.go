@@ -32,9 +32,9 @@ type proxy struct {
 
 // plane is one way in: a port on loopback, and what decides where a request goes.
 type plane struct {
-	address string
-	handler atomic.Pointer[http.Handler]
-	mu      sync.Mutex
+	name, address string
+	handler       atomic.Pointer[http.Handler]
+	mu            sync.Mutex
 	// configuration is what Traefik made of the objects, to be shown.
 	configuration any
 }
@@ -112,12 +112,12 @@ func (p *proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 }
 
 // open opens a way in; until it has a handler it has no route.
-func (p *proxy) open() (*plane, error) {
+func (p *proxy) open(name string) (*plane, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	way := &plane{address: listener.Addr().String()}
+	way := &plane{name: name, address: listener.Addr().String()}
 	way.use(http.HandlerFunc(noRoute))
 	server := &http.Server{Handler: p.counting(way), ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { log.Fatal(server.Serve(listener)) }()
@@ -137,7 +137,8 @@ func (w *plane) shown() any {
 // counting counts every request once, whatever became of it.
 func (p *proxy) counting(way *plane) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		known := &fate{}
+		who := crowdKey{way.name, hostOf(r)}
+		known, arrived := &fate{}, p.counts.arrive(who)
 		seen := &seenWriter{ResponseWriter: w}
 		defer func() {
 			broken := recover()
@@ -148,7 +149,7 @@ func (p *proxy) counting(way *plane) http.Handler {
 			if known.end == "" {
 				known.end = strconv.Itoa(seen.status)
 			}
-			p.counts.add(hostOf(r), known.row, known.end, failed)
+			p.counts.add(who, arrived, known.row, known.end, failed)
 			if broken != nil {
 				panic(broken)
 			}

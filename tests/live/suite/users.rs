@@ -26,8 +26,7 @@ pub(super) const RATE: u32 = 200;
 
 /// How many tests may have users at once: 200 requests a second are a good third of a core, from the
 /// users to the pods, and a machine that is too slow fails requests of its own.
-static SEATS: Semaphore = Semaphore::const_new(MOST as usize);
-const MOST: u32 = 2;
+static SEATS: Semaphore = Semaphore::const_new(2);
 
 /// What is in the cluster once: who serves Gateways, who serves Ingresses of the class `nginx`.
 const CLASSES: [(&str, &str); 2] = [
@@ -53,6 +52,7 @@ pub(super) struct Plane {
 /// Users who come at a steady rate until they are told to go.
 pub(super) struct Users<'a> {
     plane: &'a Plane,
+    way: &'static str,
     host: String,
     id: String,
 }
@@ -111,28 +111,35 @@ impl Plane {
         Self { ground, control }
     }
 
-    /// Waits until so many ways in may have users; all of them at most.
-    pub(super) async fn seats(&self, wanted: u32) -> SemaphorePermit<'static> {
-        SEATS.acquire_many(wanted.min(MOST)).await.unwrap()
+    /// Waits until users may come; as long as the value lives.
+    pub(super) async fn seat(&self) -> SemaphorePermit<'static> {
+        SEATS.acquire().await.unwrap()
     }
 
     /// Lets users come to a host by one of the ways in, once it serves them.
-    pub(super) async fn users(&self, shop: &Shop<'_>, way: &str, host: &str) -> Users<'_> {
+    pub(super) async fn users(
+        &self,
+        shop: &Shop<'_>,
+        way: &'static str,
+        host: &str,
+        rate: u32,
+    ) -> Users<'_> {
         let id = format!("{}-{way}", shop.namespace);
         let users = Users {
             plane: self,
+            way,
             host: host.to_owned(),
             id,
         };
         within(30, "the data plane to serve", async || {
-            users.come(way, 50).await;
+            users.come(50).await;
             pause(300).await;
             let seen: Seen = users.go().await;
             (seen.answered > 0 && seen.failures == 0).then_some(())
         })
         .await;
         users.forget().await;
-        users.come(way, RATE).await;
+        users.come(rate).await;
         users
     }
 
@@ -155,10 +162,10 @@ impl Plane {
 }
 
 impl Users<'_> {
-    async fn come(&self, way: &str, rate: u32) {
+    async fn come(&self, rate: u32) {
         let payment = json!({"amount": 10, "merchant": "test", "cardNumber": "4111"});
         let load = json!({
-            "plane": way, "host": self.host, "rate": rate, "method": "POST", "path": "/api/payments",
+            "plane": self.way, "host": self.host, "rate": rate, "method": "POST", "path": "/api/payments",
             "body": payment.to_string(),
         });
         let at = format!("/loads/{}", self.id);
@@ -179,19 +186,18 @@ impl Users<'_> {
 
     /// Returns what they got since they came, or since it was forgotten.
     pub(super) async fn got(&self) -> Vec<Row> {
-        let at = format!("/counts/{}", self.host);
+        let at = format!("/counts/{}/{}", self.way, self.host);
         self.plane.ask("GET", &at, None).await
     }
 
     /// Begins to count anew; returns what they had got.
     pub(super) async fn forget(&self) -> Vec<Row> {
-        let at = format!("/counts/{}", self.host);
+        let at = format!("/counts/{}/{}", self.way, self.host);
         self.plane.ask("DELETE", &at, None).await
     }
 
     /// Returns what at least so many get from now on.
     pub(super) async fn next(&self, requests: u64) -> Vec<Row> {
-        // Those who asked before and wait for their answer are not of them.
         pause(500).await;
         self.forget().await;
         within(60, "more users", async || {
