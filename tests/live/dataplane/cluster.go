@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
@@ -33,6 +34,8 @@ var (
 type cluster struct {
 	pods, slices, services cache.Indexer
 	routes, rules          cache.Indexer
+	// specs holds what VirtualServices say, by their UID.
+	specs sync.Map
 }
 
 // endpoint is one address behind a Service.

@@ -87,8 +87,8 @@ func (c *cluster) proxyMesh(p *proxy) func(http.ResponseWriter, *http.Request) {
 			return
 		}
 		for i := range rules {
-			matches, known := rules[i].matches(r)
-			if !known {
+			matches, told := rules[i].matches(r)
+			if !told {
 				refuse(w, r, "unknown match", http.StatusNotImplemented)
 				return
 			}
@@ -111,8 +111,8 @@ func (c *cluster) routesOf(namespace, name string) (string, []httpRoute) {
 		return cmp.Or(a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time), strings.Compare(a.GetName(), b.GetName()))
 	})
 	for _, object := range found {
-		var spec virtualService
-		if read(object, &spec) != nil {
+		spec := c.understood(object)
+		if spec == nil {
 			continue
 		}
 		for _, host := range spec.Hosts {
@@ -124,6 +124,27 @@ func (c *cluster) routesOf(namespace, name string) (string, []httpRoute) {
 	return "", nil
 }
 
+// known is what a VirtualService of one version says; nil for one that cannot be read.
+type known struct {
+	version string
+	spec    *virtualService
+}
+
+// understood reads a VirtualService once for each of its versions: every request asks.
+func (c *cluster) understood(object *unstructured.Unstructured) *virtualService {
+	if found, there := c.specs.Load(object.GetUID()); there {
+		if before := found.(known); before.version == object.GetResourceVersion() {
+			return before.spec
+		}
+	}
+	spec := &virtualService{}
+	if read(object, spec) != nil {
+		spec = nil
+	}
+	c.specs.Store(object.GetUID(), known{object.GetResourceVersion(), spec})
+	return spec
+}
+
 func read(object *unstructured.Unstructured, into any) error {
 	spec, _, err := unstructured.NestedMap(object.Object, "spec")
 	if err != nil {
@@ -133,7 +154,7 @@ func read(object *unstructured.Unstructured, into any) error {
 }
 
 // matches returns whether a route is for a request, and whether that can be told.
-func (h *httpRoute) matches(r *http.Request) (matches, known bool) {
+func (h *httpRoute) matches(r *http.Request) (matches, told bool) {
 	if h.Redirect != nil || h.DirectResponse != nil || h.Fault != nil || h.Delegate != nil {
 		return false, false
 	}

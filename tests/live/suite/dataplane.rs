@@ -405,10 +405,10 @@ async fn with_users(kind: &Kind, scenario: &str, test: impl AsyncFnOnce(&Shop<'_
     on(&plane.ground, scenario, async |shop| {
         create(shop, kind).await;
         let file = shop.folder.join("canary.yaml");
-        let text = fs::read_to_string(&file).unwrap();
+        let plan = fs::read_to_string(&file).unwrap();
         fs::write(
             &file,
-            format!("{text}router: {}\nbrake: false\n", kind.router),
+            format!("{plan}router: {}\nbrake: false\n", kind.router),
         )
         .unwrap();
         let users = plane.users(shop, kind.way, &host(shop, kind), RATE).await;
