@@ -14,6 +14,7 @@
 
 mod answers;
 mod control_plane;
+mod dataplane;
 mod floor;
 mod ground;
 mod identities;
@@ -34,3 +35,4 @@ mod suggestions;
 mod tool;
 mod transcripts;
 mod trust;
+mod users;

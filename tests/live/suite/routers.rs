@@ -198,7 +198,7 @@ spec:
 async fn weights_move_in_every_kind_of_object() {
     let ground = Ground::start();
     let client = ground.client().await;
-    define(&client).await;
+    define(&client, include_str!("../../data/crds.yaml")).await;
     for case in CASES {
         on(&ground, HEALTHY, async |shop| moves(shop, case).await).await;
     }
@@ -213,9 +213,8 @@ async fn weights_move_in_every_kind_of_object() {
     );
 }
 
-/// Installs the definitions, and waits until they are served.
-async fn define(client: &Client) {
-    let text = include_str!("../../data/crds.yaml");
+/// Installs definitions, and waits until they are served.
+pub(super) async fn define(client: &Client, text: &str) {
     for object in parse_objects(text).unwrap() {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         let all = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -235,7 +234,7 @@ async fn define(client: &Client) {
     }
 }
 
-async fn send(
+pub(super) async fn send(
     client: &Client,
     method: &str,
     path: &str,

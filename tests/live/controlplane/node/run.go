@@ -24,7 +24,7 @@ func run(ctx context.Context, arguments []string) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	keys := flags.String("credentials", "", "folder that `node credentials` has written")
 	kubelet := flags.Int("kubelet-port", 0, "port of the kubelets' server on loopback")
-	plain := flags.Int("port", 0, "port for Prometheus' service discovery and for reviews of tokens")
+	plain := flags.Int("port", 0, "port for Prometheus' service discovery, for the addresses of pods and for reviews of tokens")
 	count := flags.Int("nodes", 3, "number of nodes")
 	if err := parse(flags, arguments); err != nil {
 		return err
@@ -58,6 +58,7 @@ func run(ctx context.Context, arguments []string) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /targets", w.targets)
+	mux.HandleFunc("GET /address", w.addressOf)
 	mux.HandleFunc("POST /tokens", reviewToken)
 	go fatal(func() error { return http.Serve(open, mux) })
 
@@ -107,4 +108,25 @@ func (w *world) targets(rw http.ResponseWriter, r *http.Request) {
 	if err := json.NewEncoder(rw).Encode(groups); err != nil {
 		log.Print(err)
 	}
+}
+
+// addressOf answers where on loopback an address of a pod (?of=198.18.0.1:3000) is served: 404 when
+// nobody listens there.
+func (w *world) addressOf(rw http.ResponseWriter, r *http.Request) {
+	ip, text, err := net.SplitHostPort(r.URL.Query().Get("of"))
+	port, wrong := strconv.ParseInt(text, 10, 32)
+	if err != nil || wrong != nil {
+		http.Error(rw, "?of=ADDRESS:PORT", http.StatusBadRequest)
+		return
+	}
+	for _, p := range w.all("") {
+		if p.ip != ip {
+			continue
+		}
+		if address, open := p.address(int32(port)); open {
+			fmt.Fprintln(rw, address)
+			return
+		}
+	}
+	http.Error(rw, "nobody listens there", http.StatusNotFound)
 }
