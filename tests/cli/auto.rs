@@ -113,7 +113,7 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:05Z","event":"entered","phase":"shifting","step":1,"steps":2,"weight":50.0}
     {"version":1,"at":"2026-01-05T09:00:05Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:19.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:29.25Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:01:29.7Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
     "#);
 }
 
@@ -379,7 +379,7 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     $ canaryctl auto payment-api --sandbox=hpa-fights --speed 1
     exit 0
     --- stdout
-    09:05:03Z  PROMOTED after 5m03s: payment-api-stable runs the new version
+    09:05:04Z  PROMOTED after 5m04s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox hpa-fights
@@ -471,7 +471,7 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:05:03Z  phase        draining
     09:05:03Z  phase        cleaning up
     09:05:03Z  doing        scale payment-api-stable from 10 to 9
-    09:05:03Z  doing        restore what was pinned
+    09:05:04Z  doing        restore what was pinned
     ");
 }
 
@@ -482,7 +482,7 @@ async fn auto_holds_with_too_few_requests() {
     $ canaryctl auto payment-api --sandbox=low-traffic --speed 1
     exit 0
     --- stdout
-    09:05:03Z  PROMOTED after 5m03s: payment-api-stable runs the new version
+    09:05:04Z  PROMOTED after 5m04s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox low-traffic

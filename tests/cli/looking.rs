@@ -530,22 +530,22 @@ async fn history_tells_who_did_what() {
                next     canaryctl monitor payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     "#);
-    assert_snapshot!(console.shows("rollback payment-api -n canary-release -q").await, @r#"
+    assert_snapshot!(console.shows("rollback payment-api -n canary-release -q").await, @r"
     $ canaryctl rollback payment-api -n canary-release -q
     exit 0
     --- stdout
-    09:01:24Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
+    09:01:25Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
                weights  0%
                live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
-    "#);
-    assert_snapshot!(console.shows("history payment-api -n canary-release").await, @r#"
+    ");
+    assert_snapshot!(console.shows("history payment-api -n canary-release").await, @r"
     $ canaryctl history payment-api -n canary-release
     exit 0
     --- stdout
     payment-api  canary-release  1 recorded run
 
-    run 20260105-090100  rolled back  2026-01-05 09:01:00Z, took 24s
+    run 20260105-090100  rolled back  2026-01-05 09:01:00Z, took 25s
       registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0
       by ana@laptop
       09:01:00Z  Started        release 20260105-090100 began: registry.example/payment-api:1.5.0 →
@@ -557,9 +557,9 @@ async fn history_tells_who_did_what() {
       09:01:24Z  WeightReached  canary at 0% (wanted 0%, 0 of 10 pods)
       09:01:24Z  Entered        draining
       09:01:24Z  Entered        cleaning up
-      09:01:24Z  Entered        ended
-      09:01:24Z  RolledBack     rolled back, verified at 0%: an operator asked for it
-    "#);
+      09:01:25Z  Entered        ended
+      09:01:25Z  RolledBack     rolled back, verified at 0%: an operator asked for it
+    ");
     assert_snapshot!(console.shows("history payment-api -n canary-release -o json").await, @r#"
     $ canaryctl history payment-api -n canary-release -o json
     exit 0
@@ -573,7 +573,7 @@ async fn history_tells_who_did_what() {
           "id": "20260105-090100",
           "change": "registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0",
           "started": "2026-01-05T09:01:00Z",
-          "ended": "2026-01-05T09:01:24.9Z",
+          "ended": "2026-01-05T09:01:25.1Z",
           "outcome": "rolled-back",
           "trail": [
             {
@@ -625,13 +625,13 @@ async fn history_tells_who_did_what() {
               "text": "cleaning up"
             },
             {
-              "at": "2026-01-05T09:01:24.9Z",
+              "at": "2026-01-05T09:01:25.1Z",
               "who": "ana@laptop",
               "what": "Entered",
               "text": "ended"
             },
             {
-              "at": "2026-01-05T09:01:24.9Z",
+              "at": "2026-01-05T09:01:25.1Z",
               "who": "ana@laptop",
               "what": "RolledBack",
               "text": "rolled back, verified at 0%: an operator asked for it"

@@ -283,7 +283,6 @@ async fn rollback_after_set() {
     09:01:24Z  phase        draining
     09:01:24Z  phase        cleaning up
     09:01:24Z  doing        scale payment-api-stable from 10 to 9
-    09:01:24Z  waits        payment-api-stable: the controller to see the change
     ");
     assert_snapshot!(console.shows("rollback payment-api -n canary-release").await, @r"
     $ canaryctl rollback payment-api -n canary-release
@@ -355,7 +354,6 @@ async fn rollback_now_moves_the_traffic_alone() {
     09:01:24Z  phase        draining
     09:01:24Z  phase        cleaning up
     09:01:24Z  doing        scale payment-api-stable from 10 to 9
-    09:01:24Z  waits        payment-api-stable: the controller to see the change
     ");
 }
 
@@ -513,7 +511,6 @@ async fn promote_from_twenty_five() {
     09:01:48Z  phase        draining
     09:01:48Z  phase        cleaning up
     09:01:48Z  doing        scale payment-api-stable from 10 to 9
-    09:01:48Z  waits        payment-api-stable: the controller to see the change
     ");
 }
 

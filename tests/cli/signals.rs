@@ -51,12 +51,12 @@ async fn sigterm_rolls_back() {
     payment-api  namespace canary-release  router replicas  run 20260105-090100
     state   rolled back at 2026-01-05 09:04:31Z (0s ago), step 1 of 3, took 3m31s
     why     the process was told to end
-    split   stable ████████████████████████████████████████ canary 0% (0 of 10 pods)
+    split   stable ████████████████████████████████████████ canary 0% (0 of 9 pods)
             not there yet: payment-api-stable: to be scaled from 9 to 10
 
             READY  RESTARTS  REVISION  IMAGE
     stable  10/9   0         b9e7c8c2  registry.example/payment-api:1.5.0
-    canary  1/0    0         cfc10cb8  registry.example/payment-api:2.0.0
+    canary  0/0    0         cfc10cb8  registry.example/payment-api:2.0.0
 
     checks  none were looked at
 

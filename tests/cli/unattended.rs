@@ -46,7 +46,6 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
     09:11:16Z  phase        draining
     09:11:16Z  phase        cleaning up
     09:11:16Z  doing        scale payment-api-stable from 10 to 9
-    09:11:16Z  waits        payment-api-stable: the controller to see the change
     ");
 }
 

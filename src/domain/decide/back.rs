@@ -294,9 +294,8 @@ impl Round<'_> {
         if heir.replicas > own {
             return Some(Action::Scale(track, own));
         }
-        // The next command is to find it as it stays.
-        let what = format!("{}: the controller to see the change", heir.name);
-        (!heir.observed).then(|| self.wait(&what))
+        // The next command is to find it as it stays; a moment of that is not told.
+        (!heir.observed).then(|| self.wait(""))
     }
 
     pub(super) fn end(&mut self) {

@@ -128,7 +128,7 @@ pub(crate) fn look(track: Track, workload: &Workload) -> Look<'_> {
         pods: &[],
         service: None,
         started: Timestamp::from_second(1).unwrap(),
-        at: Timestamp::now(),
+        at: Clock::System.now(),
         facts: Facts {
             app: "payment-api",
             stable: STABLE,

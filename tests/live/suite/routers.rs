@@ -475,8 +475,8 @@ async fn tested(shop: &Shop<'_>) {
     let accepted = set_up(shop, case).await;
     let file = shop.folder.join("canary.yaml");
     let text = fs::read_to_string(&file).unwrap();
-    let test = "pre:\n  - http: {name: acceptance, path: /health, expect: 'body.status == \"no such word\"'}\n";
-    fs::write(&file, format!("{text}{test}")).unwrap();
+    let before = "pre:\n  - http: {name: acceptance, path: /health, expect: 'body.status == \"no such word\"'}\n";
+    fs::write(&file, format!("{text}{before}")).unwrap();
     let most = std::cell::Cell::new(0);
     let watched = async {
         loop {

@@ -230,7 +230,7 @@ async fn a_rollback_passes_over_an_immutable_journal() {
             .ends(0)
             .says("ROLLED BACK")
             .says("without the journal");
-        shop.is_at(OLD, 10, 0).await;
+        shop.is_at(OLD, 9, 0).await;
         assert_eq!(forger.text(JOURNAL, "release.json").await, kept);
         // What it says of the release is over.
         let again = shop.run("auto --yes").await.ends(2);
