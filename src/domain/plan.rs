@@ -227,6 +227,11 @@ impl Plan {
         }
     }
 
+    /// Returns the checks that are asked at the steps: those before the first user are asked once.
+    pub fn at_steps(&self) -> impl Iterator<Item = &CheckSpec> {
+        self.checks.iter().filter(|check| !check.pre)
+    }
+
     /// Returns whether its checks let the traffic be taken off for a moment: there is one that counts
     /// requests, and none that measures windows, which a rest would leave empty.
     pub fn can_brake(&self) -> bool {

@@ -28,7 +28,7 @@ impl Engine {
             split = self.router.read(split.set, &sight.scene())?;
         }
         let results = if checks {
-            let checks = release.plan.checks.clone();
+            let checks = release.plan.at_steps().cloned().collect();
             self.look_at(&sight, checks, split.actual).await
         } else {
             Vec::new()

@@ -63,7 +63,7 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     let counted = source.clone();
     let counted = counted.map(|source| metrics::counted(ground, source).boxed().shared());
     // What the canary must pass before the first step may be what stable cannot do yet.
-    let at_steps: Vec<&CheckSpec> = plan.checks.iter().filter(|check| !check.pre).collect();
+    let at_steps: Vec<&CheckSpec> = plan.at_steps().collect();
     let asked = at_steps
         .iter()
         .map(|check| one(ground, check, (source.as_ref(), counted.as_ref())));
@@ -104,8 +104,8 @@ fn together(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
 }
 
 fn nothing_but_pods(ground: &Ground<'_>) -> Option<Finding> {
-    let checks = &ground.subject.plan.checks;
-    let counts = |c: &&CheckSpec| c.severity != check::Severity::Warn;
+    let checks: Vec<&CheckSpec> = ground.subject.plan.at_steps().collect();
+    let counts = |c: &&&CheckSpec| c.severity != check::Severity::Warn;
     let telling = checks
         .iter()
         .filter(counts)

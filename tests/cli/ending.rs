@@ -203,3 +203,27 @@ async fn a_canary_that_is_to_be_deleted_is_deleted() {
     assert_eq!(again.code, 0, "{}", again.text());
     assert!(console.sim().world().store().get(&key).is_none());
 }
+
+/// A test before the first user may do something: nobody but the release runs it.
+#[tokio::test(start_paused = true)]
+async fn status_and_check_run_no_test_that_is_for_before_the_first_user() {
+    let console = Console::on("healthy").await;
+    let folder = Folder::new("pre");
+    let file = folder.file(
+        "canary.yaml",
+        "app: payment-api\nsteps: [25, 50]\nhold: 10s\n\
+         pre:\n  - http: {name: acceptance, path: /health}\n\
+         checks:\n  - http: {name: alive, path: /health}\n",
+    );
+    let check = console.run(&format!("check {RELEASE} -f {file}")).await;
+    assert_eq!(check.code, 0, "{}", check.text());
+    let until = format!("auto {RELEASE} -f {file} --until step=1");
+    let ran = console.run(&until).await;
+    assert_eq!(ran.code, 0, "{}", ran.text());
+    assert!(ran.err.contains("acceptance"), "{}", ran.text());
+    let status = console.run(&format!("status {RELEASE} -f {file}")).await;
+    for said in [&check.out, &status.out] {
+        assert!(said.contains("alive"), "{said}");
+        assert!(!said.contains("acceptance"), "{said}");
+    }
+}

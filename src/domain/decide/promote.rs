@@ -134,11 +134,11 @@ impl Round<'_> {
         let stable = self.seen.stable.as_ref()?;
         let complete = stable.roll_out_waits_for().is_none();
         // Checks of counters say nothing of pods without traffic: then the roll-out must do.
-        let askable = self.release.plan.checks.iter();
-        let nothing_to_ask = !askable.into_iter().any(|c| c.rule.judges_state() && !c.pre);
+        let plan = &self.release.plan;
+        let nothing_to_ask = !plan.at_steps().any(|check| check.rule.judges_state());
         let looked = nothing_to_ask || !self.stable_checks().is_empty();
         // Nor does traffic return before a look at who has it: it tells how the version fares.
-        let unasked = self.release.plan.checks.is_empty() || self.seen.canary.is_none();
+        let unasked = plan.at_steps().next().is_none() || self.seen.canary.is_none();
         let looked = looked && (unasked || !self.canary_checks().is_empty());
         let healthy = looked && complete && overall(self.stable_checks()) == Verdict::Healthy;
         if healthy && self.since() >= self.release.plan.interval {
