@@ -22,6 +22,9 @@ use crate::support::{APP, Bench, CANARY, OWN, STABLE, TOTAL, auto, check, plan, 
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
 const JOURNAL: &str = "canaryctl-payment-api";
+
+/// What somebody does to an object.
+type Edit = fn(&mut Value);
 const APPROVAL: &str = "canaryctl-payment-api-approval";
 
 /// The page names a test in each row; what it names is there.
@@ -378,7 +381,7 @@ async fn a_rollback_moves_traffic_though_the_journal_cannot_be_written() {
 #[tokio::test(start_paused = true)]
 async fn a_rollback_passes_over_an_immutable_journal_and_somebody_elses() {
     // What can be read knows stable's own number; without it no pod is given up.
-    let edits: [(fn(&mut Value), u32); 2] = [
+    let edits: [(Edit, u32); 2] = [
         (|map| map["immutable"] = json!(true), OWN),
         (
             |map| {
