@@ -153,9 +153,7 @@ impl<'a> Ground<'a> {
 
     /// Returns how the router by pods divides them.
     pub(super) fn goals(&self) -> Goals {
-        let router = &self.subject.router;
-        let provider = traffic::provider(&router.name);
-        let surge = provider.is_some_and(|provider| provider.adds_pods(&router.options));
+        let surge = traffic::adds_pods(self.subject.router);
         Goals {
             total: if surge {
                 self.stable.replicas().max(1)

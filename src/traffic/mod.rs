@@ -69,6 +69,11 @@ pub fn provider(name: &str) -> Option<&'static dyn Provider> {
     all.find(|provider| provider.name() == name)
 }
 
+/// Returns whether a router puts the canary's pods on top of stable's.
+pub fn adds_pods(router: &RouterSpec) -> bool {
+    provider(&router.name).is_some_and(|provider| provider.adds_pods(&router.options))
+}
+
 /// Returns several routers as one that keeps them in step; `None` for fewer than two.
 pub fn together(specs: &[RouterSpec]) -> Option<RouterSpec> {
     (specs.len() > 1).then(|| several::spec(specs))

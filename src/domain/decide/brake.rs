@@ -68,11 +68,8 @@ impl Round<'_> {
 
     /// Waits without traffic, then looks again at the lowest weight that brings some requests.
     pub(super) fn rest(&mut self) -> Turn {
-        if let Some(action) = self.guards(false) {
-            return action;
-        }
-        if let Some(action) = self.drift() {
-            return action;
+        if let Some(turn) = self.disturbed() {
+            return turn;
         }
         let left = Braking::rest().saturating_sub(self.since());
         if left > Duration::ZERO {

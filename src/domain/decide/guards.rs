@@ -41,6 +41,11 @@ impl Round<'_> {
         self.without_pods()
     }
 
+    /// Returns what ends a wait at a weight: what stops the way up, or that somebody changed the split.
+    pub(super) fn disturbed(&mut self) -> Option<Turn> {
+        self.guards(false).or_else(|| self.drift())
+    }
+
     pub(super) fn canary_gone(&mut self) -> Turn {
         let text = format!("the canary Deployment {} is gone", self.release.canary);
         self.retreat(Cause::Unhealthy, text);

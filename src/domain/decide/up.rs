@@ -105,11 +105,8 @@ impl Round<'_> {
 
     /// Tests the canary at the weight it has: none, or that of its first pod where pods are the traffic.
     pub(super) fn test(&mut self) -> Turn {
-        if let Some(action) = self.guards(false) {
-            return action;
-        }
-        if let Some(action) = self.drift() {
-            return action;
+        if let Some(turn) = self.disturbed() {
+            return turn;
         }
         if self.moved {
             return Some(Action::Look);
@@ -187,11 +184,8 @@ impl Round<'_> {
     }
 
     pub(super) fn hold(&mut self) -> Turn {
-        if let Some(action) = self.guards(false) {
-            return action;
-        }
-        if let Some(action) = self.drift() {
-            return action;
+        if let Some(turn) = self.disturbed() {
+            return turn;
         }
         if self.moved {
             return Some(Action::Look);
@@ -248,11 +242,8 @@ impl Round<'_> {
     }
 
     pub(super) fn approval(&mut self) -> Turn {
-        if let Some(action) = self.guards(false) {
-            return action;
-        }
-        if let Some(action) = self.drift() {
-            return action;
+        if let Some(turn) = self.disturbed() {
+            return turn;
         }
         if let Some(turn) = self.brakes() {
             return turn;

@@ -104,9 +104,7 @@ pub(super) fn draft(
 }
 
 fn origin(stable: &Live, facts: &Workload, canary_replicas: Option<u32>, order: &Order) -> Origin {
-    let router = &order.router;
-    let provider = traffic::provider(&router.name);
-    let on_top = provider.is_some_and(|provider| provider.adds_pods(&router.options));
+    let on_top = traffic::adds_pods(&order.router);
     let (own, canary) = (stable.replicas(), canary_replicas.unwrap_or(0));
     let begins = matches!(order.intent, Intent::Auto { .. } | Intent::Set(_));
     // Where the canary has half as many pods or more, somebody has divided stable's own ones.

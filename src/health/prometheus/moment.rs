@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, domain::meters::seconds};
 
 /// How long what was learned of the server's clock is used.
 const KEPT: SignedDuration = SignedDuration::from_secs(600);
@@ -48,7 +48,7 @@ impl ServerTime {
         };
         match known.as_ref() {
             Some(learned) if look.duration_since(learned.at).abs() < KEPT => {
-                Evaluated::At(seconds(look) + learned.ahead)
+                Evaluated::At(since_1970(look) + learned.ahead)
             }
             Some(_) | None => Evaluated::Now(Some(Learning(known))),
         }
@@ -60,16 +60,15 @@ impl Learning<'_> {
     pub(super) fn told(mut self, asked: Timestamp, at: Option<f64>) {
         let at = at.filter(|at| at.is_finite());
         *self.0 = at.map(|at| Learned {
-            ahead: at - seconds(asked),
+            ahead: at - since_1970(asked),
             at: asked,
         });
     }
 }
 
-fn seconds(moment: Timestamp) -> f64 {
-    Duration::try_from(moment.duration_since(Timestamp::UNIX_EPOCH))
-        .unwrap_or_default()
-        .as_secs_f64()
+/// Returns the seconds since 1970, as Prometheus counts.
+fn since_1970(moment: Timestamp) -> f64 {
+    seconds(Timestamp::UNIX_EPOCH, moment)
 }
 
 #[cfg(test)]
@@ -78,7 +77,7 @@ mod tests {
 
     fn seen(time: &Evaluated<'_>, asked: Timestamp) -> Option<f64> {
         match time {
-            Evaluated::At(at) => Some(at - seconds(asked)),
+            Evaluated::At(at) => Some(at - since_1970(asked)),
             Evaluated::Now(_) => None,
         }
     }
@@ -90,7 +89,7 @@ mod tests {
         let Evaluated::Now(Some(learning)) = time.of(asked, &clock).await else {
             panic!("known before any answer");
         };
-        learning.told(asked, Some(seconds(asked) + 7.5));
+        learning.told(asked, Some(since_1970(asked) + 7.5));
         for (later, expected) in [
             (0, Some(7.5)),
             (599, Some(606.5)),
