@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, discover::Names, objects::Survey},
+    cluster::{Cluster, ClusterError, discover::Names, objects::Survey},
     domain::{
         release::RouterSpec,
         view::{Finding, Severity},
@@ -134,16 +134,20 @@ pub(super) fn strays(
 }
 
 /// Returns which object of another namespace leads to the app's pods, where they are released by their
-/// numbers.
+/// numbers. An error says that it cannot be told.
 pub(super) async fn reaches(
     cluster: &Cluster,
     survey: &Survey,
     (names, router): (&Names, &RouterSpec),
-) -> Option<Finding> {
-    traffic::provider(&router.name).filter(|provider| provider.yields())?;
-    let objects = cluster.elsewhere(&survey.routing).await;
+) -> Result<Option<Finding>, ClusterError> {
+    let provider = traffic::provider(&router.name);
+    if !provider.is_some_and(|provider| provider.yields()) {
+        return Ok(None);
+    }
+    let objects = cluster.elsewhere(&survey.routing).await?;
+    let namespace = cluster.namespace();
     let mut others = traffic::PROVIDERS.iter();
-    others.find_map(|other| other.reaches(&objects, survey, cluster.namespace(), &target(names)))
+    Ok(others.find_map(|other| other.reaches(&objects, survey, namespace, &target(names))))
 }
 
 fn target(names: &Names) -> traffic::Target {

@@ -2,7 +2,7 @@
 //!
 //! Owns: settings, the connection, names, router. Must not: run a verb.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -49,6 +49,9 @@ use super::{
 
 /// Speed of a simulated cluster on which a command runs, unless another is asked for.
 const SPEED: f64 = 20.0;
+
+/// Longest wait for what only says whether a rollback is all: traffic moves first.
+const MOST_BEFORE_A_ROLLBACK: Duration = Duration::from_secs(2);
 
 /// Configuration of the simulated payment API.
 const SANDBOX_CONFIG: &str = include_str!("../../examples/payment-api/canary.yaml");
@@ -411,7 +414,26 @@ async fn work_by(
     let goes_on = recorded.is_some_and(|saved| !saved.release.is_over());
     let detected = settings.router.is_none() && !goes_on;
     let unsure = match unsure {
-        None if detected => reaches(&session.cluster, &survey, (&names, &router)).await,
+        None if detected && fitting == Fitting::All => {
+            let clock = session.cluster.clock();
+            let found = reaches(&session.cluster, &survey, (&names, &router));
+            let found = clock.timeout(MOST_BEFORE_A_ROLLBACK, found).await;
+            let found = match found {
+                Ok(found) => found.map_err(|error| error.to_string()),
+                Err(late) => Err(late.to_string()),
+            };
+            found.unwrap_or_else(|why| {
+                let canary = &names.canary;
+                terminal.warn(&format!(
+                    "whether a route of another namespace gives {canary} traffic is not known: {why}"
+                ));
+                None
+            })
+        }
+        None if detected => {
+            let found = reaches(&session.cluster, &survey, (&names, &router)).await;
+            found.map_err(|e| CliError::from(e).for_app(&invocation))?
+        }
         unsure => unsure,
     };
     Ok(Work {

@@ -247,9 +247,10 @@ impl Cluster {
         Ok(items)
     }
 
-    /// Reads the objects of the same kinds in other namespaces, as far as they may be listed: their routes can
-    /// lead here.
-    pub async fn elsewhere(&self, known: &[Family]) -> Vec<Value> {
+    /// Reads the objects of the same kinds in other namespaces: their routes can lead here. Kinds that may not be
+    /// listed there are left out, for most roles end at their namespace. Whatever else keeps one from being read is
+    /// an error: nobody knows then what leads here.
+    pub async fn elsewhere(&self, known: &[Family]) -> Result<Vec<Value>, ClusterError> {
         let mut kinds: Vec<(&Kind, &str)> = Vec::new();
         for Family { kind, version, .. } in known.iter().filter(|f| !f.kind.is_builtin()) {
             if !kinds.contains(&(kind, version.as_str())) {
@@ -257,15 +258,19 @@ impl Cluster {
             }
         }
         let lists = kinds.into_iter().map(|(kind, version)| async move {
-            // Most roles end at their namespace.
-            self.list_of(kind, version, "").await.unwrap_or_default()
+            match self.list_of(kind, version, "").await {
+                Err(error) if matches!(error.reason, Reason::Forbidden | Reason::NotServed) => {
+                    Ok(Vec::new())
+                }
+                list => list,
+            }
         });
-        let lists = futures::future::join_all(lists).await;
+        let lists = futures::future::try_join_all(lists).await?;
         let objects = lists.into_iter().flatten();
         let own = self.namespace();
-        objects
+        Ok(objects
             .filter(|object| object["metadata"]["namespace"] != own)
-            .collect()
+            .collect())
     }
 
     /// Reads the objects at the given places again; those that are gone are left out.

@@ -7,6 +7,7 @@ use canaryctl::{
     clock::Clock,
     sim::{
         SimCluster,
+        fault::{Attempt, Fault},
         scenario::{Scenario, parse_objects},
     },
 };
@@ -281,5 +282,51 @@ async fn a_route_in_another_namespace_is_seen_where_it_may_be() {
     let folder = Folder::new("edge");
     let file = folder.file("canary.yaml", file);
     let ran = console.run(&format!("set {RELEASE} 25 -f {file}")).await;
+    assert_eq!(ran.code, 0, "{}", ran.text());
+}
+
+/// Returns a fault for lists of HTTPRoutes of all namespaces.
+fn of_all(fault: Fault) -> impl Fn(&Attempt<'_>) -> Fault {
+    move |call| {
+        let path = "/apis/gateway.networking.k8s.io/v1/httproutes";
+        if call.path == path {
+            fault
+        } else {
+            Fault::None
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_of_other_namespaces_that_cannot_be_read_hold_up_all_but_a_rollback() {
+    for fault in [
+        Fault::Status(503, None),
+        Fault::LoginPage,
+        Fault::RequestLost,
+        Fault::Hang,
+    ] {
+        let console = behind(ELSEWHERE).await.behind(of_all(fault));
+        for (verb, rest) in [("auto", ""), ("set", " 50"), ("promote", " --yes")] {
+            let said = console.refuses(&format!("{verb} {RELEASE}{rest}")).await;
+            assert!(said.contains("\nexit 1\n"), "{fault}: {said}");
+            let what = "cannot read HTTPRoutes of all namespaces";
+            assert!(said.contains(what), "{fault}: {said}");
+        }
+        let clock = console.sim().world().store().clock().clone();
+        let began = clock.now();
+        let back = console.run(&format!("rollback {RELEASE}")).await.text();
+        let flat = back.split_whitespace().collect::<Vec<_>>().join(" ");
+        let unknown =
+            "whether a route of another namespace gives payment-api-canary traffic is not known";
+        assert!(flat.contains(unknown), "{fault}: {back}");
+        assert!(flat.contains("exit 0"), "{fault}: {back}");
+        let took = clock.now().duration_since(began);
+        assert!(took.as_secs() < 60, "{fault}: took {took:?}");
+    }
+    // Whoever may not list them, as most may not, goes on.
+    let console = behind(ELSEWHERE)
+        .await
+        .behind(of_all(Fault::Status(403, None)));
+    let ran = console.run(&format!("set {RELEASE} 50")).await;
     assert_eq!(ran.code, 0, "{}", ran.text());
 }

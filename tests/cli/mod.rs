@@ -33,6 +33,7 @@ use canaryctl::{
     clock::Clock,
     sim::{
         Machine, SimCluster,
+        fault::{Attempt, Fault, Plan},
         scenario::{Scenario, parse_objects},
     },
 };
@@ -57,6 +58,7 @@ pub(crate) struct Console {
     signals: Vec<(Duration, Signal)>,
     closed: bool,
     sim: Option<Arc<SimCluster>>,
+    faults: Option<Plan>,
 }
 
 /// Reads an answer.
@@ -90,6 +92,7 @@ impl Console {
             signals: Vec::new(),
             closed: false,
             sim: None,
+            faults: None,
         }
     }
 
@@ -183,6 +186,18 @@ impl Console {
         }
     }
 
+    /// Something is between the console and the cluster.
+    pub(crate) fn behind(
+        self,
+        decide: impl Fn(&Attempt<'_>) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        let clock = self.sim().world().store().clock().clone();
+        Self {
+            faults: Some(Plan::new(clock, decide)),
+            ..self
+        }
+    }
+
     pub(crate) fn sim(&self) -> &Arc<SimCluster> {
         self.sim.as_ref().unwrap()
     }
@@ -232,8 +247,13 @@ impl Console {
             // As in life, more could come: the channel stays open.
             std::future::pending::<()>().await;
         });
+        let machine = self.sim.clone().map(Machine::beside);
+        let machine = match self.faults.clone() {
+            Some(faults) => machine.map(|machine| machine.behind(faults)),
+            None => machine,
+        };
         let code = run_on(
-            self.sim.clone().map(Machine::beside),
+            machine,
             args,
             Environment::of(self.variables.clone()),
             terminal,
