@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     check::{Reading, Sample},
+    served::{Lately, Served},
     verdict::Unknown,
 };
 use crate::analysis::{
@@ -40,6 +41,7 @@ pub struct Meters {
     /// When it was looked last.
     looked: Option<Timestamp>,
     silence: Silence,
+    lately: Lately,
 }
 
 /// What came in since the look before.
@@ -82,6 +84,11 @@ impl Meters {
         self.looked.is_none()
     }
 
+    /// Returns which share of the requests each side gets; `None` where it is not known.
+    pub fn served(&self, now: Timestamp) -> Option<Served> {
+        self.lately.served(now)
+    }
+
     /// Takes in one look.
     pub fn count(&mut self, seen: &Counting, moment: Moment) -> Counted {
         let Moment {
@@ -113,6 +120,11 @@ impl Meters {
                 quiet
             }
         };
+        let between = (self.looked.unwrap_or(started), now);
+        let sides = (stable.counts.all(), canary.counts.all());
+        if missing.is_none() && stable_missing.is_none() {
+            self.lately.add(between, (weight, lag), sides);
+        }
         if requests > 0.0 || self.at.is_none() {
             self.at = Some(now);
         }

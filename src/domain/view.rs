@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     release::{Entry, Holder, Outcome, Phase},
+    served::Served,
     split::Split,
     verdict::CheckResult,
     weight::Percent,
@@ -38,6 +39,9 @@ pub struct StatusView {
     pub doubt: Option<String>,
     /// The division of traffic.
     pub split: Option<Split>,
+    /// What users get of it, as far as it is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
     /// The stable workload.
     pub stable: Option<Workload>,
     /// The canary workload.

@@ -51,6 +51,10 @@ impl Engine {
             undo: (active || live).then(|| command("rollback")),
             run: recorded.then(|| run_view(&release)),
             split: Some(split),
+            served: release
+                .meters
+                .served(self.cluster.clock().now())
+                .filter(|_| active),
             stable: sight.stable,
             canary: sight.canary,
             checks: results,

@@ -2,12 +2,15 @@
 //!
 //! Owns: cells and the words beside them. Must not: round a live canary down to nothing.
 
+use std::time::Duration;
+
 use super::{
     line::Line,
     style::{Style, Tone},
     text::width,
+    time::span,
 };
-use crate::domain::{split::Split, weight::Percent};
+use crate::domain::{served::Served, split::Split, weight::Percent};
 
 /// Cells of a bar that has the room.
 const CELLS: usize = 40;
@@ -28,6 +31,28 @@ pub fn share(percent: Percent) -> String {
 /// Returns the split in words: `canary at 25% (wanted 5%, 1 of 4 pods = 25%)`.
 pub fn words(split: &Split) -> String {
     format!("canary at {} ({})", share(split.actual), basis(split))
+}
+
+/// Returns what users get: `24.8% of the requests reach the canary (612 of 2468 in 58s)`.
+pub fn served(served: &Served, split: &Split) -> String {
+    let lasted = Duration::try_from_secs_f64(served.seconds).unwrap_or_default();
+    let text = format!(
+        "{} of the requests reach the canary ({:.0} of {:.0} in {})",
+        served_share(served),
+        served.canary_requests,
+        served.requests,
+        span(lasted)
+    );
+    if served.as_weighted {
+        text
+    } else {
+        format!("{text}, not {}", share(split.actual))
+    }
+}
+
+/// Returns the canary's share of the requests: `24.8%`.
+pub fn served_share(served: &Served) -> String {
+    format!("{:.1}%", served.canary_percent)
 }
 
 /// Returns what a share rests on, and what was wanted where that differs.

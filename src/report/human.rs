@@ -134,7 +134,16 @@ impl Narrator {
                 self.cause = Some(*cause);
                 self.rolling_back(at, reason)
             }
-            EventKind::Ended { outcome, text } => self.ended(at, *outcome, text),
+            EventKind::Ended {
+                outcome,
+                text,
+                split,
+            } => {
+                if let Some(split) = split {
+                    self.split = Some((at, split.clone()));
+                }
+                self.ended(at, *outcome, text)
+            }
         };
         (!lines.is_empty()).then(|| joined(lines))
     }

@@ -50,7 +50,11 @@ pub fn screen_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) 
     }
     let lead = style.line().dim("split").to_column(8);
     lines.extend(match &view.split {
-        Some(split) => bar::lines(style, lead, split),
+        Some(split) => {
+            let mut lines = bar::lines(style, lead, split);
+            lines.extend(status::users(view, split, style));
+            lines
+        }
         None => vec![lead.add(Tone::Unknown, "? unknown: the route could not be read")],
     });
     lines.push(style.line());
@@ -67,6 +71,14 @@ pub fn line_of(view: &StatusView, rates: Rates, now: Timestamp, style: Style) ->
         Some(split) => line.add(Tone::Weight, bar::share(split.actual)),
         None => line.add(Tone::Unknown, "?"),
     };
+    if let Some(served) = &view.served {
+        let tone = if served.as_weighted {
+            Tone::Plain
+        } else {
+            Tone::Unknown
+        };
+        line = line.add(tone, format!(" (users {})", bar::served_share(served)));
+    }
     for (side, workload) in [("stable", &view.stable), ("canary", &view.canary)] {
         line = line.plain(format!("  {side} {}", ready(workload.as_ref())));
         if let Some(restarts) = workload.as_ref().map(restarts).filter(|n| *n > 0) {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::domain::{
     release::Outcome,
+    split::Split,
     verdict::{CheckResult, Verdict, overall},
     view::{RunView, StatusView},
     workload::{Pod, Workload},
@@ -128,6 +129,7 @@ fn split(view: &StatusView, style: Style) -> Vec<Line> {
         return line.wrap(BODY);
     };
     let mut lines = bar::lines(style, lead, split);
+    lines.extend(users(view, split, style));
     if let Some(waits) = &split.waits_for {
         lines.extend(row(
             style,
@@ -155,6 +157,19 @@ fn split(view: &StatusView, style: Style) -> Vec<Line> {
         lines.extend(row(style, "", Tone::Dim, &text));
     }
     lines
+}
+
+/// Returns what users get of the split, where it is counted.
+pub(super) fn users(view: &StatusView, split: &Split, style: Style) -> Vec<Line> {
+    let Some(served) = &view.served else {
+        return Vec::new();
+    };
+    let tone = if served.as_weighted {
+        Tone::Plain
+    } else {
+        Tone::Unknown
+    };
+    row(style, "users", tone, &bar::served(served, split))
 }
 
 fn workloads(view: &StatusView, style: Style) -> Vec<Line> {

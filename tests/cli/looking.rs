@@ -2,7 +2,9 @@
 
 use insta::assert_snapshot;
 
-use super::Console;
+use serde_json::Value;
+
+use super::{Console, refusals::Folder};
 
 #[tokio::test(start_paused = true)]
 async fn status_shows_a_release_that_has_not_begun() {
@@ -536,7 +538,7 @@ async fn history_tells_who_did_what() {
     --- stdout
     09:01:25Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
                weights  0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     ");
     assert_snapshot!(console.shows("history payment-api -n canary-release").await, @r"
@@ -641,4 +643,39 @@ async fn history_tells_who_did_what() {
       ]
     }
     "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_says_which_share_users_get() {
+    let file = "app: payment-api\nmetrics: {scrape: {path: /prometheus-metrics}}\n";
+    let folder = Folder::new("users");
+    let file = folder.file("canary.yaml", file);
+    let console = Console::on("healthy").await;
+    let release = format!("payment-api -n canary-release -f {file}");
+    let steps = "--steps 30:90s:approve,100 --until paused --skip-preflight";
+    let ran = console.run(&format!("auto {release} {steps}")).await;
+    assert_eq!(ran.code, 0, "{}", ran.text());
+    let ran = console.run(&format!("status {release} -o json")).await;
+    let view: Value = serde_json::from_str(&ran.out).unwrap();
+    let number = |pointer: &str| view.pointer(pointer).and_then(Value::as_f64).unwrap();
+    let (actual, served) = (number("/split/actual"), number("/served/canaryPercent"));
+    assert!((actual - 30.0).abs() < 1e-9, "{actual}");
+    assert!(
+        (served - actual).abs() < 3.0,
+        "{served} instead of {actual}"
+    );
+    assert!(
+        (2000.0..4500.0).contains(&number("/served/requests")),
+        "{view:#}"
+    );
+    assert_eq!(view.pointer("/served/asWeighted"), Some(&Value::Bool(true)));
+    for verb in ["status", "monitor --duration 1s"] {
+        let screen = console.shows(&format!("{verb} {release}")).await;
+        let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = match verb {
+            "status" => format!("users {served:.1}% of the requests reach the canary ("),
+            _ => format!("canary 30% (users {served:.1}%)"),
+        };
+        assert!(flat.contains(&said), "{screen}");
+    }
 }

@@ -207,6 +207,7 @@ pub(super) fn view() -> StatusView {
         found_by: vec!["payment-api-stable and payment-api-canary by their names".into()],
         run: Some(run()),
         split: Some(split(25, 9, 3)),
+        served: None,
         stable: Some(workload("payment-api", "1.4.2", 9, 9)),
         canary: Some(workload("payment-api", "1.5.0", 3, 3)),
         checks: checks(),
@@ -574,6 +575,7 @@ pub(super) fn events() -> Vec<Event> {
     add(352, EventKind::Ended {
         outcome: Outcome::RolledBack,
         text: "rolled back, verified at 0%: success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1".into(),
+        split: None,
     });
     events
 }
@@ -608,7 +610,15 @@ fn reached(seconds: i64, split: Split) -> Event {
 
 fn end(seconds: i64, outcome: Outcome, text: &str) -> Event {
     let text = text.into();
-    event(seconds, EventKind::Ended { outcome, text })
+    let split = None;
+    event(
+        seconds,
+        EventKind::Ended {
+            outcome,
+            text,
+            split,
+        },
+    )
 }
 
 /// A release that waits for a person.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::samples::{self, ascii, at, color, plain};
-use crate::domain::event::Event;
+use crate::domain::{event::Event, served::Served, view::StatusView};
 use crate::report::{
     findings::findings,
     history::history,
@@ -624,4 +624,43 @@ fn events_are_one_json_object_per_line() {
     {"version":1,"at":"2025-04-12T09:14:24Z","event":"waiting","what":"not enough evidence: success rate: 100 % (20 of 20 requests), 60 wanted","since":"2025-04-12T09:14:23Z"}
     {"version":1,"at":"2025-04-12T09:14:39Z","event":"checked","track":"canary","results":[{"name":"pods","probe":"test","verdict":"healthy","limit":"≤ 500","samples":3,"severity":"rollback","text":"pods: 1 of 1 ready, 0 restarts"},{"name":"success rate","probe":"test","verdict":"unknown","limit":"≤ 500","samples":3,"severity":"rollback","text":"success rate: 100 % (40 of 40 requests), 60 wanted"}]}
     "#);
+}
+
+#[test]
+fn what_users_get_stands_under_the_split() {
+    let served = |percent: f64, as_weighted| Served {
+        canary_percent: percent,
+        canary_requests: percent * 24.68,
+        requests: 2468.0,
+        seconds: 58.0,
+        at: at(120),
+        as_weighted,
+    };
+    let shown = |served: Served| {
+        let view = StatusView {
+            served: Some(served),
+            ..samples::view()
+        };
+        let screens = [
+            status(&view, at(130), plain(80)).to_string(),
+            monitor::screen_of(&view, RATES, at(130), plain(80)).to_string(),
+            monitor::line_of(&view, RATES, at(130), plain(120)).to_string(),
+        ];
+        let lines = screens.iter().flat_map(|screen| screen.lines());
+        let users: Vec<String> = lines
+            .filter(|line| line.contains("users"))
+            .map(str::to_owned)
+            .collect();
+        users.join("\n")
+    };
+    assert_snapshot!(shown(served(24.8, true)), @r"
+    users   24.8% of the requests reach the canary (612 of 2468 in 58s)
+    users   24.8% of the requests reach the canary (612 of 2468 in 58s)
+    09:16:13Z  canary 25% (users 24.8%)  stable 9/9  canary 3/3  80 and 26.7 req/s  ✗ p95 latency: 812  ? success rate:
+    ");
+    assert_snapshot!(shown(served(8.1, false)), @r"
+    users   8.1% of the requests reach the canary (200 of 2468 in 58s), not 25%
+    users   8.1% of the requests reach the canary (200 of 2468 in 58s), not 25%
+    09:16:13Z  canary 25% (users 8.1%)  stable 9/9  canary 3/3  80 and 26.7 req/s  ✗ p95 latency: 812  ? success rate: 96.08
+    ");
 }

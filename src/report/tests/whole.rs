@@ -169,6 +169,7 @@ fn events(view: &StatusView, words: &str) -> Vec<Event> {
         EventKind::Ended {
             outcome: Outcome::Incomplete,
             text: text(),
+            split: None,
         },
     ];
     let moments = kinds.into_iter().zip(0..);
