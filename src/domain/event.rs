@@ -126,6 +126,9 @@ pub enum EventKind {
         outcome: Outcome,
         /// Why, in a sentence.
         text: String,
+        /// The split as read last, where that is what is live.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        split: Option<Split>,
     },
 }
 

@@ -262,6 +262,7 @@ impl Engine {
         let kind = EventKind::Ended {
             outcome,
             text: text.clone(),
+            split: None,
         };
         let event = Event { at, kind };
         self.record(&event);

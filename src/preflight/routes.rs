@@ -2,12 +2,18 @@
 //!
 //! Owns: asking the router what is wrong with them. Must not: know any kind of them.
 
+use std::time::Duration;
+
 use super::ground::Ground;
 use crate::{
-    domain::view::Finding,
+    domain::view::{Finding, Severity},
     traffic::{self, Target},
 };
 
+/// How long a change of a route may take until every proxy has it; seen with Traefik: about a second.
+const SPREADING: Duration = Duration::from_secs(5);
+
+/// Returns what the router finds wrong, and what the plan leaves it too little time for.
 pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     let (names, router) = (ground.subject.names, ground.subject.router);
     let target = Target {
@@ -17,7 +23,19 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
         total: ground.total(),
     };
     let provider = traffic::provider(&router.name);
-    let found =
-        provider.map(|p| p.findings(ground.cluster, &target, &router.options, ground.survey));
-    found.unwrap_or_default()
+    let Some(provider) = provider else {
+        return Vec::new();
+    };
+    let mut found = provider.findings(ground.cluster, &target, &router.options, ground.survey);
+    let drain = ground.subject.plan.drain;
+    if !provider.yields() && drain < SPREADING {
+        found.push(Finding {
+            severity: Severity::Warning,
+            place: format!("drain: {}", humantime::format_duration(drain)),
+            what: "the canary's pods may end before every proxy has weight 0".to_owned(),
+            why: "a gateway accepts a route a moment before its proxies have it: requests in that moment fail".to_owned(),
+            mend: "leave `drain` at 5s or more".to_owned(),
+        });
+    }
+    found
 }

@@ -13,7 +13,7 @@ async fn auto_promotes_a_healthy_release() {
     --- stdout
     09:03:48Z  PROMOTED after 3m48s: payment-api-stable runs the new version
                weights  0% → 10% → 50% → 100% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox healthy
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -113,7 +113,7 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:05Z","event":"entered","phase":"shifting","step":1,"steps":2,"weight":50.0}
     {"version":1,"at":"2026-01-05T09:00:05Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:19.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:29.7Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version"}
+    {"version":1,"at":"2026-01-05T09:01:29.7Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version","split":{"wanted":0.0,"set":0.0,"actual":0.0,"matches":false,"settled":false,"stableReady":9,"canaryReady":0,"detail":"0 of 9 pods","waitsFor":"payment-api-stable: to be scaled from 9 to 10"}}
     "#);
 }
 
@@ -127,7 +127,7 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:02:01Z  ROLLED BACK after 2m01s: verified at 0%: success rate: 70 % (63–77 %; 335 of 476
                requests): below 95 %, almost surely (p < 0.01)
                weights  0% → 10% → 30% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox errors-at-25
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -248,7 +248,7 @@ async fn auto_stops_at_an_approval() {
     --- stdout
     09:01:05Z  PAUSED with the split live after 1m05s: waits for approval of step 1
                weights  0% → 10%
-               was      at 09:00:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:01:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox healthy
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -282,7 +282,7 @@ async fn auto_stops_at_an_approval() {
     --- stdout
     09:01:05Z  PAUSED with the split live after 1m05s: waits for approval of step 1
                weights  0% → 10%
-               was      at 09:00:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:01:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox healthy
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -341,7 +341,7 @@ async fn auto_gives_up_on_a_missing_image() {
                "registry.example/payment-api:2.0.0": registry.example/payment-api:2.0.0: not found (0 of
                1 ready, 0 restarts)
                weights  0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox image-missing
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -381,7 +381,7 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     --- stdout
     09:05:04Z  PROMOTED after 5m04s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox hpa-fights
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -484,7 +484,7 @@ async fn auto_holds_with_too_few_requests() {
     --- stdout
     09:05:04Z  PROMOTED after 5m04s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox low-traffic
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -656,7 +656,7 @@ async fn an_approval_from_another_command_lets_the_release_go_on() {
     --- stdout
     09:03:07Z  PROMOTED after 1m07s: payment-api-stable runs the new version
                weights  100% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
     cluster simulated, namespace canary-release

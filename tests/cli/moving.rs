@@ -106,7 +106,7 @@ async fn set_in_json() {
     {"version":1,"at":"2026-01-05T09:01:13.264Z","event":"checked","track":"canary","results":[]}
     {"version":1,"at":"2026-01-05T09:01:13.264Z","event":"acting","what":"scale payment-api-stable from 9 to 7","changes":[{"object":"Deployment canary-release/payment-api-stable","path":"/spec/replicas","from":9,"to":7}]}
     {"version":1,"at":"2026-01-05T09:01:13.7Z","event":"reached","split":{"wanted":25.0,"set":30.0,"actual":30.0,"matches":true,"settled":true,"stableReady":7,"canaryReady":3,"detail":"3 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:13.7Z","event":"ended","outcome":"at-weight","text":"canary at 30% (wanted 25%, 3 of 10 pods)"}
+    {"version":1,"at":"2026-01-05T09:01:13.7Z","event":"ended","outcome":"at-weight","text":"canary at 30% (wanted 25%, 3 of 10 pods)","split":{"wanted":25.0,"set":30.0,"actual":30.0,"matches":true,"settled":true,"stableReady":7,"canaryReady":3,"detail":"3 of 10 pods"}}
     "#);
 }
 
@@ -266,7 +266,7 @@ async fn rollback_after_set() {
     --- stdout
     09:01:25Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
                weights  0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
     cluster simulated, namespace canary-release
@@ -340,7 +340,7 @@ async fn rollback_now_moves_the_traffic_alone() {
     --- stdout
     09:01:24Z  ROLLED BACK after 11s: verified at 0%: an operator asked for it
                weights  0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
     cluster simulated, namespace canary-release
@@ -473,7 +473,7 @@ async fn promote_from_twenty_five() {
     --- stdout
     09:01:48Z  PROMOTED after 34s: payment-api-stable runs the new version
                weights  30% → 100% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
     cluster simulated, namespace canary-release

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::Console;
+use super::{Console, RELEASE, refusals::Folder};
 
 /// Runs a command on an example's folder, as a person tries it, and returns what a dry run in JSON
 /// would change, one field a line.
@@ -574,6 +574,26 @@ async fn check_tells_what_is_wrong_with_routes() {
                       [RespectIgnoreDifferences=true]`, or switch auto-sync off during the release
     "#);
     assert_eq!(ran.code, 2, "{}", ran.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_shorter_than_a_change_of_a_route_takes_is_a_warning() {
+    let folder = Folder::new("drain");
+    let settings = std::fs::read_to_string("examples/auth-service/canary.yaml").unwrap();
+    for (drain, warned) in [("1s", true), ("5s", false)] {
+        let file = folder.file("canary.yaml", &format!("{settings}\ndrain: {drain}\n"));
+        let console = Console::beside("auth-service", "orion").await;
+        let said = console
+            .shows(&format!("check auth-service -n orion -f {file}"))
+            .await;
+        let warning = "the canary's pods may end before every proxy has weight 0";
+        assert_eq!(said.contains(warning), warned, "{said}");
+    }
+    // By pods there is no route that takes time to spread.
+    let console = Console::on("healthy").await;
+    let file = folder.file("pods.yaml", "app: payment-api\ndrain: 1s\n");
+    let said = console.shows(&format!("check {RELEASE} -f {file}")).await;
+    assert!(!said.contains("every proxy"), "{said}");
 }
 
 /// A canary without pods is an error where everybody's requests reach it, and a note where only

@@ -14,7 +14,7 @@ async fn sigterm_rolls_back() {
     --- stdout
     09:04:31Z  ROLLED BACK after 3m31s: verified at 0%: the process was told to end
                weights  0% → 10% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl auto payment-api -n canary-release
     --- stderr
     warning: nothing but the pods is checked (plan of payment-api)
@@ -76,7 +76,7 @@ async fn sigint_without_a_person_rolls_back() {
     --- stdout
     09:04:31Z  ROLLED BACK after 3m31s: verified at 0%: the process was told to end
                weights  0% → 10% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl auto payment-api -n canary-release
     --- stderr
     warning: nothing but the pods is checked (plan of payment-api)
@@ -117,7 +117,7 @@ async fn sigterm_holds_where_asked() {
     --- stdout
     09:04:20Z  PAUSED with the split live after 3m20s: interrupted; the split stays as it is
                weights  0% → 10%
-               was      at 09:01:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:04:20Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl status payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     --- stderr
@@ -230,7 +230,7 @@ async fn a_person_can_roll_back() {
     --- stdout
     09:04:31Z  ROLLED BACK after 3m31s: verified at 0%: an operator asked for it
                weights  0% → 10% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
     warning: nothing but the pods is checked (plan of payment-api)
@@ -273,7 +273,7 @@ async fn a_person_can_hold() {
     --- stdout
     09:04:20Z  PAUSED with the split live after 3m20s: held by an operator
                weights  0% → 10%
-               was      at 09:01:00Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:04:20Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl status payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     --- stderr
@@ -309,7 +309,7 @@ async fn a_person_can_go_on() {
     --- stdout
     09:05:57Z  PROMOTED after 4m57s: payment-api-stable runs the new version
                weights  0% → 50% → 100% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl status payment-api -n canary-release
     --- stderr
     warning: nothing but the pods is checked (plan of payment-api)

@@ -17,7 +17,7 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
                yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null;
                nobody is at a terminal, so the canary is taken out (onUnknown: hold keeps it)
                weights  0% → 10% → 0%
-               live     stable 100% on 10 ready pods, canary 0% on 0 ready pods
+               live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox no-data
                note     this simulated cluster is gone; that one stays
     --- stderr
@@ -59,7 +59,7 @@ async fn auto_leaves_the_split_to_a_person() {
     09:11:05Z  PAUSED with the split live after 11m05s: not enough evidence: success rate: no requests
                yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
                weights  0% → 10%
-               was      at 09:00:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
+               was      at 09:11:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox no-data
                note     this simulated cluster is gone; that one stays
     --- stderr

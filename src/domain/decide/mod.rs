@@ -221,6 +221,7 @@ pub fn decide(release: &Release, seen: &Observation) -> Decision {
         round.emit(EventKind::Ended {
             outcome: *outcome,
             text: text.clone(),
+            split: Some(seen.split.clone()),
         });
     }
     Decision {
