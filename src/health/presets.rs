@@ -26,6 +26,9 @@ pub struct Preset {
     pub unit: f64,
     /// Matchers that always belong to its queries.
     pub matchers: &'static str,
+    /// Matchers, in place of `matchers`, of requests that no pod of a side could be given, as their callers
+    /// report them; empty where nobody does.
+    pub unserved: &'static str,
     /// Matchers that always belong to those of stable and of the canary; only where no selector can tell
     /// the sides, because the series bear the same names.
     pub sides: Option<[&'static str; 2]>,
@@ -45,6 +48,7 @@ pub const RECORDING_RULES: Preset = Preset {
     buckets: "",
     unit: 1.0,
     matchers: "",
+    unserved: "",
     sides: None,
     selector: "",
     in_pods: false,
@@ -86,19 +90,22 @@ pub const PRESETS: &[Preset] = &[
         buckets: "http_request_duration_seconds_bucket",
         unit: 1.0,
         matchers: "",
+        unserved: "",
         sides: None,
         selector: PODS,
         in_pods: true,
     },
     Preset {
         name: "istio",
-        about: "istio_requests_total as the side that serves reports it",
+        about: "istio_requests_total as the side that serves reports it, and what never got there as its callers do",
         requests: "istio_requests_total",
         outcome: &["response_code"],
         grpc: Some("grpc_response_status"),
         buckets: "istio_request_duration_milliseconds_bucket",
         unit: 0.001,
         matchers: "reporter=\"destination\"",
+        // Upstream failure (UF) and no healthy upstream (UH): a proxy at the destination never sees them.
+        unserved: "reporter=\"source\",response_flags=~\"(.*,)?(UF|UH)(,.*)?\"",
         sides: None,
         selector: "destination_workload_namespace=\"{{namespace}}\",destination_workload=\"{{deployment}}\"",
         in_pods: true,
@@ -112,6 +119,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "response_latency_ms_bucket",
         unit: 0.001,
         matchers: "direction=\"inbound\"",
+        unserved: "",
         sides: None,
         selector: "namespace=\"{{namespace}}\",deployment=\"{{deployment}}\"",
         in_pods: true,
@@ -125,6 +133,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "nginx_ingress_controller_request_duration_seconds_bucket",
         unit: 1.0,
         matchers: "",
+        unserved: "",
         // A request belongs to the main Ingress also where its canary serves it: `service` is always
         // stable's, and `canary` names the backend that was taken instead.
         sides: Some(["canary=\"\"", "canary!=\"\""]),
@@ -140,6 +149,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "traefik_service_request_duration_seconds_bucket",
         unit: 1.0,
         matchers: "",
+        unserved: "",
         sides: None,
         // The port ends the name, or `pay` would count `pay-canary`, too.
         selector: "service=~\"{{namespace}}-{{deployment}}-[0-9a-z]+@.+\"",
@@ -154,6 +164,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "envoy_cluster_upstream_rq_time_bucket",
         unit: 0.001,
         matchers: "",
+        unserved: "",
         sides: None,
         // Whole words, or `pay` would count `pay-canary`, too, and `shop` a `workshop`.
         selector: "envoy_cluster_name=~\"(.*[_/])?{{namespace}}[_/]{{deployment}}([_/].*)?\"",
@@ -168,6 +179,7 @@ pub const PRESETS: &[Preset] = &[
         buckets: "http_server_requests_seconds_bucket",
         unit: 1.0,
         matchers: "",
+        unserved: "",
         sides: None,
         selector: PODS,
         in_pods: true,

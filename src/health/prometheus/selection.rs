@@ -118,13 +118,20 @@ impl Selection {
     pub(super) fn queries(&self, look: &Look<'_>, namespace: &str) -> (String, String) {
         let matchers = self.all_matchers(look, namespace);
         let preset = self.preset;
+        let unserved = match preset.unserved {
+            "" => String::new(),
+            unserved => {
+                let matchers = self.matchers_with(unserved, look, namespace);
+                format!(" or {}{{{matchers}}}", preset.requests)
+            }
+        };
         let labels: Vec<&str> = preset.outcome.iter().copied().chain(preset.grpc).collect();
         let labels = labels.join(",");
         let Preset {
             requests, buckets, ..
         } = preset;
         (
-            format!("sum by (pod,instance,{labels}) ({requests}{{{matchers}}})"),
+            format!("sum by (pod,instance,{labels}) ({requests}{{{matchers}}}{unserved})"),
             format!("sum by (pod,instance,le) ({buckets}{{{matchers}}})"),
         )
     }
@@ -157,6 +164,11 @@ impl Selection {
     }
 
     fn all_matchers(&self, look: &Look<'_>, namespace: &str) -> String {
+        self.matchers_with(self.preset.matchers, look, namespace)
+    }
+
+    /// Returns the matchers of one side, with these in place of the preset's own.
+    fn matchers_with(&self, own: &str, look: &Look<'_>, namespace: &str) -> String {
         let filling = Filling::new(&look.facts, namespace, look.workload);
         let selected = filling.fill(&self.matchers, Place::Text);
         let side = match (self.preset.sides, look.facts.track) {
@@ -164,7 +176,7 @@ impl Selection {
             (Some([stable, _]), Track::Stable) => stable,
             (Some([_, canary]), Track::Canary) => canary,
         };
-        let all = [self.preset.matchers, side, &selected];
+        let all = [own, side, &selected];
         let all: Vec<&str> = all.into_iter().filter(|text| !text.is_empty()).collect();
         all.join(",")
     }
