@@ -31,7 +31,7 @@ use super::{
     Context,
     error::CliError,
     exit::Code,
-    session::Work,
+    session::{MAKES_ONE, Work},
     signal::{Signal, Signals},
     ui::{Ask, Terminal},
 };
@@ -61,7 +61,11 @@ pub(super) async fn ride(
     signals: Signals,
 ) -> Result<Code, CliError> {
     if let Some(unsure) = &work.unsure {
-        return Err(refused_by(unsure));
+        let error = refused_by(unsure);
+        return Err(match &work.route {
+            Some(_) => error.hint(MAKES_ONE).for_app(&work.invocation),
+            None => error,
+        });
     }
     warn_of_owners(work, &ride, terminal);
     let ahead = work.session.cluster.clock_ahead();

@@ -146,7 +146,7 @@ pub(super) async fn reaches(
     others.find_map(|other| other.reaches(&objects, survey, cluster.namespace(), &target(names)))
 }
 
-fn target(names: &Names) -> traffic::Target {
+pub(super) fn target(names: &Names) -> traffic::Target {
     traffic::Target {
         stable: names.stable.clone(),
         canary: names.canary.clone(),

@@ -79,7 +79,12 @@ impl<'a> Ground<'a> {
         };
         let tracks = match &sides.canary {
             Some(canary) => Tracks::between(&stable.object, &canary.object),
-            None => Tracks::invented(&stable.object),
+            None => {
+                let mut tracks = Tracks::invented(&stable.object);
+                let more = subject.route.iter().flat_map(|route| route.labels.clone());
+                tracks.labels.extend(more);
+                tracks
+            }
         };
         let mut wanted = match &sides.canary {
             Some(canary) => Value::clone(&canary.object),

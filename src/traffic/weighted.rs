@@ -9,9 +9,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    Provider, Router, Scene, Target, TrafficError,
+    Given, Provider, Router, Scene, Target, TrafficError,
     autoscaler::{self, is_of},
     backend::Backends,
+    blueprint::{Blueprint, Gap, Site, services},
     findings,
     mover::{ByWeights, Form},
     route::Route,
@@ -24,6 +25,7 @@ use crate::{
         routing::{Family, Kind, Place, Wanted},
     },
     domain::{
+        release::RouterSpec,
         right::{Need, READERS, Right, WRITERS},
         view::{Finding, Severity},
         weight::Percent,
@@ -72,6 +74,23 @@ pub(super) trait Shape: Send + Sync + 'static {
     ) -> Result<Value, String> {
         let _ = (options, backends, context, target);
         Err("this router makes no objects".to_owned())
+    }
+
+    /// Returns the kinds that a run may create for a route of its own, beside the canary's Service; `None`
+    /// where it makes no route.
+    fn creates() -> Option<Vec<Kind>> {
+        None
+    }
+
+    /// Returns what has to be made so that these objects can divide an app's traffic; only asked where
+    /// [`Shape::creates`] says so.
+    fn blueprint(site: Site<'_>, options: &Self::Options) -> Result<Blueprint, Gap> {
+        let _ = options;
+        let namespace = format!("namespace {}", site.namespace);
+        Err(Gap::NoRoute(
+            namespace,
+            "this router makes no routes".to_owned(),
+        ))
     }
 
     /// Returns why an object must not be used, if so.
@@ -247,6 +266,7 @@ impl<S: Shape> Provider for Weighted<S> {
             rights.push(right("create", kind, Need::Always, why, WRITERS));
             rights.push(right("delete", kind, Need::Always, why, WRITERS));
         }
+        rights.extend(own_route::<S>());
         rights
     }
 
@@ -351,6 +371,20 @@ impl<S: Shape> Provider for Weighted<S> {
     ) -> Option<Finding> {
         let router = bound::<S>(cluster, target, options, survey).ok()?;
         router.strays(survey)
+    }
+
+    fn blueprint(
+        &self,
+        survey: &Survey,
+        namespace: &str,
+        target: &Target,
+        given: Given<'_>,
+    ) -> Option<Result<Blueprint, Gap>> {
+        S::creates()?;
+        let options = parsed::<S>(given.options).unwrap_or_default();
+        let services = options.services();
+        let site = Site::of((survey, namespace), target, given.named, services);
+        Some(site.and_then(|site| S::blueprint(site, &options)))
     }
 
     fn findings(
@@ -541,6 +575,30 @@ fn right(
         need,
         why,
         verbs,
+    }
+}
+
+/// Returns the rights to make a route of a run's own, and to take it away.
+fn own_route<S: Shape>() -> Vec<Right> {
+    let Some(kinds) = S::creates() else {
+        return Vec::new();
+    };
+    let why = "make a route for the release (--create-route) and take it away at the end";
+    let mut rights = vec![right("patch", &services(), Need::Route, why, WRITERS)];
+    for kind in [services()].iter().chain(&kinds) {
+        for verb in ["get", "create", "delete"] {
+            rights.push(right(verb, kind, Need::Route, why, WRITERS));
+        }
+    }
+    rights
+}
+
+/// Returns router and options with the object that holds the weights.
+pub(super) fn spec_of<S: Shape>(options: &S::Options, name: &str) -> RouterSpec {
+    let options = options.clone().with_object(name);
+    RouterSpec {
+        name: S::NAME.to_owned(),
+        options: serde_json::to_value(options).unwrap_or_default(),
     }
 }
 
