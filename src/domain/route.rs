@@ -23,6 +23,9 @@ pub struct OwnRoute {
     /// before that.
     #[serde(default)]
     pub rejoins: bool,
+    /// Whether the canary Deployment is made beside it, and goes with it: its labels are of use to no other route.
+    #[serde(default)]
+    pub with_canary: bool,
     /// Whether it was taken away.
     #[serde(default)]
     pub gone: bool,

@@ -86,7 +86,7 @@ mod tests {
         let object = json!({
             "metadata": {"name": "web", "annotations": {"a/b": "true", "w": "0", "empty": ""}},
             "spec": {
-                "rules": [{"host": "*.example", "paths": [{"path": "/", "n": 1}, "x"]}, [1, null]],
+                "rules": [{"host": "*.example", "paths": [{"path": "/", "port": 1}, "x"]}, [1, null]],
                 "none": {}, "list": [],
             },
         });
@@ -103,7 +103,7 @@ spec:
     - host: \"*.example\"
       paths:
         - path: /
-          n: 1
+          port: 1
         - x
     - - 1
       - null

@@ -254,12 +254,13 @@ impl<'a> Site<'a> {
             return Ok(());
         }
         let name = self.service_name();
+        let pods = match pods {
+            1 => "its pod".to_owned(),
+            pods => format!("its {pods} pods"),
+        };
         Err(Gap::Serving(
             self.named("Service", &name),
-            format!(
-                "it sends users to {} now, by its {pods} pods",
-                self.target.canary
-            ),
+            format!("it sends users to {} now, by {pods}", self.target.canary),
         ))
     }
 
@@ -368,6 +369,7 @@ impl<'a> Site<'a> {
                 mark: String::new(),
                 pieces: pieces.into_iter().collect(),
                 rejoins,
+                with_canary: self.survey.deployment(&self.target.canary).is_none(),
                 gone: false,
             },
             labels: self.added,

@@ -175,7 +175,7 @@ impl Shape for Gateway {
             kind: Some(family.kind.kind.clone()),
             ..options.clone()
         };
-        let router = spec_of::<Self>(&options, name);
+        let router = spec_of::<Self>(&options, name, (&app, &canary));
         let why = format!("{} leads to Service {app}", titled(route));
         let pieces = narrowed.into_iter().chain(made).chain([weighted]);
         Ok(site.blueprint(router, pieces, why))

@@ -199,7 +199,7 @@ fn has_sidecar(site: &Site<'_>) -> bool {
 fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Result<Blueprint, Gap> {
     let app = site.service_name();
     let rules = site.survey.family(&destination_rules(), site.namespace);
-    let ruled = |rule: &Value| is_host(text(&rule["spec"]["host"]), &app, site.namespace);
+    let is_of_app = |rule: &Value| is_host(text(&rule["spec"]["host"]), &app, site.namespace);
     let known = |name: &str, family: Option<&Family>| {
         let mut objects = family
             .into_iter()
@@ -211,11 +211,11 @@ fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Resul
         false => Ok(()),
     };
     free("VirtualService", Some(family))?;
-    let has_rule = rules.is_some_and(|rules| rules.objects.iter().flatten().any(ruled));
+    let has_rule = rules.is_some_and(|rules| rules.objects.iter().flatten().any(is_of_app));
     let subsets = site
         .labels_of_both()
         .filter(|_| site.is_shared() && !has_rule);
-    let (pieces, routes) = match (subsets, rules) {
+    let (pieces, routes, sides) = match (subsets, rules) {
         (Some((stable, canary)), Some(rules)) => {
             free("DestinationRule", Some(rules))?;
             site.no_users_yet()?;
@@ -229,13 +229,15 @@ fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Resul
             let words = format!("create DestinationRule {app} with subsets stable and canary");
             let rule = site.create(&destination_rules(), &rules.version, object, words);
             let to = |subset: &str| json!({"host": app, "subset": subset});
-            (vec![rule], (to("stable"), to("canary")))
+            let sides = ("stable".to_owned(), "canary".to_owned());
+            (vec![rule], (to("stable"), to("canary")), sides)
         }
         _ => {
             let narrowed = site.part()?;
             let (canary, made) = site.canary_service()?;
             let pieces = narrowed.into_iter().chain(made).collect();
-            (pieces, (json!({"host": app}), json!({"host": canary})))
+            let routes = (json!({"host": app}), json!({"host": canary}));
+            (pieces, routes, (app.clone(), canary))
         }
     };
     let spec = json!({
@@ -258,9 +260,9 @@ fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Resul
         )
     });
     let place = site.named("Service", &app);
-    let router = spec_of::<Istio>(options, &app);
+    let moved_by = spec_of::<Istio>(options, &app, (&sides.0, &sides.1));
     let why = format!("the mesh routes the requests to Service {app}");
-    let blueprint = site.blueprint(router, pieces.into_iter().chain([weighted]), why);
+    let blueprint = site.blueprint(moved_by, pieces.into_iter().chain([weighted]), why);
     let blueprint = Blueprint {
         last_resort: true,
         ..blueprint
@@ -314,7 +316,7 @@ fn beside(
         make: Make::Change(fields),
         words: format!("add Service {canary} with weight 0 to VirtualService {name}"),
     };
-    let router = spec_of::<Istio>(options, &name);
+    let router = spec_of::<Istio>(options, &name, (&app, &canary));
     let why = format!("VirtualService {name} leads to Service {app}");
     let pieces = narrowed.into_iter().chain(made).chain([weighted]);
     Ok(site.blueprint(router, pieces, why))

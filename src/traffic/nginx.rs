@@ -315,7 +315,7 @@ impl Shape for Nginx {
             "Ingress",
             main["metadata"]["name"].as_str().unwrap_or_default(),
         );
-        let router = spec_of::<Self>(options, &name);
+        let router = spec_of::<Self>(options, &name, (&app, &canary));
         let why = format!("{titled} leads to Service {app}");
         let pieces = narrowed.into_iter().chain(made).chain([weighted]);
         let blueprint = site.blueprint(router, pieces, why);

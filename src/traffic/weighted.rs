@@ -152,6 +152,16 @@ pub(super) trait Common {
     /// Returns the options for an object that was found.
     fn with_object(self, name: &str) -> Self;
 
+    /// Returns the options with the destinations of both sides by name, where they are told by name.
+    #[must_use]
+    fn with_services(self, stable: &str, canary: &str) -> Self
+    where
+        Self: Sized,
+    {
+        let _ = (stable, canary);
+        self
+    }
+
     /// Returns the Services that are said to be stable's and the canary's.
     fn services(&self) -> (Option<&str>, Option<&str>);
 
@@ -177,6 +187,12 @@ macro_rules! named_by {
 
             fn with_object(mut self, name: &str) -> Self {
                 self.$object = Some(name.to_owned());
+                self
+            }
+
+            fn with_services(mut self, stable: &str, canary: &str) -> Self {
+                self.stable_service = Some(stable.to_owned());
+                self.canary_service = Some(canary.to_owned());
                 self
             }
 
@@ -593,9 +609,15 @@ fn own_route<S: Shape>() -> Vec<Right> {
     rights
 }
 
-/// Returns router and options with the object that holds the weights.
-pub(super) fn spec_of<S: Shape>(options: &S::Options, name: &str) -> RouterSpec {
+/// Returns router and options with the object that holds the weights, and the destinations of both sides: what
+/// becomes of a Service's selector meanwhile must not keep a weight from being lowered.
+pub(super) fn spec_of<S: Shape>(
+    options: &S::Options,
+    name: &str,
+    (stable, canary): (&str, &str),
+) -> RouterSpec {
     let options = options.clone().with_object(name);
+    let options = options.with_services(stable, canary);
     RouterSpec {
         name: S::NAME.to_owned(),
         options: serde_json::to_value(options).unwrap_or_default(),

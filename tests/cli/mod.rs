@@ -14,6 +14,7 @@ mod hostile;
 mod looking;
 mod misfits;
 mod moving;
+mod own_route;
 mod refusals;
 mod roles;
 mod routers;
@@ -32,7 +33,7 @@ use canaryctl::{
     cli::{Environment, Signal, Signals, Terminal, run_on},
     clock::Clock,
     sim::{
-        Machine, SimCluster,
+        Machine, SimCluster, fault,
         scenario::{Scenario, parse_objects},
     },
 };
@@ -57,6 +58,7 @@ pub(crate) struct Console {
     signals: Vec<(Duration, Signal)>,
     closed: bool,
     sim: Option<Arc<SimCluster>>,
+    faults: Option<fault::Plan>,
 }
 
 /// Reads an answer.
@@ -90,6 +92,7 @@ impl Console {
             signals: Vec::new(),
             closed: false,
             sim: None,
+            faults: None,
         }
     }
 
@@ -232,8 +235,13 @@ impl Console {
             // As in life, more could come: the channel stays open.
             std::future::pending::<()>().await;
         });
+        let machine = self.sim.clone().map(Machine::beside);
+        let machine = machine.map(|machine| match &self.faults {
+            Some(faults) => machine.behind(faults.clone()),
+            None => machine,
+        });
         let code = run_on(
-            self.sim.clone().map(Machine::beside),
+            machine,
             args,
             Environment::of(self.variables.clone()),
             terminal,

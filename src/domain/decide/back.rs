@@ -273,11 +273,10 @@ impl Round<'_> {
         None
     }
 
-    /// Returns what becomes of the canary. One that was made beside a route of the run's own goes with it: its
-    /// labels are of use to no other route.
+    /// Returns what becomes of the canary.
     fn cleanup(&self) -> Cleanup {
-        let own = self.release.create && self.release.route.is_some();
-        if own {
+        let route = self.release.route.as_ref();
+        if route.is_some_and(|route| route.with_canary) {
             Cleanup::Delete
         } else {
             self.release.plan.promote.canary

@@ -87,8 +87,12 @@ impl Round<'_> {
             if canary.replicas > 0 {
                 return Some(Action::Scale(Track::Canary, 0));
             }
-            if canary.existing > 0 {
-                let text = format!("{}: {} pods to terminate", canary.name, canary.existing);
+            // One that terminates is no endpoint any more, but proxies may not know yet; one that never ends, on
+            // a node that is lost, is not waited for for ever.
+            let pods = canary.pods.len();
+            let lost = self.overdue(self.release.plan.ready_timeout / 2);
+            if canary.existing > 0 || pods > 0 && !lost {
+                let text = format!("{}: {pods} pods to terminate", canary.name);
                 return Some(self.wait(&text));
             }
         }

@@ -94,7 +94,8 @@ fn inherit(release: &mut Release, last: &Release, intent: &Intent) {
         return;
     };
     let looks = matches!(intent, Intent::Look | Intent::Rollback);
-    if release.router == last.router && (!route.gone || looks) {
+    if !route.gone || looks && release.router == last.router {
+        release.router = last.router.clone();
         release.route = Some(route.clone());
     }
 }
