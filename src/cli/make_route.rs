@@ -45,7 +45,6 @@ pub(super) struct Place<'a> {
     pub(super) named: Option<&'a RouterSpec>,
     /// The router that was found.
     pub(super) found: Option<&'a RouterSpec>,
-    pub(super) app: &'a str,
 }
 
 impl Place<'_> {
@@ -56,9 +55,8 @@ impl Place<'_> {
         {
             return Ok(None);
         }
-        let by_pods = |spec: &&RouterSpec| {
-            traffic::provider(&spec.name).is_some_and(|provider| provider.yields())
-        };
+        let by_pods =
+            |spec: &&RouterSpec| traffic::provider(&spec.name).is_some_and(Provider::yields);
         if let Some(router) = self.named.filter(by_pods) {
             let text = format!(
                 "router {} needs no route: it divides traffic by pods",
@@ -86,7 +84,7 @@ impl Place<'_> {
             .collect();
         match (able.pop(), reasons.len()) {
             (Some((_, blueprint)), 1) => Ok(Some(blueprint)),
-            (None, _) => Err(self.without(gaps)),
+            (None, _) => Err(self.without(&gaps)),
             (Some(_), _) => {
                 reasons.sort();
                 let text = format!(
@@ -137,12 +135,12 @@ impl Place<'_> {
     }
 
     /// Returns the error of an app for which no route can be made: what is nearest to one is told.
-    fn without(&self, gaps: Vec<Gap>) -> CliError {
+    fn without(&self, gaps: &[Gap]) -> CliError {
         let absent = |gap: &Gap| matches!(gap, Gap::NoRoute(..));
         let near = gaps.iter().find(|gap| !absent(gap));
         if let Some(gap) = near {
             let text = format!("no route can be created: {}: {gap}", gap.place());
-            return CliError::usage(text, gap.fix(self.app));
+            return CliError::usage(text, gap.fix());
         }
         let reasons: Vec<String> = gaps.iter().map(ToString::to_string).collect();
         let Some(gap) = gaps.first() else {
@@ -155,7 +153,7 @@ impl Place<'_> {
             gap.place(),
             reasons.join("; ")
         );
-        CliError::usage(text, gap.fix(self.app))
+        CliError::usage(text, gap.fix())
     }
 }
 

@@ -422,7 +422,6 @@ async fn work_by(
             names: &names,
             named: configured,
             found: found.as_ref().ok().map(|(router, _)| router),
-            app: &settings.app,
         };
         route_of(&place, making, plan.promote.strategy).map_err(|e| e.for_app(&invocation))?
     };

@@ -2,8 +2,6 @@
 //!
 //! Owns: the order and the words. Must not: look for anything.
 
-use serde_json::Value;
-
 use super::{
     line::{Line, Painted, screen},
     style::{Style, Tone},
@@ -70,9 +68,10 @@ fn offered(route: &RouteOffer, style: Style) -> Vec<Line> {
         let line = style.line().bold("change").to_column(TEXT).plain(object);
         lines.extend(line.plain(format!(" {path}")).wrap(TEXT));
         for (label, value) in [("from", from), ("to", to)] {
-            let value = match value {
-                Value::Null => "(not set)".to_owned(),
-                value => value.to_string(),
+            let value = if value.is_null() {
+                "(not set)".to_owned()
+            } else {
+                value.to_string()
             };
             let line = style.line().to_column(TEXT).dim(label).to_column(DETAIL);
             lines.extend(line.plain(value).wrap(DETAIL));

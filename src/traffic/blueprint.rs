@@ -77,8 +77,9 @@ impl Gap {
     /// Returns the object that it is about.
     pub fn place(&self) -> &str {
         match self {
-            Self::Service(place) | Self::Taken(place) => place,
-            Self::NoRoute(place, _)
+            Self::Service(place)
+            | Self::Taken(place)
+            | Self::NoRoute(place, _)
             | Self::Several(place, _)
             | Self::Unfit(place, _)
             | Self::Serving(place, _)
@@ -86,26 +87,23 @@ impl Gap {
         }
     }
 
-    /// Returns what to do about it.
-    pub fn fix(&self, app: &str) -> String {
+    /// Returns what to do about it; `canaryctl VERB APP` stands for the command.
+    pub fn fix(&self) -> &'static str {
         match self {
-            Self::Service(_) => {
-                "name the Service that users call with --service".to_owned()
-            }
+            Self::Service(_) => "name the Service that users call with --service",
             Self::NoRoute(..) => {
-                "create an Ingress or an HTTPRoute for the app first, or name another router with --router".to_owned()
+                "create an Ingress or an HTTPRoute for the app first, or name another router with --router"
             }
             Self::Several(..) => {
-                "leave one of them for the app, or create the canary's route by hand".to_owned()
+                "leave one of them for the app, or create the canary's route by hand"
             }
             Self::Unfit(..) => {
-                "give its route a second destination for the canary with weight 0 by hand".to_owned()
+                "give its route a second destination for the canary with weight 0 by hand"
             }
-            Self::Taken(_) => "rename or delete it, or use it: then --create-route is not needed".to_owned(),
-            Self::Serving(..) => format!("take the canary out first: canaryctl rollback {app}"),
+            Self::Taken(_) => "rename or delete it, or make it the canary's own",
+            Self::Serving(..) => "take the canary out first: `canaryctl rollback APP`",
             Self::Labels(..) => {
                 "delete the canary Deployment: the release creates it again with labels of its own"
-                    .to_owned()
             }
         }
     }
@@ -281,8 +279,8 @@ impl<'a> Site<'a> {
             return Err(Gap::Taken(self.named("Service", &name)));
         }
         let mut select: Labels = selector(self.service)
-            .into_iter()
-            .filter_map(|(key, _)| Some((key.clone(), self.canary.get(&key)?.clone())))
+            .into_keys()
+            .filter_map(|key| Some((key.clone(), self.canary.get(&key)?.clone())))
             .collect();
         let own = self.tracks.iter();
         let own = own.filter_map(|(key, (_, canary))| Some((key.clone(), canary.clone()?)));
@@ -303,7 +301,7 @@ impl<'a> Site<'a> {
             "create Service {name} that selects {}",
             selector_text(&select)
         );
-        let object = self.object("v1", "Service", &name, spec);
+        let object = self.object("v1", "Service", &name, &spec);
         let piece = self.create(&services(), "v1", object, words);
         Ok((name, Some(piece)))
     }
@@ -320,7 +318,7 @@ impl<'a> Site<'a> {
     }
 
     /// Returns an object to be created, with the labels that say whose it is.
-    pub(super) fn object(&self, version: &str, kind: &str, name: &str, spec: Value) -> Value {
+    pub(super) fn object(&self, version: &str, kind: &str, name: &str, spec: &Value) -> Value {
         json!({
             "apiVersion": version,
             "kind": kind,

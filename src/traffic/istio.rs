@@ -206,39 +206,29 @@ fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Resul
             .flat_map(|family| family.objects.iter().flatten());
         objects.any(|object| object["metadata"]["name"] == name)
     };
-    let free = |kind: &str, family| match known(&app, family) {
-        true => Err(Gap::Taken(site.named(kind, &app))),
-        false => Ok(()),
-    };
-    free("VirtualService", Some(family))?;
+    let taken = |kind: &str| Err(Gap::Taken(site.named(kind, &app)));
+    if known(&app, Some(family)) {
+        return taken("VirtualService");
+    }
     let has_rule = rules.is_some_and(|rules| rules.objects.iter().flatten().any(is_of_app));
     let subsets = site
         .labels_of_both()
         .filter(|_| site.is_shared() && !has_rule);
-    let (pieces, routes, sides) = match (subsets, rules) {
-        (Some((stable, canary)), Some(rules)) => {
-            free("DestinationRule", Some(rules))?;
-            site.no_users_yet()?;
-            let subset = |name: &str, labels: &Labels| json!({"name": name, "labels": labels});
-            let spec = json!({
-                "host": app,
-                "subsets": [subset("stable", &stable), subset("canary", &canary)],
-            });
-            let version = format!("{GROUP}/{}", rules.version);
-            let object = site.object(&version, "DestinationRule", &app, spec);
-            let words = format!("create DestinationRule {app} with subsets stable and canary");
-            let rule = site.create(&destination_rules(), &rules.version, object, words);
-            let to = |subset: &str| json!({"host": app, "subset": subset});
-            let sides = ("stable".to_owned(), "canary".to_owned());
-            (vec![rule], (to("stable"), to("canary")), sides)
+    let (pieces, routes, sides) = if let (Some(both), Some(rules)) = (subsets, rules) {
+        if known(&app, Some(rules)) {
+            return taken("DestinationRule");
         }
-        _ => {
-            let narrowed = site.part()?;
-            let (canary, made) = site.canary_service()?;
-            let pieces = narrowed.into_iter().chain(made).collect();
-            let routes = (json!({"host": app}), json!({"host": canary}));
-            (pieces, routes, (app.clone(), canary))
-        }
+        site.no_users_yet()?;
+        let to = |subset: &str| json!({"host": app, "subset": subset});
+        let sides = ("stable".to_owned(), "canary".to_owned());
+        let rule = subsets_of(&site, &rules.version, &both);
+        (vec![rule], (to("stable"), to("canary")), sides)
+    } else {
+        let narrowed = site.part()?;
+        let (canary, made) = site.canary_service()?;
+        let pieces = narrowed.into_iter().chain(made).collect();
+        let routes = (json!({"host": app}), json!({"host": canary}));
+        (pieces, routes, (app.clone(), canary))
     };
     let spec = json!({
         "hosts": [app],
@@ -248,7 +238,7 @@ fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Resul
         ]}],
     });
     let version = format!("{GROUP}/{}", family.version);
-    let object = site.object(&version, "VirtualService", &app, spec);
+    let object = site.object(&version, "VirtualService", &app, &spec);
     let words = format!("create VirtualService {app} with weights 100 and 0");
     let weighted = site.create(&virtual_services(), &family.version, object, words);
     let notes = (!has_sidecar(&site)).then(|| {
@@ -268,6 +258,20 @@ fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Resul
         ..blueprint
     };
     Ok(blueprint.with_notes(&place, notes.into_iter().collect()))
+}
+
+/// Returns what creates the `DestinationRule` of the app's Service, with a subset for each side.
+fn subsets_of(site: &Site<'_>, version: &str, (stable, canary): &(Labels, Labels)) -> Piece {
+    let app = site.service_name();
+    let subset = |name: &str, labels: &Labels| json!({"name": name, "labels": labels});
+    let spec = json!({
+        "host": app,
+        "subsets": [subset("stable", stable), subset("canary", canary)],
+    });
+    let of_group = format!("{GROUP}/{version}");
+    let object = site.object(&of_group, "DestinationRule", &app, &spec);
+    let words = format!("create DestinationRule {app} with subsets stable and canary");
+    site.create(&destination_rules(), version, object, words)
 }
 
 /// Adds a second destination to a `VirtualService` that has one.

@@ -298,7 +298,7 @@ impl Shape for Nginx {
         if there.any(|other| other["metadata"]["name"] == name.as_str()) {
             return Err(Gap::Taken(site.named("Ingress", &name)));
         }
-        let blank = site.object("", "", &name, Value::Null);
+        let blank = site.object("", "", &name, &Value::Null);
         ingress["metadata"]["labels"] = blank["metadata"]["labels"].clone();
         if let Some(notes) = ingress["metadata"]["annotations"].as_object_mut() {
             // It belongs to the run, not to the router.
@@ -341,6 +341,11 @@ fn main_ingress<'s>(
     let mains: Vec<&Value> = mains.iter().filter(leads).copied().collect();
     let namespace = format!("namespace {}", site.namespace);
     match mains.as_slice() {
+        [main] if main["apiVersion"] != "networking.k8s.io/v1" => {
+            let name = main["metadata"]["name"].as_str().unwrap_or_default();
+            let why = "it is served in an old version of the API alone".to_owned();
+            Err(Gap::Unfit(site.named("Ingress", name), why))
+        }
         [main] => Ok((main, canaries)),
         [] => {
             let why = format!("no Ingress of class nginx leads to Service {app}");

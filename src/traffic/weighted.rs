@@ -599,7 +599,7 @@ fn own_route<S: Shape>() -> Vec<Right> {
     let Some(kinds) = S::creates() else {
         return Vec::new();
     };
-    let why = "make a route for the release (--create-route) and take it away at the end";
+    let why = "make a route for the release and take it away at the end";
     let mut rights = vec![right("patch", &services(), Need::Route, why, WRITERS)];
     for kind in [services()].iter().chain(&kinds) {
         for verb in ["get", "create", "delete"] {

@@ -101,6 +101,9 @@ impl Round<'_> {
             let what = self.waits_for();
             return Some(self.wait(&what));
         }
+        if self.seen.route.len() != route.pieces.len() {
+            return Some(self.wait("the route of this run to be read"));
+        }
         let standings = self.seen.route.iter().enumerate().rev();
         let mut left = None;
         for (at, standing) in standings {

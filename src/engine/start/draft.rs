@@ -44,14 +44,13 @@ pub(super) fn draft(
         Intent::Set(_) | Intent::Rollback | Intent::Promote | Intent::Look => BTreeMap::new(),
     };
     let canary = sides.canary.as_ref();
-    let tracks = match canary {
-        Some(canary) => Tracks::between(&stable.object, &canary.object),
-        None => {
-            let mut tracks = Tracks::invented(&stable.object);
-            let more = order.route.iter().flat_map(|route| route.labels.clone());
-            tracks.labels.extend(more);
-            tracks
-        }
+    let tracks = if let Some(canary) = canary {
+        Tracks::between(&stable.object, &canary.object)
+    } else {
+        let mut tracks = Tracks::invented(&stable.object);
+        let more = order.route.iter().flat_map(|route| route.labels.clone());
+        tracks.labels.extend(more);
+        tracks
     };
     let id = now.strftime("%Y%m%d-%H%M%S").to_string();
     let mut wanted = match canary {
