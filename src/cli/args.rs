@@ -315,7 +315,7 @@ pub struct PromoteArgs {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  canaryctl auto payment-api --image registry.example/payment-api:2.0.0\n  canaryctl auto payment-api --steps 5,25,50,100 --hold 5m\n  canaryctl auto payment-api --image registry.example/payment-api:2.0.0 --create-route\n  canaryctl auto payment-api --once          (from cron)\n  canaryctl auto payment-api --sandbox=errors-at-25"
+    after_help = "Examples:\n  canaryctl auto payment-api --image registry.example/payment-api:2.0.0\n  canaryctl auto payment-api --steps 5,25,50,100 --hold 5m\n  canaryctl auto payment-api --once          (from cron)\n  canaryctl auto payment-api --sandbox=errors-at-25"
 )]
 pub struct AutoArgs {
     /// The app.
