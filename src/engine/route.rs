@@ -3,14 +3,14 @@
 //! Owns: the writes of its pieces, and binding the router anew where it came or went. Must not: decide the
 //! order.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Engine, EngineError};
 use crate::{
     cluster::{
         Cluster,
         objects::Survey,
-        routing::{Kind, Place},
+        routing::{Kind, Place, field_patch},
     },
     domain::{
         change::{Act, Change},
@@ -147,12 +147,7 @@ impl Engine {
         let place = place(&piece.at);
         match &piece.make {
             Make::Create(object) => self.cluster.create_at(&place, object).await?,
-            Make::Change(fields) => {
-                let wanted = |field: &Field| Some(field.during.clone());
-                return self
-                    .change(piece, fields, wanted, piece.words.clone())
-                    .await;
-            }
+            Make::Change(fields) => return self.change(piece, fields, &Standing::Missing).await,
         }
         Ok(vec![Act::in_words(piece.words.clone())])
     }
@@ -165,10 +160,7 @@ impl Engine {
         };
         let place = place(&piece.at);
         if let Make::Change(fields) = &piece.make {
-            let words = format!("undo: {}", piece.words);
-            return self
-                .change(piece, fields, |field| field.before.clone(), words)
-                .await;
+            return self.change(piece, fields, &Standing::Made).await;
         }
         // As it is now: what somebody put in its place meanwhile is not deleted.
         let objects = self
@@ -194,36 +186,39 @@ impl Engine {
         self.saved.release.route.as_ref()?.pieces.get(at)
     }
 
-    /// Writes fields of an object, unless it changes meanwhile.
+    /// Writes fields of an object that stand so far: those that are missing get what they are during the run,
+    /// those that are made what they were before. Nothing is written where they stand otherwise by now, or change
+    /// meanwhile.
     async fn change(
         &self,
         piece: &Piece,
         fields: &[Field],
-        wanted: impl Fn(&Field) -> Option<Value>,
-        words: String,
+        from: &Standing,
     ) -> Result<Vec<Act>, EngineError> {
+        let undoes = *from == Standing::Made;
         let place = place(&piece.at);
         let objects = self
             .cluster
             .objects_at(std::slice::from_ref(&place))
             .await?;
-        let Some(object) = objects.first() else {
+        let known = objects.first();
+        let known = known.filter(|object| piece.standing(Some(object), "") == *from);
+        let Some(object) = known else {
             return Ok(Vec::new());
         };
         let mut operations = Vec::new();
         let mut changes = Vec::new();
         for field in fields {
-            let (now, to) = (object.pointer(&field.pointer), wanted(field));
+            let now = object.pointer(&field.pointer);
+            let to = if undoes {
+                field.before.clone()
+            } else {
+                Some(field.during.clone())
+            };
             if now == to.as_ref() {
                 continue;
             }
-            operations.push(match (&now, &to) {
-                (None, Some(value)) => json!({"op": "add", "path": field.pointer, "value": value}),
-                (_, Some(value)) => {
-                    json!({"op": "replace", "path": field.pointer, "value": value})
-                }
-                (_, None) => json!({"op": "remove", "path": field.pointer}),
-            });
+            operations.push(field_patch(&field.pointer, now, to.as_ref()));
             changes.push(Change {
                 object: piece.at.named(),
                 path: field.pointer.clone(),
@@ -239,9 +234,11 @@ impl Engine {
         self.cluster
             .change_fields(&place, version, operations)
             .await?;
-        Ok(vec![Act {
-            what: words,
-            changes,
-        }])
+        let what = if undoes {
+            format!("undo: {}", piece.words)
+        } else {
+            piece.words.clone()
+        };
+        Ok(vec![Act { what, changes }])
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     domain::route::{Make, Piece},
     sim::scenario::parse_objects,
-    traffic::{Given, Target, blueprint::Blueprint, blueprint::Gap, provider},
+    traffic::{Given, Target, blueprint::Blueprint, blueprint::Gap, provider, wanted},
 };
 
 const NAMESPACE: &str = "shop";
@@ -55,7 +55,7 @@ fn drawn(router: &str, named: bool, objects: &[&str]) -> Result<Blueprint, Gap> 
         ("networking.istio.io", "VirtualService", "virtualservices"),
         ("networking.istio.io", "DestinationRule", "destinationrules"),
     ];
-    let known = super::super::wanted(None).0;
+    let known = wanted(None).0;
     for (group, kind, plural) in kinds {
         let is = |k: &&Kind| (k.group.as_str(), k.plural.as_str()) == (group, plural);
         let kind_of = known.iter().map(|wanted| &wanted.kind).find(is);
