@@ -277,7 +277,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__auto)
-            opts="-y -n -f -o -q -v -h --stable --canary --service --router --steps --hold --interval --on-unknown --on-failure --on-interrupt --strategy --image --until --once --skip-preflight --restart --yes --dry-run --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
+            opts="-y -n -f -o -q -v -h --stable --canary --service --router --steps --hold --interval --on-unknown --on-failure --on-interrupt --strategy --image --create-route --until --once --skip-preflight --restart --yes --dry-run --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -391,7 +391,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__check)
-            opts="-n -f -o -q -v -h --stable --canary --service --router --steps --hold --interval --on-unknown --on-failure --on-interrupt --strategy --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
+            opts="-n -f -o -q -v -h --stable --canary --service --router --steps --hold --interval --on-unknown --on-failure --on-interrupt --strategy --create-route --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -767,7 +767,7 @@ _canaryctl() {
             return 0
             ;;
         canaryctl__subcmd__generate__subcmd__rbac)
-            opts="-A -n -f -o -q -v -h --verb --router --strict --without --all-namespaces --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
+            opts="-A -n -f -o -q -v -h --verb --router --create-route --strict --without --all-namespaces --namespace --context --kubeconfig --file --output --quiet --verbose --timeout --color --sandbox --speed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -239,6 +239,7 @@ always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l create-route -d 'Create a route to the canary where there is none, and delete it at the end; `check` prints it'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l once -d 'One evaluation and at most one change, for cron; a hold goes on between two, for 6m at most'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l skip-preflight -d 'Begin without looking for what would break it'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l restart -d 'Begin again, even what was rolled back'
@@ -303,6 +304,7 @@ always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l create-route -d 'Check what `auto --create-route` needs'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s q -l quiet -d 'Say only the answer'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s v -l verbose -d 'Say every look and every wait'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s h -l help -d 'Print help'
@@ -437,6 +439,7 @@ always\t'Also in pipes'
 never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l create-route -d 'With what `auto --create-route` needs'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l strict -d 'Only what the verbs cannot do without'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s A -l all-namespaces -d 'A `ClusterRole`, to be bound in several namespaces'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s q -l quiet -d 'Say only the answer'

@@ -262,6 +262,7 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
+'--create-route[Create a route to the canary where there is none, and delete it at the end; \`check\` prints it]' \
 '--once[One evaluation and at most one change, for cron; a hold goes on between two, for 6m at most]' \
 '--skip-preflight[Begin without looking for what would break it]' \
 '--restart[Begin again, even what was rolled back]' \
@@ -337,6 +338,7 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
+'--create-route[Check what \`auto --create-route\` needs]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
 '*-v[Say every look and every wait]' \
@@ -541,6 +543,7 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
+'--create-route[With what \`auto --create-route\` needs]' \
 '--strict[Only what the verbs cannot do without]' \
 '-A[A \`ClusterRole\`, to be bound in several namespaces]' \
 '--all-namespaces[A \`ClusterRole\`, to be bound in several namespaces]' \

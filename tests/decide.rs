@@ -1,5 +1,6 @@
 //! Properties of `decide`: whatever is seen, in whatever order, the rules hold. No I/O, no clock.
 
+mod route;
 mod unsure;
 
 use std::{
@@ -85,6 +86,7 @@ fn release(plan: Plan) -> Release {
         reasserted: 0,
         stored: Stored::default(),
         pinned: BTreeSet::new(),
+        route: None,
         started: start(),
         ended: None,
         holder: None,
@@ -344,6 +346,7 @@ impl Glance {
             stable_checks: results,
             request: self.request,
             refused: None,
+            route: Vec::new(),
             goal: Goal::End,
         }
     }
@@ -686,6 +689,7 @@ impl World {
                 .collect(),
             request,
             refused: None,
+            route: Vec::new(),
             goal: Goal::End,
         }
     }
@@ -703,6 +707,8 @@ impl World {
             Action::RestoreStable => self.stable.0 = OLD.into(),
             Action::DeleteCanary => self.canary = None,
             Action::SetImages
+            | Action::MakeRoute(_)
+            | Action::TakeRoute(_)
             | Action::Unpin
             | Action::Look
             | Action::Wait { .. }

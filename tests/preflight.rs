@@ -120,6 +120,7 @@ async fn look(
         names: &names,
         router: &router,
         plan,
+        route: None,
         create: true,
         images,
     };

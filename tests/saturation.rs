@@ -192,6 +192,7 @@ async fn first_look(bench: &Bench, options: &Value) -> Vec<Finding> {
         names: &names,
         router: &router,
         plan: &plan,
+        route: None,
         create: true,
         images: &std::collections::BTreeMap::new(),
     };

@@ -163,6 +163,7 @@ async fn first_look(bench: &Bench, checks: Vec<CheckSpec>) -> Vec<Finding> {
         names: &names,
         router: &router,
         plan: &plan,
+        route: None,
         create: true,
         images: &std::collections::BTreeMap::new(),
     };

@@ -47,6 +47,7 @@ async fn look(cluster: &Cluster, metrics: MetricsSpec) -> Vec<Finding> {
         names: &names,
         router: &router,
         plan: &plan,
+        route: None,
         create: true,
         images: &BTreeMap::new(),
     };

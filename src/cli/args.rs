@@ -327,6 +327,9 @@ pub struct AutoArgs {
     /// Image to release; repeat it for more containers
     #[arg(long, value_name = "[CONTAINER=]IMAGE", value_parser = parse_image)]
     pub image: Vec<ImageOrder>,
+    /// Create a route to the canary where there is none, and delete it at the end; `check` prints it
+    #[arg(long)]
+    pub create_route: bool,
     /// Stop with success at paused, promoted or step=N
     #[arg(long, value_name = "STATE", value_parser = parse_until)]
     pub until: Option<Until>,
@@ -379,6 +382,9 @@ pub struct CheckArgs {
     /// The plan.
     #[command(flatten)]
     pub plan: PlanArgs,
+    /// Check what `auto --create-route` needs
+    #[arg(long)]
+    pub create_route: bool,
 }
 
 /// Arguments of `history`.
@@ -455,6 +461,9 @@ pub struct RbacArgs {
     /// How traffic is moved
     #[arg(long, default_value = "replicas", value_parser = RouterName)]
     pub router: String,
+    /// With what `auto --create-route` needs
+    #[arg(long)]
+    pub create_route: bool,
     /// Only what the verbs cannot do without
     #[arg(long)]
     pub strict: bool,

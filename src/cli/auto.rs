@@ -19,8 +19,9 @@ use super::{
     drive::{Ride, ride},
     error::CliError,
     exit::Code,
+    make_route::Making,
     metrics,
-    session::{Work, presence, work},
+    session::{Work, presence, work_with},
     signal::Signals,
     ui::Terminal,
 };
@@ -32,7 +33,9 @@ pub(super) async fn run(
     signals: Signals,
 ) -> Result<Code, CliError> {
     let app = args.app.app.as_deref();
-    let mut work = work(context, app, &args.app.names, &args.plan, terminal).await?;
+    let making = Making::asked(args.create_route);
+    let with = (&mut *terminal, making);
+    let mut work = work_with(context, app, &args.app.names, &args.plan, with).await?;
     if !work.goes_on() {
         metrics::discover(&mut work).await;
     }

@@ -8,7 +8,14 @@ use crate::{
 };
 
 use super::{
-    Context, args::CheckArgs, error::CliError, exit::Code, metrics, session::work, ui::Terminal,
+    Context,
+    args::CheckArgs,
+    error::CliError,
+    exit::Code,
+    make_route::{Making, offer},
+    metrics,
+    session::work_with,
+    ui::Terminal,
 };
 
 pub(super) async fn run(
@@ -17,7 +24,8 @@ pub(super) async fn run(
     terminal: &mut Terminal,
 ) -> Result<Code, CliError> {
     let app = args.app.app.as_deref();
-    let mut work = work(context, app, &args.app.names, &args.plan, terminal).await?;
+    let with = (&mut *terminal, Making::asked(args.create_route));
+    let mut work = work_with(context, app, &args.app.names, &args.plan, with).await?;
     metrics::discover(&mut work).await;
     let images = BTreeMap::new();
     let subject = work.subject(true, &images);
@@ -29,6 +37,7 @@ pub(super) async fn run(
         app: work.settings.app.clone(),
         namespace: work.session.cluster.namespace().to_owned(),
         findings,
+        route: work.route.as_ref().map(|(route, _)| offer(route)),
     };
     if terminal.is_json() {
         terminal.document(&view);

@@ -31,7 +31,7 @@ use super::{
     Context,
     error::CliError,
     exit::Code,
-    session::Work,
+    session::{MAKES_ONE, Work},
     signal::{Signal, Signals},
     ui::{Ask, Terminal},
 };
@@ -60,8 +60,8 @@ pub(super) async fn ride(
     terminal: &mut Terminal,
     signals: Signals,
 ) -> Result<Code, CliError> {
-    if let Some(unsure) = &work.unsure {
-        return Err(refused_by(unsure));
+    if let Some(error) = refused_by(work) {
+        return Err(error);
     }
     warn_of_owners(work, &ride, terminal);
     let ahead = work.session.cluster.clock_ahead();
@@ -139,16 +139,20 @@ pub(super) async fn ride(
     }
 }
 
-/// Returns the error of a router that may move nothing, or the wrong thing.
-fn refused_by(unsure: &Finding) -> CliError {
+/// Returns the error of a router that may move nothing, or the wrong thing, if it is one.
+fn refused_by(work: &Work) -> Option<CliError> {
     let Finding {
         place,
         what,
         why,
         mend,
         ..
-    } = unsure;
-    CliError::usage(format!("{place}: {what}: {why}"), mend)
+    } = work.unsure.as_ref()?;
+    let error = CliError::usage(format!("{place}: {what}: {why}"), mend);
+    Some(match &work.route {
+        Some(_) => error.hint(MAKES_ONE).for_app(&work.invocation),
+        None => error,
+    })
 }
 
 /// Says before the first write who else may undo it, and how to keep them from it. A rollback is not

@@ -56,6 +56,12 @@ fn rbac(context: &Context, args: &RbacArgs) -> Result<String, CliError> {
     let file = context.global.file.as_deref().map(read).transpose()?;
     let router = router(file.as_ref(), &args.router)?;
     let mut rights = rights::rights(&router);
+    let makes = args.create_route || file.as_ref().is_some_and(|f| f.create_route == Some(true));
+    if args.create_route && !rights.iter().any(|right| right.need == Need::Route) {
+        let text = format!("--create-route: router {} creates no routes", router.name);
+        return Err(CliError::usage(text, "say for which router with --router"));
+    }
+    rights.retain(|right| makes || right.need != Need::Route);
     if let Some(file) = &file {
         let checks: Vec<CheckSpec> = file
             .checks

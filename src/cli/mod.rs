@@ -14,6 +14,7 @@ mod exit;
 mod generate;
 mod help;
 mod history;
+mod make_route;
 mod metrics;
 mod monitor;
 mod promote;

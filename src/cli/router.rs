@@ -150,7 +150,7 @@ pub(super) async fn reaches(
     Ok(others.find_map(|other| other.reaches(&objects, survey, namespace, &target(names))))
 }
 
-fn target(names: &Names) -> traffic::Target {
+pub(super) fn target(names: &Names) -> traffic::Target {
     traffic::Target {
         stable: names.stable.clone(),
         canary: names.canary.clone(),

@@ -18,7 +18,7 @@ use crate::{
     document::{self, nearest},
     domain::{
         check::CheckSpec,
-        plan::{Plan, Presence},
+        plan::{Plan, Presence, Strategy},
         release::RouterSpec,
         view::Finding,
     },
@@ -34,7 +34,7 @@ use crate::{
         Machine, SimCluster,
         scenario::{Scenario, ScenarioError, parse_objects},
     },
-    traffic,
+    traffic::{self, blueprint::Blueprint},
 };
 
 use super::{
@@ -42,6 +42,7 @@ use super::{
     args::{NameArgs, PlanArgs},
     env,
     error::CliError,
+    make_route::{self, Making},
     router::{Fitting, find_router, reaches, strays},
     tables::{CheckEntry, MetricsEntry, RouterEntry},
     ui::Terminal,
@@ -89,6 +90,8 @@ pub(super) struct Work {
     pub(super) router: RouterSpec,
     /// Why another router may be the right one, or this one moves nothing, if that is so.
     pub(super) unsure: Option<Finding>,
+    /// The route that could be made, and whether it is to be.
+    pub(super) route: Option<(Blueprint, Making)>,
     /// The plan.
     pub(super) plan: Plan,
     /// How hints should call the tool.
@@ -350,7 +353,30 @@ pub(super) async fn work(
     plan: &PlanArgs,
     terminal: &mut Terminal,
 ) -> Result<Work, CliError> {
-    Box::pin(work_by(context, app, names, plan, (terminal, Fitting::One))).await
+    work_with(context, app, names, plan, (terminal, Making::Nothing)).await
+}
+
+/// The same for a verb that has to do with a route that is to be made.
+pub(super) async fn work_with(
+    context: &Context,
+    app: Option<&str>,
+    names: &NameArgs,
+    plan: &PlanArgs,
+    (terminal, making): (&mut Terminal, Making),
+) -> Result<Work, CliError> {
+    let settings = settings(context, app, names, plan, terminal)?;
+    let making = match making {
+        Making::Offer if settings.create_route => Making::Route,
+        making @ (Making::Nothing | Making::Offer | Making::Route) => making,
+    };
+    let presence = presence(context, terminal);
+    Box::pin(work_by(
+        context,
+        names,
+        settings,
+        (presence, Fitting::One, making),
+    ))
+    .await
 }
 
 /// The same for a rollback, which lowers all that it finds.
@@ -361,37 +387,18 @@ pub(super) async fn work_back(
     terminal: &mut Terminal,
 ) -> Result<Work, CliError> {
     let plan = PlanArgs::default();
-    Box::pin(work_by(
-        context,
-        app,
-        names,
-        &plan,
-        (terminal, Fitting::All),
-    ))
-    .await
+    let settings = settings(context, app, names, &plan, terminal)?;
+    let how = (presence(context, terminal), Fitting::All, Making::Nothing);
+    Box::pin(work_by(context, names, settings, how)).await
 }
 
 async fn work_by(
     context: &Context,
-    app: Option<&str>,
-    names: &NameArgs,
-    plan: &PlanArgs,
-    (terminal, fitting): (&mut Terminal, Fitting),
+    given: &NameArgs,
+    settings: AppSettings,
+    (presence, fitting, making): (Presence, Fitting, Making),
 ) -> Result<Work, CliError> {
-    let given = names;
-    let settings = settings(context, app, names, plan, terminal)?;
-    let at_steps = settings.checks.iter().map(|check| check.0.clone());
-    let before = settings.pre.iter().map(|check| CheckSpec {
-        pre: true,
-        ..check.0.clone()
-    });
-    let checks: Vec<CheckSpec> = at_steps.chain(before).collect();
-    let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
-    let checks = health::source::fitted(checks, metrics.as_ref()).map_err(|error| {
-        let hint = "choose another check or another preset of `metrics`";
-        CliError::usage(error.to_string(), hint)
-    })?;
-    let plan = settings.plan(checks, metrics, presence(context, terminal))?;
+    let plan = plan_of(&settings, presence)?;
     let session = open(context, settings.namespace.as_deref()).await?;
     let record = journal::config_map(&settings.app);
     let namespace = session.cluster.namespace();
@@ -403,16 +410,41 @@ async fn work_by(
     session.cluster.go_by_server();
     let recorded = recorded(&survey, namespace, &settings.app);
     let mut names = find_names(&survey, namespace, &settings, recorded.as_ref())?;
-    let (router, unsure) = match &settings.router {
-        Some(router) => (router.0.clone(), None),
-        None => find_router((&survey, namespace), &mut names, recorded.as_ref(), fitting)?,
+    let goes_on = recorded
+        .as_ref()
+        .is_some_and(|saved| !saved.release.is_over());
+    let found = match &settings.router {
+        Some(router) => Ok((router.0.clone(), None)),
+        None => find_router((&survey, namespace), &mut names, recorded.as_ref(), fitting),
     };
+    let route = {
+        let making = if goes_on { Making::Nothing } else { making };
+        let place = make_route::Place {
+            cluster: &session.cluster,
+            survey: &survey,
+            names: &names,
+            named: configured,
+            found: found.as_ref().ok().map(|(router, _)| router),
+        };
+        route_of(&place, making, plan.promote.strategy).map_err(|e| e.for_app(&invocation))?
+    };
+    let (router, unsure) = match (&route, found) {
+        (Some((made, Making::Route)), _) => {
+            names.found_by.retain(|how| !how.starts_with("router "));
+            names.found_by.push(make_route::found_by(made));
+            (made.router.clone(), None)
+        }
+        (Some(_), Err(error)) => return Err(error.hint(MAKES_ONE).for_app(&invocation)),
+        (_, found) => found?,
+    };
+    let made = matches!(route, Some((_, Making::Route)));
     let unsure = match unsure {
-        None if fitting == Fitting::One => strays(&session.cluster, &survey, (&names, &router)),
+        None if fitting == Fitting::One && !made => {
+            strays(&session.cluster, &survey, (&names, &router))
+        }
         unsure => unsure,
     };
-    let goes_on = recorded.is_some_and(|saved| !saved.release.is_over());
-    let detected = settings.router.is_none() && !goes_on;
+    let detected = settings.router.is_none() && !goes_on && !made;
     let unsure = match unsure {
         None if detected && fitting == Fitting::All => {
             let clock = session.cluster.clock();
@@ -443,9 +475,47 @@ async fn work_by(
         names,
         router,
         unsure,
+        route,
         plan,
         invocation,
     })
+}
+
+/// What may help where no route leads to the canary.
+pub(super) const MAKES_ONE: &str = "`canaryctl auto APP --create-route` creates a route to the canary for the release, and `canaryctl check APP` prints it";
+
+/// Returns the route to be made, where one is missing.
+fn route_of(
+    place: &make_route::Place<'_>,
+    making: Making,
+    strategy: Strategy,
+) -> Result<Option<(Blueprint, Making)>, CliError> {
+    let route = match making {
+        Making::Nothing => return Ok(None),
+        // What could be made is worth a word, what could not is none.
+        Making::Offer => place.route().ok().flatten(),
+        Making::Route => place.route()?,
+    };
+    if making == Making::Route && route.is_some() {
+        make_route::refuse_strategy(strategy)?;
+    }
+    Ok(route.map(|route| (route, making)))
+}
+
+/// Returns the plan of the settings.
+fn plan_of(settings: &AppSettings, presence: Presence) -> Result<Plan, CliError> {
+    let at_steps = settings.checks.iter().map(|check| check.0.clone());
+    let before = settings.pre.iter().map(|check| CheckSpec {
+        pre: true,
+        ..check.0.clone()
+    });
+    let checks: Vec<CheckSpec> = at_steps.chain(before).collect();
+    let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
+    let checks = health::source::fitted(checks, metrics.as_ref()).map_err(|error| {
+        let hint = "choose another check or another preset of `metrics`";
+        CliError::usage(error.to_string(), hint)
+    })?;
+    Ok(settings.plan(checks, metrics, presence)?)
 }
 
 /// Returns the record of an app, where it is authentic.
@@ -520,7 +590,14 @@ impl Work {
             plan: &self.plan,
             create,
             images,
+            route: self.made_route(),
         }
+    }
+
+    /// Returns the route that the release is to make for itself, if it is.
+    pub(super) fn made_route(&self) -> Option<&Blueprint> {
+        let (route, making) = self.route.as_ref()?;
+        (*making == Making::Route).then_some(route)
     }
 
     /// Returns whether an unfinished run is there to be resumed.
@@ -536,6 +613,7 @@ impl Work {
             app: self.settings.app.clone(),
             names: self.names.clone(),
             router: self.router.clone(),
+            route: self.made_route().cloned(),
             plan: self.plan.clone(),
             intent,
             who: context.environment.who(),

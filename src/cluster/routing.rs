@@ -351,6 +351,15 @@ impl Cluster {
     }
 }
 
+/// Returns the operation of a JSON patch that gives a field another value, or takes it away.
+pub fn field_patch(pointer: &str, now: Option<&Value>, to: Option<&Value>) -> Value {
+    match (now, to) {
+        (None, Some(value)) => json!({"op": "add", "path": pointer, "value": value}),
+        (Some(_), Some(value)) => json!({"op": "replace", "path": pointer, "value": value}),
+        (_, None) => json!({"op": "remove", "path": pointer}),
+    }
+}
+
 /// Returns the path of a list; that of all namespaces where the name of one is empty.
 fn path_of(resource: &ApiResource, namespace: &str) -> String {
     let root = if resource.group.is_empty() {

@@ -63,6 +63,8 @@ pub struct File<R, C, M> {
     pub cleanup: Option<Cleanup>,
     /// Whether the last step promotes by itself.
     pub auto: Option<bool>,
+    /// Whether `auto` makes a route for the release.
+    pub create_route: Option<bool>,
     /// Requests to send during the release.
     pub load: Option<Load>,
 }
@@ -87,6 +89,9 @@ pub(super) struct Keys {
     /// Several routers that hold the same split: raised in this order, lowered in the reverse one
     #[schemars(with = "Option<serde_json::Value>")]
     routers: Option<Vec<IgnoredAny>>,
+    /// Whether `auto` creates what a release by weights needs where no route leads to the canary, such as its
+    /// Service and a canary Ingress, and takes it away at the end; default: false
+    create_route: Option<bool>,
     /// Steps of the release, rising in weight; default: 10, 25, 50, 75, 100
     #[schemars(length(min = 1))]
     steps: Option<Vec<StepSpec>>,
@@ -313,6 +318,7 @@ impl Keys {
             drain: self.drain.map(|span| span.0),
             cleanup: promote.canary,
             auto: promote.auto,
+            create_route: self.create_route,
             load: self.load,
         }
     }

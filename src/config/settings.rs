@@ -73,6 +73,8 @@ pub struct Settings<R, C, M> {
     pub ready_timeout: Duration,
     /// Time that stable may take to roll out the promoted version.
     pub promote_timeout: Duration,
+    /// Whether `auto` makes a route for the release.
+    pub create_route: bool,
     /// Requests to send during the release.
     pub load: Option<Load>,
 }
@@ -125,6 +127,10 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
             ready_timeout: from_file(|file| file.ready_timeout).unwrap_or(DEFAULT_READY_TIMEOUT),
             promote_timeout: from_file(|file| file.promote_timeout)
                 .unwrap_or(DEFAULT_PROMOTE_TIMEOUT),
+            create_route: file
+                .as_ref()
+                .and_then(|file| file.create_route)
+                .unwrap_or(false),
             load: file.as_ref().and_then(|file| file.load.clone()),
             router: None,
             checks: Vec::new(),

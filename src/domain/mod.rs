@@ -14,6 +14,7 @@ pub mod options;
 pub mod plan;
 pub mod release;
 pub mod right;
+pub mod route;
 pub mod served;
 pub mod split;
 pub mod stored;

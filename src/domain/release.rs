@@ -18,6 +18,7 @@ use super::{
     check::Memory,
     meters::Meters,
     plan::{Plan, Step, seconds},
+    route::OwnRoute,
     stored::Stored,
     weight::Percent,
     workload::{Track, Tracks},
@@ -112,6 +113,9 @@ pub struct Release {
     /// What was held for the run when it was last seen, until it is let go of.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub pinned: BTreeSet<String>,
+    /// The route that the run makes for itself, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<OwnRoute>,
     /// When the run began.
     pub started: Timestamp,
     /// When it ended.

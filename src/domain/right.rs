@@ -46,6 +46,8 @@ pub enum Need {
     Routed,
     /// When the canary Deployment is created.
     Create,
+    /// When a run makes a route of its own.
+    Route,
     /// When the plan deletes the canary at the end.
     Delete,
     /// When a promotion fails and stable gets its old template back.

@@ -5,8 +5,10 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
+    change::Change,
     release::{Entry, Holder, Outcome, Phase},
     served::Served,
     split::Split,
@@ -161,6 +163,23 @@ pub struct CheckView {
     pub namespace: String,
     /// What was found, in the order it was looked at.
     pub findings: Vec<Finding>,
+    /// The route that a release by weights would need, where there is none and `auto` could make it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteOffer>,
+}
+
+/// A route that `auto --create-route` would make.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteOffer {
+    /// Name of the router that would move its weights.
+    pub router: String,
+    /// What it begins with, such as `Ingress web leads to Service web`.
+    pub why: String,
+    /// Objects that it would create.
+    pub creates: Vec<Value>,
+    /// Fields that it would change.
+    pub changes: Vec<Change>,
 }
 
 /// One finding of `check`.

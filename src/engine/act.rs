@@ -40,7 +40,11 @@ impl Engine {
         let said = match action {
             Action::CreateCanary => {
                 let stable = live(Track::Stable)?;
-                self.create_canary(stable).await?
+                let mut acts = self.create_canary(stable).await?;
+                if self.cluster.is_dry() {
+                    acts.extend(self.make_route(0).await?);
+                }
+                acts
             }
             Action::SetImages => {
                 let canary = live(Track::Canary)?;
@@ -90,6 +94,8 @@ impl Engine {
                 self.cluster.delete_deployment(canary).await?;
                 words(format!("delete Deployment {}", release.canary))
             }
+            Action::MakeRoute(at) => self.make_route(*at).await?,
+            Action::TakeRoute(at) => self.take_piece(*at).await?,
             Action::Unpin => {
                 self.router.unpin().await?;
                 words("restore what was pinned".to_owned())

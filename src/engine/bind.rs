@@ -12,6 +12,7 @@ use super::{
     attended::Attended,
     keep::Keeping,
     observe::{Before, First},
+    route::{bind_router, standings_in},
     start::Order,
 };
 use crate::{
@@ -25,7 +26,6 @@ use crate::{
     },
     health,
     journal::{Journal, Saved},
-    traffic::{self, TrafficError},
 };
 
 impl Engine {
@@ -39,20 +39,8 @@ impl Engine {
         // What is asked outside the release is never taken from the record, and never gets into it.
         let probes = health::bind_all(&mut saved.release.plan, &order.plan, cluster)?;
         let release = &saved.release;
-        let target = traffic::Target {
-            stable: release.stable.clone(),
-            canary: release.canary.clone(),
-            service: release.service.clone(),
-            total: release.origin.total,
-        };
-        let provider = traffic::provider(&release.router.name).ok_or_else(|| {
-            let known: Vec<&str> = traffic::PROVIDERS.iter().map(|p| p.name()).collect();
-            TrafficError::Unknown {
-                name: release.router.name.clone(),
-                known: known.join(", "),
-            }
-        })?;
-        let router = provider.bind(cluster, &target, &release.router.options, survey)?;
+        let bound_at = standings_in(survey, release);
+        let router = bind_router(cluster, release, survey, &bound_at)?;
         let service = release.service.as_deref();
         let service = service.and_then(|name| survey.service(name)).cloned();
         let canary = survey.deployment(&release.canary);
@@ -69,11 +57,13 @@ impl Engine {
             at: survey.at,
             sides,
             objects: router.pick(survey),
+            route: bound_at.clone(),
         };
         Ok(Self {
             cluster: cluster.clone(),
             journal,
             router,
+            bound_at,
             probes,
             service,
             labels,

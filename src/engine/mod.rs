@@ -10,6 +10,7 @@ mod bind;
 mod keep;
 mod observe;
 mod patience;
+mod route;
 pub mod start;
 pub mod status;
 
@@ -28,6 +29,7 @@ use crate::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
         release::{Cause, Entry, Left, Outcome, Phase, Process, Release},
+        route::Standing,
         verdict::CheckResult,
         weight::Percent,
         workload::Track,
@@ -124,6 +126,8 @@ pub struct Engine {
     cluster: Cluster,
     journal: Option<Journal>,
     router: Box<dyn Router>,
+    /// How the pieces of the run's own route stood when the router was bound.
+    bound_at: Vec<Standing>,
     probes: Probes,
     service: Option<Service>,
     labels: BTreeMap<String, String>,
@@ -266,6 +270,8 @@ impl Engine {
             | Action::UpdateStable
             | Action::RestoreStable
             | Action::DeleteCanary
+            | Action::MakeRoute(_)
+            | Action::TakeRoute(_)
             | Action::Unpin) => self.carry_out(action, &sight, &seen).await,
         };
         // The trail on the Deployment comes when there is time: nothing delays moving traffic.

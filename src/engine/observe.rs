@@ -18,6 +18,7 @@ use crate::{
         judge::{Circumstances, judge_all},
         meters::{Counting, Moment},
         release::{Phase, Release},
+        route::Standing,
         split::{Grain, Split},
         verdict::CheckResult,
         weight::Percent,
@@ -47,6 +48,7 @@ pub(super) struct First {
     pub(super) at: Timestamp,
     pub(super) sides: Sides,
     pub(super) objects: Objects,
+    pub(super) route: Vec<Standing>,
 }
 
 /// Both sides as they were seen last, and what was made of it.
@@ -67,6 +69,8 @@ pub(super) struct Sight {
     absent: Workload,
     pub(super) sides: Sides,
     objects: Objects,
+    /// How the pieces of the run's own route stand.
+    route: Vec<Standing>,
 }
 
 impl Sight {
@@ -93,6 +97,7 @@ impl Sight {
             at: self.at,
             sides: self.sides,
             objects: self.objects,
+            route: self.route,
         }
     }
 }
@@ -222,6 +227,7 @@ impl Engine {
             stable_checks: self.results.stable.clone(),
             request,
             refused: self.refused.clone(),
+            route: sight.route.clone(),
             goal,
         };
         Ok((sight, seen))
@@ -233,9 +239,20 @@ impl Engine {
         let now = self.cluster.clock().now();
         let first = self.first.take();
         let first = first.filter(|first| elapsed(first.at, now) < FIRST);
-        let First { at, sides, objects } = match first {
+        let first = match first {
             Some(first) => first,
             None => self.read(now).await?,
+        };
+        // Where a piece of the run's own route came or went, the router sees other objects.
+        let First {
+            at,
+            sides,
+            objects,
+            route,
+        } = if self.follow_route(&first.route).await? {
+            self.read(self.cluster.clock().now()).await?
+        } else {
+            first
         };
         let (stable, canary) = self.facts(&sides);
         Ok(Sight {
@@ -248,6 +265,7 @@ impl Engine {
             },
             sides,
             objects,
+            route,
         })
     }
 
@@ -287,8 +305,13 @@ impl Engine {
             sides.await.map_err(EngineError::from)
         };
         let objects = async { self.router.fetch().await.map_err(EngineError::from) };
-        let (sides, objects) = futures::try_join!(sides, objects)?;
-        Ok(First { at, sides, objects })
+        let (sides, objects, route) = futures::try_join!(sides, objects, self.read_route())?;
+        Ok(First {
+            at,
+            sides,
+            objects,
+            route,
+        })
     }
 
     /// Looks at the checks that matter in the phase with this split, when they are due.

@@ -77,9 +77,13 @@ impl<'a> Ground<'a> {
         let Some(stable) = sides.stable.clone() else {
             return Ok(None);
         };
-        let tracks = match &sides.canary {
-            Some(canary) => Tracks::between(&stable.object, &canary.object),
-            None => Tracks::invented(&stable.object),
+        let tracks = if let Some(canary) = &sides.canary {
+            Tracks::between(&stable.object, &canary.object)
+        } else {
+            let mut tracks = Tracks::invented(&stable.object);
+            let more = subject.route.iter().flat_map(|route| route.labels.clone());
+            tracks.labels.extend(more);
+            tracks
         };
         let mut wanted = match &sides.canary {
             Some(canary) => Value::clone(&canary.object),

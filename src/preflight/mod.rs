@@ -27,6 +27,7 @@ use crate::{
         release::RouterSpec,
         view::{Finding, Severity},
     },
+    traffic::blueprint::Blueprint,
 };
 
 /// The router by numbers of pods: the one that scales Deployments itself.
@@ -47,6 +48,8 @@ pub struct Subject<'a> {
     pub create: bool,
     /// Images the canary gets first: container → image; empty when it has them already.
     pub images: &'a BTreeMap<String, String>,
+    /// The route that the release would make for itself, if it would.
+    pub route: Option<&'a Blueprint>,
 }
 
 /// Looks at everything a release of `subject` depends on; the worst findings come first.

@@ -14,10 +14,41 @@ use crate::{
     cluster::{Cluster, objects::Survey},
     domain::{
         plan::Strategy,
+        route::{Make, Spot},
         view::{Finding, Severity},
     },
     traffic::{self, Target, Written},
 };
+
+/// Returns the objects that a route of the release's own changes, with the fields.
+fn changed(survey: &Survey, subject: &Subject<'_>) -> Vec<Written> {
+    let pieces = subject.route.iter().flat_map(|route| &route.route.pieces);
+    let changed = pieces.filter_map(|piece| match &piece.make {
+        Make::Create(_) => None,
+        Make::Change(fields) => Some((&piece.at, fields)),
+    });
+    let object = |at: &Spot| {
+        if at.group.is_empty() {
+            return serde_json::to_value(survey.service(&at.name)?).ok();
+        }
+        let families = survey
+            .routing
+            .iter()
+            .filter(|family| family.kind.plural == at.plural);
+        let mut objects = families.flat_map(|family| family.objects.iter().flatten());
+        let named = |object: &&Value| {
+            object["kind"] == at.kind.as_str() && object["metadata"]["name"] == at.name.as_str()
+        };
+        objects.find(named).cloned()
+    };
+    let written = changed.filter_map(|(at, fields)| {
+        Some(Written {
+            object: object(at)?,
+            pointers: fields.iter().map(|field| field.pointer.clone()).collect(),
+        })
+    });
+    written.collect()
+}
 
 /// What the owners are looked for in.
 struct Scope<'a> {
@@ -46,7 +77,10 @@ impl<'a> Scope<'a> {
             subject,
             written: router
                 .map(|r| r.written(&r.pick(survey)))
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into_iter()
+                .chain(changed(survey, subject))
+                .collect(),
         }
     }
 

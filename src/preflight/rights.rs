@@ -16,6 +16,7 @@ use crate::{
         plan::{Cleanup, MetricsSpec, Plan},
         release::RouterSpec,
         right::{LOOKERS, Need, READERS, Right, Verb, WRITERS},
+        route::{Make, Piece},
         view::{Finding, Severity},
     },
     health::{self, ProbeKind},
@@ -91,6 +92,7 @@ struct Circumstances {
     autoscalers: Vec<String>,
     create: bool,
     delete: bool,
+    route: bool,
 }
 
 impl Circumstances {
@@ -104,7 +106,10 @@ impl Circumstances {
             looking: looking(subject.plan),
             autoscalers: autoscalers.collect(),
             create: subject.create && survey.deployment(&names.canary).is_none(),
-            delete: plan.promote.canary == Cleanup::Delete,
+            // A canary that is made beside a route of its own goes with it.
+            delete: plan.promote.canary == Cleanup::Delete
+                || subject.route.is_some() && survey.deployment(&names.canary).is_none(),
+            route: subject.route.is_some(),
         }
     }
 
@@ -117,6 +122,7 @@ impl Circumstances {
             Need::Autoscaler => !self.autoscalers.is_empty(),
             Need::Create => self.create,
             Need::Delete => self.delete,
+            Need::Route => self.route,
         }
     }
 }
@@ -149,6 +155,7 @@ pub(super) async fn findings(
     // Which way leads to a source shows when it is asked.
     rights.extend(sources.into_iter().filter(|r| r.need == Need::Always));
     rights.retain(|right| circumstances.need(right.need));
+    rights.retain(|right| right.need != Need::Route || !pieces(right, subject).is_empty());
     let asked = rights.iter().map(|right| {
         let names = objects(right, subject, &circumstances);
         async move { may(cluster, right, &names).await }
@@ -189,6 +196,9 @@ fn objects(right: &Right, subject: &Subject<'_>, circumstances: &Circumstances) 
     if !matches!(right.verb, "get" | "patch" | "update" | "delete") {
         return vec![String::new()];
     }
+    if right.need == Need::Route {
+        return pieces(right, subject);
+    }
     match right.resource.as_ref() {
         "deployments" if right.verb == "delete" => vec![names.canary.clone()],
         "deployments" => vec![names.stable.clone(), names.canary.clone()],
@@ -198,6 +208,22 @@ fn objects(right: &Right, subject: &Subject<'_>, circumstances: &Circumstances) 
         "horizontalpodautoscalers" => circumstances.autoscalers.clone(),
         _ => vec![String::new()],
     }
+}
+
+/// Returns the names of the objects of the release's own route that a right is about.
+fn pieces(right: &Right, subject: &Subject<'_>) -> Vec<String> {
+    let pieces = subject.route.iter().flat_map(|route| &route.route.pieces);
+    let needs = |piece: &&Piece| {
+        let verbs: &[&str] = match piece.make {
+            Make::Create(_) => &["get", "create", "delete"],
+            Make::Change(_) => &["get", "patch"],
+        };
+        verbs.contains(&right.verb)
+            && piece.at.plural == right.resource
+            && piece.at.group == right.group
+    };
+    let names = pieces.filter(needs).map(|piece| piece.at.name.clone());
+    names.collect()
 }
 
 /// Asks whether a right is there, for every one of the objects.

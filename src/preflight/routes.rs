@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::ground::Ground;
+use super::{fine, ground::Ground};
 use crate::{
     domain::view::{Finding, Severity},
     traffic::{self, Target},
@@ -15,6 +15,14 @@ const SPREADING: Duration = Duration::from_secs(5);
 
 /// Returns what the router finds wrong, and what the plan leaves it too little time for.
 pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
+    if let Some(route) = ground.subject.route {
+        let pieces = route.route.pieces.iter();
+        let made = pieces.map(|piece| {
+            let what = format!("the release would {}, and undo it at the end", piece.words);
+            fine(piece.at.named(), what)
+        });
+        return made.chain(route.notes.iter().cloned()).collect();
+    }
     let (names, router) = (ground.subject.names, ground.subject.router);
     let target = Target {
         stable: names.stable.clone(),

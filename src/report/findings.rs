@@ -6,8 +6,12 @@ use super::{
     line::{Line, Painted, screen},
     style::{Style, Tone},
     text::count,
+    yaml::yaml,
 };
-use crate::domain::view::{CheckView, Finding, Severity};
+use crate::domain::{
+    change::Change,
+    view::{CheckView, Finding, RouteOffer, Severity},
+};
 
 /// Column of the sentence, after the mark.
 const TEXT: usize = 11;
@@ -28,10 +32,52 @@ pub fn findings(view: &CheckView, style: Style) -> Painted {
             lines.push(style.line());
         }
     }
+    if let Some(route) = &view.route {
+        lines.push(style.line());
+        lines.extend(offered(route, style));
+    }
     lines.push(style.line());
     lines.dedup_by(|a, b| a.is_empty() && b.is_empty());
     lines.push(summary(view, style));
     screen(lines)
+}
+
+/// Returns the route that a release by weights would need, with its objects as `kubectl apply` takes them.
+fn offered(route: &RouteOffer, style: Style) -> Vec<Line> {
+    let head = format!(
+        "a release by weights ({}, as {}) needs a route to the canary; `auto --create-route` makes it for the release and undoes it at the end:",
+        route.router, route.why
+    );
+    let line = style.line().bold("route").to_column(TEXT);
+    let mut lines = line.plain(head).wrap(TEXT);
+    for object in &route.creates {
+        lines.push(style.line().dim("---"));
+        lines.extend(yaml(object).iter().map(|text| style.line().plain(text)));
+    }
+    let mut changes = route.changes.iter().peekable();
+    if changes.peek().is_some() {
+        lines.push(style.line());
+    }
+    for Change {
+        object,
+        path,
+        from,
+        to,
+    } in changes
+    {
+        let line = style.line().bold("change").to_column(TEXT).plain(object);
+        lines.extend(line.plain(format!(" {path}")).wrap(TEXT));
+        for (label, value) in [("from", from), ("to", to)] {
+            let value = if value.is_null() {
+                "(not set)".to_owned()
+            } else {
+                value.to_string()
+            };
+            let line = style.line().to_column(TEXT).dim(label).to_column(DETAIL);
+            lines.extend(line.plain(value).wrap(DETAIL));
+        }
+    }
+    lines
 }
 
 fn mark(severity: Severity, style: Style) -> (Tone, &'static str) {

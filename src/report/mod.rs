@@ -23,3 +23,4 @@ pub mod table;
 mod tests;
 pub mod text;
 pub mod time;
+pub mod yaml;

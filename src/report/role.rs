@@ -135,6 +135,7 @@ fn scalar(name: &str) -> String {
 fn when(need: Need) -> Option<&'static str> {
     match need {
         Need::Always => None,
+        Need::Route => Some("only with --create-route"),
         Need::Asking => Some("only with HTTP checks, `scrape` or a load"),
         Need::Measuring => Some("only with checks of CPU or memory"),
         Need::Forwarded => Some("only where the Service's name has no address beside canaryctl"),

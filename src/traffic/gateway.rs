@@ -8,15 +8,20 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     backend::Backends,
+    blueprint::{Blueprint, Gap, Site, doubled},
     place::{Place, whole},
     route::{Part, Route, Scale},
-    weighted::{Shape, named_by},
+    weighted::{Common as _, Shape, named_by, spec_of},
+    words::titled,
 };
-use crate::cluster::routing::Kind;
+use crate::{
+    cluster::routing::Kind,
+    domain::route::{Make, Piece},
+};
 
 const GROUP: &str = "gateway.networking.k8s.io";
 const LINKERD: &str = "policy.linkerd.io";
@@ -116,6 +121,66 @@ impl Shape for Gateway {
         rules.enumerate().map(route).collect()
     }
 
+    /// Nothing but the canary's Service: the route is the app's own, with one more backendRef.
+    fn creates() -> Option<Vec<Kind>> {
+        Some(Vec::new())
+    }
+
+    fn blueprint(mut site: Site<'_>, options: &Options) -> Result<Blueprint, Gap> {
+        let app = site.service_name();
+        let namespace = format!("namespace {}", site.namespace);
+        let leads = |to: &Value| is_service(to, site.namespace) && to["name"] == app.as_str();
+        let kinds = Self::kinds(options);
+        let requests = |kind: &&Kind| {
+            kind.group == GROUP && matches!(kind.kind.as_str(), "HTTPRoute" | "GRPCRoute")
+        };
+        let families = kinds.iter().filter(requests);
+        let families = families.filter_map(|kind| site.survey.family(kind, site.namespace));
+        let objects = families.flat_map(|family| {
+            let objects = family.objects.iter().flatten();
+            objects.map(move |object| (family, object))
+        });
+        let (wanted, _) = options.object();
+        let leading: Vec<_> = objects
+            .filter(|(_, object)| wanted.is_none_or(|name| object["metadata"]["name"] == name))
+            .filter(|(_, object)| lists(object).iter().any(|(_, refs)| refs.iter().any(leads)))
+            .collect();
+        let (family, route) = match leading.as_slice() {
+            [only] => *only,
+            [] => {
+                let why = format!("no HTTPRoute or GRPCRoute leads to Service {app}");
+                return Err(Gap::NoRoute(namespace, why));
+            }
+            several => {
+                let names = several.iter().map(|(_, object)| titled(object));
+                let names: Vec<String> = names.collect();
+                let why = format!("{} lead to Service {app}", names.join(" and "));
+                return Err(Gap::Several(namespace, why));
+            }
+        };
+        let name = route["metadata"]["name"].as_str().unwrap_or_default();
+        let place = site.named(&family.kind.kind, name);
+        let narrowed = site.part()?;
+        let (canary, made) = site.canary_service()?;
+        let leads = |to: &Value| is_service(to, site.namespace) && to["name"] == app.as_str();
+        let to_canary = |to: &mut Value| to["name"] = json!(canary);
+        let fields = doubled(&lists(route), leads, to_canary);
+        let fields = fields.map_err(|why| Gap::Unfit(place, why))?;
+        let weighted = Piece {
+            at: site.spot(&family.kind, &family.version, name),
+            make: Make::Change(fields),
+            words: format!("add Service {canary} with weight 0 to {}", titled(route)),
+        };
+        let options = Options {
+            kind: Some(family.kind.kind.clone()),
+            ..options.clone()
+        };
+        let router = spec_of::<Self>(&options, name, (&app, &canary));
+        let why = format!("{} leads to Service {app}", titled(route));
+        let pieces = narrowed.into_iter().chain(made).chain([weighted]);
+        Ok(site.blueprint(router, pieces, why))
+    }
+
     fn waits_for(object: &Value, _: &Options) -> Option<String> {
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
         let wanted = object["spec"]["parentRefs"].as_array();
@@ -149,6 +214,26 @@ impl Shape for Gateway {
                     .find_map(|parent| told(&Value::Null, &parent["name"]))
             })
     }
+}
+
+/// Returns whether a backendRef is a Service of a namespace.
+fn is_service(to: &Value, namespace: &str) -> bool {
+    to["group"].as_str().unwrap_or_default().is_empty()
+        && to["kind"].as_str().unwrap_or("Service") == "Service"
+        && to["namespace"].as_str().unwrap_or(namespace) == namespace
+}
+
+/// Returns the backendRefs of every rule, each with its pointer.
+fn lists(route: &Value) -> Vec<(String, Vec<Value>)> {
+    let rules = route["spec"]["rules"].as_array().into_iter().flatten();
+    let list = |(i, rule): (usize, &Value)| {
+        let refs = rule["backendRefs"].as_array().cloned();
+        (
+            format!("/spec/rules/{i}/backendRefs"),
+            refs.unwrap_or_default(),
+        )
+    };
+    rules.enumerate().map(list).collect()
 }
 
 /// Returns what is missing for a condition to hold at a generation.

@@ -9,17 +9,23 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     backend::{Backends, Labels, Whose},
+    blueprint::{Blueprint, Gap, Site, doubled},
     place::{Place, whole},
     route::{Part, Route, Scale},
-    weighted::{Common as _, Shape, named_by},
+    weighted::{Common as _, Shape, named_by, spec_of},
+    words::titled,
 };
 use crate::{
-    cluster::routing::Kind,
-    domain::{view::Severity, workload::Track},
+    cluster::routing::{Family, Kind},
+    domain::{
+        route::{Make, Piece},
+        view::Severity,
+        workload::Track,
+    },
 };
 
 const GROUP: &str = "networking.istio.io";
@@ -61,12 +67,41 @@ impl Shape for Istio {
     }
 
     fn context() -> Vec<Kind> {
-        vec![Kind::new(
-            GROUP,
-            VERSIONS,
-            "DestinationRule",
-            "destinationrules",
-        )]
+        vec![destination_rules()]
+    }
+
+    fn creates() -> Option<Vec<Kind>> {
+        Some(vec![virtual_services(), destination_rules()])
+    }
+
+    fn blueprint(site: Site<'_>, options: &Options) -> Result<Blueprint, Gap> {
+        let app = site.service_name();
+        let namespace = format!("namespace {}", site.namespace);
+        let Some(family) = site.survey.family(&virtual_services(), site.namespace) else {
+            let why = "the cluster serves no VirtualService".to_owned();
+            return Err(Gap::NoRoute(namespace, why));
+        };
+        let (wanted, _) = options.object();
+        let known = family.objects.iter().flatten();
+        let known = known.filter(|o| wanted.is_none_or(|name| o["metadata"]["name"] == name));
+        let concerned: Vec<&Value> = known
+            .filter(|o| concerns(o, &app, site.namespace))
+            .collect();
+        match concerned.as_slice() {
+            [] if wanted.is_none() && (site.named || has_sidecar(&site)) => {
+                from_nothing(site, options, family)
+            }
+            [] => {
+                let why = format!("no VirtualService is about Service {app}");
+                Err(Gap::NoRoute(namespace, why))
+            }
+            [only] => beside(site, options, (family, only)),
+            several => {
+                let names: Vec<String> = several.iter().map(|object| titled(object)).collect();
+                let why = format!("{} are about Service {app}", names.join(" and "));
+                Err(Gap::Several(namespace, why))
+            }
+        }
     }
 
     fn findings(object: &Value, all: &[Value]) -> Vec<(Severity, String, String, String)> {
@@ -118,6 +153,194 @@ impl Shape for Istio {
             .map(|(protocol, i, entry)| reader.route(protocol, i, entry))
             .collect()
     }
+}
+
+/// Returns whether a `VirtualService` has to do with a Service: it is for its host, or leads there.
+fn concerns(object: &Value, app: &str, namespace: &str) -> bool {
+    let is = |host: &str| is_host(host, app, namespace);
+    let routes = ["http", "tls", "tcp"].into_iter().flat_map(|protocol| {
+        let entries = object["spec"][protocol].as_array().into_iter().flatten();
+        entries.flat_map(|entry| entry["route"].as_array().into_iter().flatten())
+    });
+    let mut hosts = routes.map(|route| text(&route["destination"]["host"]));
+    list(&object["spec"]["hosts"]).any(is) || hosts.any(is)
+}
+
+/// Returns whether a host is a Service of a namespace.
+fn is_host(host: &str, service: &str, namespace: &str) -> bool {
+    let mut parts = host.splitn(3, '.');
+    parts.next() == Some(service)
+        && parts.next().is_none_or(|there| there == namespace)
+        && parts
+            .next()
+            .is_none_or(|rest| rest == "svc" || rest.starts_with("svc."))
+}
+
+/// Returns whether pods of stable have the proxy of the mesh beside them.
+fn has_sidecar(site: &Site<'_>) -> bool {
+    let proxy = |containers: &Value| {
+        let containers = containers.as_array();
+        containers.is_some_and(|all| all.iter().any(|c| c["name"] == "istio-proxy"))
+    };
+    let pods = site.survey.pods.as_ref().ok().and_then(Option::as_ref);
+    let mut pods = pods.into_iter().flatten();
+    let stable = site.survey.deployment(&site.target.stable);
+    let labels = stable.map(crate::cluster::workloads::Live::pod_labels);
+    let labels = labels.unwrap_or_default();
+    let template = stable.is_some_and(|live| proxy(&live.template()["spec"]["containers"]));
+    template
+        || pods.any(|pod| {
+            pod.metadata.carries(&labels) && pod.running().any(|c| c.name == "istio-proxy")
+        })
+}
+
+/// Makes a `VirtualService` where there is none. By subsets where labels tell both sides apart; where stable's
+/// pods have no label of their own, or the host has a rule already, by two Services.
+fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Result<Blueprint, Gap> {
+    let app = site.service_name();
+    let rules = site.survey.family(&destination_rules(), site.namespace);
+    let is_of_app = |rule: &Value| is_host(text(&rule["spec"]["host"]), &app, site.namespace);
+    let known = |name: &str, family: Option<&Family>| {
+        let mut objects = family
+            .into_iter()
+            .flat_map(|family| family.objects.iter().flatten());
+        objects.any(|object| object["metadata"]["name"] == name)
+    };
+    let taken = |kind: &str| Err(Gap::Taken(site.named(kind, &app)));
+    if known(&app, Some(family)) {
+        return taken("VirtualService");
+    }
+    let has_rule = rules.is_some_and(|rules| rules.objects.iter().flatten().any(is_of_app));
+    let subsets = site
+        .labels_of_both()
+        .filter(|_| site.is_shared() && !has_rule);
+    let (pieces, routes, sides) = if let (Some(both), Some(rules)) = (subsets, rules) {
+        if known(&app, Some(rules)) {
+            return taken("DestinationRule");
+        }
+        site.no_users_yet()?;
+        let to = |subset: &str| json!({"host": app, "subset": subset});
+        let sides = ("stable".to_owned(), "canary".to_owned());
+        let rule = subsets_of(&site, &rules.version, &both);
+        (vec![rule], (to("stable"), to("canary")), sides)
+    } else {
+        let narrowed = site.part()?;
+        let (canary, made) = site.canary_service()?;
+        let pieces = narrowed.into_iter().chain(made).collect();
+        let routes = (json!({"host": app}), json!({"host": canary}));
+        (pieces, routes, (app.clone(), canary))
+    };
+    let spec = json!({
+        "hosts": [app],
+        "http": [{"route": [
+            {"destination": routes.0, "weight": 100},
+            {"destination": routes.1, "weight": 0},
+        ]}],
+    });
+    let version = format!("{GROUP}/{}", family.version);
+    let object = site.object(&version, "VirtualService", &app, &spec);
+    let words = format!("create VirtualService {app} with weights 100 and 0");
+    let weighted = site.create(&virtual_services(), &family.version, object, words);
+    let notes = (!has_sidecar(&site)).then(|| {
+        (
+            Severity::Warning,
+            "no pod of stable has the sidecar istio-proxy".to_owned(),
+            "a VirtualService moves the requests of clients in the mesh alone: without it the weights change nothing".to_owned(),
+            "make sure that whoever calls the app has the sidecar, or use another router".to_owned(),
+        )
+    });
+    let place = site.named("Service", &app);
+    let moved_by = spec_of::<Istio>(options, &app, (&sides.0, &sides.1));
+    let why = format!("the mesh routes the requests to Service {app}");
+    let blueprint = site.blueprint(moved_by, pieces.into_iter().chain([weighted]), why);
+    let blueprint = Blueprint {
+        last_resort: true,
+        ..blueprint
+    };
+    Ok(blueprint.with_notes(&place, notes.into_iter().collect()))
+}
+
+/// Returns what creates the `DestinationRule` of the app's Service, with a subset for each side.
+fn subsets_of(site: &Site<'_>, version: &str, (stable, canary): &(Labels, Labels)) -> Piece {
+    let app = site.service_name();
+    let subset = |name: &str, labels: &Labels| json!({"name": name, "labels": labels});
+    let spec = json!({
+        "host": app,
+        "subsets": [subset("stable", stable), subset("canary", canary)],
+    });
+    let of_group = format!("{GROUP}/{version}");
+    let object = site.object(&of_group, "DestinationRule", &app, &spec);
+    let words = format!("create DestinationRule {app} with subsets stable and canary");
+    site.create(&destination_rules(), version, object, words)
+}
+
+/// Adds a second destination to a `VirtualService` that has one.
+fn beside(
+    mut site: Site<'_>,
+    options: &Options,
+    (family, object): (&Family, &Value),
+) -> Result<Blueprint, Gap> {
+    let app = site.service_name();
+    let name = text(&object["metadata"]["name"]).to_owned();
+    let place = site.named("VirtualService", &name);
+    let unfit = |why: String| Gap::Unfit(place.clone(), why);
+    let namespace = site.namespace;
+    let leads = |route: &Value| is_host(text(&route["destination"]["host"]), &app, namespace);
+    for protocol in ["tls", "tcp"] {
+        if lists_of(object, protocol)
+            .iter()
+            .any(|(_, to)| to.iter().any(leads))
+        {
+            return Err(unfit(format!(
+                "its {protocol} routes lead to Service {app} as well"
+            )));
+        }
+    }
+    let lists = lists_of(object, "http");
+    let mut all = lists.iter().flat_map(|(_, to)| to);
+    if let Some(route) = all.find(|to| leads(to) && to["destination"]["subset"].is_string()) {
+        let subset = text(&route["destination"]["subset"]);
+        return Err(unfit(format!("it leads to subset {subset} of {app}")));
+    }
+    let narrowed = site.part()?;
+    let (canary, made) = site.canary_service()?;
+    let to_canary = |route: &mut Value| {
+        let host = text(&route["destination"]["host"]);
+        let rest = host
+            .split_once('.')
+            .map_or(String::new(), |(_, rest)| format!(".{rest}"));
+        route["destination"]["host"] = json!(format!("{canary}{rest}"));
+    };
+    let fields = doubled(&lists, leads, to_canary).map_err(unfit)?;
+    if fields.is_empty() {
+        return Err(unfit(format!("no http route of it leads to Service {app}")));
+    }
+    let weighted = Piece {
+        at: site.spot(&virtual_services(), &family.version, &name),
+        make: Make::Change(fields),
+        words: format!("add Service {canary} with weight 0 to VirtualService {name}"),
+    };
+    let router = spec_of::<Istio>(options, &name, (&app, &canary));
+    let why = format!("VirtualService {name} leads to Service {app}");
+    let pieces = narrowed.into_iter().chain(made).chain([weighted]);
+    Ok(site.blueprint(router, pieces, why))
+}
+
+/// Returns the destinations of every route of a protocol, each with its pointer.
+fn lists_of(object: &Value, protocol: &str) -> Vec<(String, Vec<Value>)> {
+    let entries = object["spec"][protocol].as_array().into_iter().flatten();
+    let list = |(i, entry): (usize, &Value)| {
+        let routes = entry["route"].as_array().cloned();
+        (
+            format!("/spec/{protocol}/{i}/route"),
+            routes.unwrap_or_default(),
+        )
+    };
+    entries.enumerate().map(list).collect()
+}
+
+fn destination_rules() -> Kind {
+    Kind::new(GROUP, VERSIONS, "DestinationRule", "destinationrules")
 }
 
 /// Returns the kind that holds the weights.

@@ -7,6 +7,7 @@
 mod alb;
 pub mod autoscaler;
 pub mod backend;
+pub mod blueprint;
 mod findings;
 mod gateway;
 mod istio;
@@ -23,6 +24,7 @@ mod tests;
 mod traefik;
 mod view;
 mod weighted;
+mod without;
 mod words;
 
 use async_trait::async_trait;
@@ -30,7 +32,11 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use self::weighted::Weighted;
+pub use self::without::without;
+use self::{
+    blueprint::{Blueprint, Gap},
+    weighted::Weighted,
+};
 use crate::{
     cluster::{
         Cluster, ClusterError,
@@ -179,6 +185,15 @@ pub struct Written {
     pub pointers: Vec<String>,
 }
 
+/// What is known beforehand of a router whose route is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// Its options, as configured.
+    pub options: &'a Value,
+    /// Whether a person named it.
+    pub named: bool,
+}
+
 /// A kind of router: an entry of [`PROVIDERS`].
 pub trait Provider: Sync {
     /// Returns its name in configuration.
@@ -256,6 +271,19 @@ pub trait Provider: Sync {
     /// there is one, numbers of pods do not divide the traffic either.
     fn misfit(&self, survey: &Survey, namespace: &str, target: &Target) -> Option<Finding> {
         let _ = (survey, namespace, target);
+        None
+    }
+
+    /// Returns what has to be made in the cluster so that it can divide the app's traffic, or why that cannot
+    /// be had; `None` where it makes nothing.
+    fn blueprint(
+        &self,
+        survey: &Survey,
+        namespace: &str,
+        target: &Target,
+        given: Given<'_>,
+    ) -> Option<Result<Blueprint, Gap>> {
+        let _ = (survey, namespace, target, given);
         None
     }
 

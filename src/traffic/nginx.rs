@@ -15,9 +15,11 @@ use super::{
     Scene, Target,
     alb::{escaped, ingresses},
     backend::{Backends, Whose},
+    blueprint::{Blueprint, Gap, Site},
     place::{Form, Place},
     route::{Part, Route, Scale},
-    weighted::{CREATED, Common as _, Shape, named_by},
+    weighted::{CREATED, Common as _, Shape, named_by, spec_of},
+    words::titled,
 };
 use crate::{
     cluster::routing::Kind,
@@ -26,6 +28,9 @@ use crate::{
 
 /// Start of the annotations' names; a flag of the controller can change it.
 const PREFIX: &str = "nginx.ingress.kubernetes.io";
+
+/// Annotation with the class of an Ingress, from before it was a field.
+const CLASS: &str = "kubernetes.io/ingress.class";
 
 /// The total the controller goes by where none, or a smaller one, is written.
 const TOTAL: u64 = 100;
@@ -256,13 +261,122 @@ impl Shape for Nginx {
                 return Err("several Ingresses lead to stable's Service".to_owned());
             }
         };
-        Ok(canary_ingress(main, backends, options, &canary))
+        let namespace = main["metadata"]["namespace"].as_str().unwrap_or_default();
+        let to_stable =
+            |service: &str| backends.service(namespace, service).side() == Some(Track::Stable);
+        Ok(canary_ingress(main, to_stable, options, &canary))
     }
+
+    fn creates() -> Option<Vec<Kind>> {
+        Some(vec![ingresses()])
+    }
+
+    fn blueprint(mut site: Site<'_>, options: &Options) -> Result<Blueprint, Gap> {
+        let app = site.service_name();
+        let (main, canaries) = main_ingress(&site, options)?;
+        let of_main = paths(main);
+        let same = |canary: &&&Value| {
+            paths(canary)
+                .iter()
+                .any(|own| of_main.iter().any(|p| p.is_of(own)))
+        };
+        if let Some(other) = canaries.iter().find(same) {
+            let name = other["metadata"]["name"].as_str().unwrap_or_default();
+            return Err(Gap::Taken(site.named("Ingress", name)));
+        }
+        let narrowed = site.part()?;
+        let (canary, made) = site.canary_service()?;
+        let mut ingress = canary_ingress(main, |service| service == app, options, &canary);
+        let name = ingress["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let there = site.survey.family(&ingresses(), site.namespace);
+        let mut there = there
+            .into_iter()
+            .flat_map(|family| family.objects.iter().flatten());
+        if there.any(|other| other["metadata"]["name"] == name.as_str()) {
+            return Err(Gap::Taken(site.named("Ingress", &name)));
+        }
+        let blank = site.object("", "", &name, &Value::Null);
+        ingress["metadata"]["labels"] = blank["metadata"]["labels"].clone();
+        if let Some(notes) = ingress["metadata"]["annotations"].as_object_mut() {
+            // It belongs to the run, not to the router.
+            notes.remove(CREATED);
+        }
+        let version = main["apiVersion"].as_str().unwrap_or_default();
+        let version = version
+            .split_once('/')
+            .map_or(version, |(_, version)| version);
+        let words = format!("create canary Ingress {name} to Service {canary} with weight 0");
+        let weighted = site.create(&ingresses(), version, ingress, words);
+        let titled = titled(main);
+        let place = site.named(
+            "Ingress",
+            main["metadata"]["name"].as_str().unwrap_or_default(),
+        );
+        let router = spec_of::<Self>(options, &name, (&app, &canary));
+        let why = format!("{titled} leads to Service {app}");
+        let pieces = narrowed.into_iter().chain(made).chain([weighted]);
+        let blueprint = site.blueprint(router, pieces, why);
+        Ok(blueprint.with_notes(&place, Self::findings(main, &[])))
+    }
+}
+
+/// Returns the main Ingress that leads to the app's Service, and the canary Ingresses of the namespace.
+fn main_ingress<'s>(
+    site: &Site<'s>,
+    options: &Options,
+) -> Result<(&'s Value, Vec<&'s Value>), Gap> {
+    let app = site.service_name();
+    let family = site.survey.family(&ingresses(), site.namespace);
+    let all = family
+        .into_iter()
+        .flat_map(|family| family.objects.iter().flatten());
+    let (canaries, mains): (Vec<&Value>, Vec<&Value>) = all.partition(|i| options.is_canary(i));
+    let leads = |ingress: &&&Value| {
+        let to_app = paths(ingress).iter().any(|path| path.service == app);
+        to_app && (site.named || is_of_class(ingress, options))
+    };
+    let mains: Vec<&Value> = mains.iter().filter(leads).copied().collect();
+    let namespace = format!("namespace {}", site.namespace);
+    match mains.as_slice() {
+        [main] if main["apiVersion"] != "networking.k8s.io/v1" => {
+            let name = main["metadata"]["name"].as_str().unwrap_or_default();
+            let why = "it is served in an old version of the API alone".to_owned();
+            Err(Gap::Unfit(site.named("Ingress", name), why))
+        }
+        [main] => Ok((main, canaries)),
+        [] => {
+            let why = format!("no Ingress of class nginx leads to Service {app}");
+            Err(Gap::NoRoute(namespace, why))
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|ingress| titled(ingress)).collect();
+            let why = format!("{} lead to Service {app}", names.join(" and "));
+            Err(Gap::Several(namespace, why))
+        }
+    }
+}
+
+/// Returns whether an Ingress is one of ingress-nginx, as its class and annotations say.
+fn is_of_class(ingress: &Value, options: &Options) -> bool {
+    let notes = &ingress["metadata"]["annotations"];
+    let classes = [&ingress["spec"]["ingressClassName"], &notes[CLASS]];
+    let mut classes = classes.into_iter().filter_map(Value::as_str);
+    let prefix = options.key("");
+    let mut keys = notes.as_object().into_iter().flat_map(|notes| notes.keys());
+    classes.any(|class| class.contains("nginx")) || keys.any(|key| key.starts_with(&prefix))
 }
 
 /// Returns the canary Ingress of a main one: its paths to stable, leading to the canary's Service
 /// with weight 0.
-fn canary_ingress(main: &Value, backends: &Backends, options: &Options, canary: &str) -> Value {
+fn canary_ingress(
+    main: &Value,
+    to_stable: impl Fn(&str) -> bool,
+    options: &Options,
+    canary: &str,
+) -> Value {
     let namespace = main["metadata"]["namespace"].as_str().unwrap_or_default();
     let mut rules = main["spec"]["rules"].clone();
     for rule in rules.as_array_mut().into_iter().flatten() {
@@ -271,7 +385,7 @@ fn canary_ingress(main: &Value, backends: &Backends, options: &Options, canary: 
                 let service = path["backend"]["service"]["name"]
                     .as_str()
                     .unwrap_or_default();
-                backends.service(namespace, service).side() == Some(Track::Stable)
+                to_stable(service)
             });
             for path in paths {
                 path["backend"]["service"]["name"] = json!(canary);
@@ -290,9 +404,8 @@ fn canary_ingress(main: &Value, backends: &Backends, options: &Options, canary: 
         options.key("canary-weight"): "0",
         CREATED: "true",
     });
-    let class = "kubernetes.io/ingress.class";
-    if let Some(value) = main["metadata"]["annotations"][class].as_str() {
-        annotations[class] = json!(value);
+    if let Some(value) = main["metadata"]["annotations"][CLASS].as_str() {
+        annotations[CLASS] = json!(value);
     }
     let name = main["metadata"]["name"].as_str().unwrap_or_default();
     let name = options

@@ -9,9 +9,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    Provider, Router, Scene, Target, TrafficError,
+    Given, Provider, Router, Scene, Target, TrafficError,
     autoscaler::{self, is_of},
     backend::Backends,
+    blueprint::{Blueprint, Gap, Site, services},
     findings,
     mover::{ByWeights, Form},
     route::Route,
@@ -24,6 +25,7 @@ use crate::{
         routing::{Family, Kind, Place, Wanted},
     },
     domain::{
+        release::RouterSpec,
         right::{Need, READERS, Right, WRITERS},
         view::{Finding, Severity},
         weight::Percent,
@@ -72,6 +74,23 @@ pub(super) trait Shape: Send + Sync + 'static {
     ) -> Result<Value, String> {
         let _ = (options, backends, context, target);
         Err("this router makes no objects".to_owned())
+    }
+
+    /// Returns the kinds that a run may create for a route of its own, beside the canary's Service; `None`
+    /// where it makes no route.
+    fn creates() -> Option<Vec<Kind>> {
+        None
+    }
+
+    /// Returns what has to be made so that these objects can divide an app's traffic; only asked where
+    /// [`Shape::creates`] says so.
+    fn blueprint(site: Site<'_>, options: &Self::Options) -> Result<Blueprint, Gap> {
+        let _ = options;
+        let namespace = format!("namespace {}", site.namespace);
+        Err(Gap::NoRoute(
+            namespace,
+            "this router makes no routes".to_owned(),
+        ))
     }
 
     /// Returns why an object must not be used, if so.
@@ -133,6 +152,16 @@ pub(super) trait Common {
     /// Returns the options for an object that was found.
     fn with_object(self, name: &str) -> Self;
 
+    /// Returns the options with the destinations of both sides by name, where they are told by name.
+    #[must_use]
+    fn with_services(self, stable: &str, canary: &str) -> Self
+    where
+        Self: Sized,
+    {
+        let _ = (stable, canary);
+        self
+    }
+
     /// Returns the Services that are said to be stable's and the canary's.
     fn services(&self) -> (Option<&str>, Option<&str>);
 
@@ -158,6 +187,12 @@ macro_rules! named_by {
 
             fn with_object(mut self, name: &str) -> Self {
                 self.$object = Some(name.to_owned());
+                self
+            }
+
+            fn with_services(mut self, stable: &str, canary: &str) -> Self {
+                self.stable_service = Some(stable.to_owned());
+                self.canary_service = Some(canary.to_owned());
                 self
             }
 
@@ -247,6 +282,7 @@ impl<S: Shape> Provider for Weighted<S> {
             rights.push(right("create", kind, Need::Always, why, WRITERS));
             rights.push(right("delete", kind, Need::Always, why, WRITERS));
         }
+        rights.extend(own_route::<S>());
         rights
     }
 
@@ -351,6 +387,20 @@ impl<S: Shape> Provider for Weighted<S> {
     ) -> Option<Finding> {
         let router = bound::<S>(cluster, target, options, survey).ok()?;
         router.strays(survey)
+    }
+
+    fn blueprint(
+        &self,
+        survey: &Survey,
+        namespace: &str,
+        target: &Target,
+        given: Given<'_>,
+    ) -> Option<Result<Blueprint, Gap>> {
+        S::creates()?;
+        let options = parsed::<S>(given.options).unwrap_or_default();
+        let services = options.services();
+        let site = Site::of((survey, namespace), target, given.named, services);
+        Some(site.and_then(|site| S::blueprint(site, &options)))
     }
 
     fn findings(
@@ -541,6 +591,36 @@ fn right(
         need,
         why,
         verbs,
+    }
+}
+
+/// Returns the rights to make a route of a run's own, and to take it away.
+fn own_route<S: Shape>() -> Vec<Right> {
+    let Some(kinds) = S::creates() else {
+        return Vec::new();
+    };
+    let why = "make a route for the release and take it away at the end";
+    let mut rights = vec![right("patch", &services(), Need::Route, why, WRITERS)];
+    for kind in [services()].iter().chain(&kinds) {
+        for verb in ["get", "create", "delete"] {
+            rights.push(right(verb, kind, Need::Route, why, WRITERS));
+        }
+    }
+    rights
+}
+
+/// Returns router and options with the object that holds the weights, and the destinations of both sides: what
+/// becomes of a Service's selector meanwhile must not keep a weight from being lowered.
+pub(super) fn spec_of<S: Shape>(
+    options: &S::Options,
+    name: &str,
+    (stable, canary): (&str, &str),
+) -> RouterSpec {
+    let options = options.clone().with_object(name);
+    let options = options.with_services(stable, canary);
+    RouterSpec {
+        name: S::NAME.to_owned(),
+        options: serde_json::to_value(options).unwrap_or_default(),
     }
 }
 

@@ -286,6 +286,9 @@ async fn short_help() {
     Options:
           --image <[CONTAINER=]IMAGE>
               Image to release; repeat it for more containers
+          --create-route
+              Create a route to the canary where there is none, and delete it at the
+              end; `check` prints it
           --until <STATE>
               Stop with success at paused, promoted or step=N
           --once

@@ -14,6 +14,7 @@ mod hostile;
 mod looking;
 mod misfits;
 mod moving;
+mod own_route;
 mod refusals;
 mod roles;
 mod routers;
@@ -33,7 +34,7 @@ use canaryctl::{
     clock::Clock,
     sim::{
         Machine, SimCluster,
-        fault::{Attempt, Fault, Plan},
+        fault::{self, Attempt, Fault},
         scenario::{Scenario, parse_objects},
     },
 };
@@ -58,7 +59,7 @@ pub(crate) struct Console {
     signals: Vec<(Duration, Signal)>,
     closed: bool,
     sim: Option<Arc<SimCluster>>,
-    faults: Option<Plan>,
+    faults: Option<fault::Plan>,
 }
 
 /// Reads an answer.
@@ -193,7 +194,7 @@ impl Console {
     ) -> Self {
         let clock = self.sim().world().store().clock().clone();
         Self {
-            faults: Some(Plan::new(clock, decide)),
+            faults: Some(fault::Plan::new(clock, decide)),
             ..self
         }
     }
@@ -248,10 +249,10 @@ impl Console {
             std::future::pending::<()>().await;
         });
         let machine = self.sim.clone().map(Machine::beside);
-        let machine = match self.faults.clone() {
-            Some(faults) => machine.map(|machine| machine.behind(faults)),
+        let machine = machine.map(|machine| match &self.faults {
+            Some(faults) => machine.behind(faults.clone()),
             None => machine,
-        };
+        });
         let code = run_on(
             machine,
             args,

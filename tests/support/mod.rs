@@ -225,6 +225,7 @@ impl Bench {
                 name: self.by.into(),
                 options: sitting.router.clone(),
             },
+            route: None,
             plan: sitting.plan.clone(),
             intent: sitting.intent.clone(),
             who: sitting

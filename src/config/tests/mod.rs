@@ -220,6 +220,7 @@ canary: shop-canary
 service: shop
 router:
   istio: { virtualService: shop, routes: [primary] }
+createRoute: true
 steps:
   - 5%
   - 25

@@ -77,6 +77,7 @@ fn every_key_of_the_file_arrives() {
     assert_eq!(settings.canary.as_deref(), Some("shop-canary"));
     assert_eq!(settings.service.as_deref(), Some("shop"));
     assert_eq!(settings.router.as_ref().unwrap().0.name, "istio");
+    assert!(settings.create_route);
     let steps: Vec<_> = settings
         .steps
         .iter()

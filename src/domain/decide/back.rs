@@ -162,6 +162,9 @@ impl Round<'_> {
             let text = format!("the rollback is not complete: {}", self.waits_for());
             return Some(Action::Stop(Outcome::Incomplete, text));
         }
+        if let Some(action) = self.repair_route_in_retreat() {
+            return Some(action);
+        }
         if let Some(action) = self.scale_for(Track::Stable, Percent::FULL) {
             return Some(action);
         }
@@ -231,13 +234,16 @@ impl Round<'_> {
         }
         let swapped = self.release.plan.promote.strategy == Strategy::Swap
             && self.release.ending == Some(Outcome::Promoted);
+        if let Some(action) = self.take_route() {
+            return Some(action);
+        }
         let (track, retired) = if swapped {
             (Track::Stable, self.seen.stable.as_ref())
         } else {
             (Track::Canary, self.seen.canary.as_ref())
         };
         if let Some(retired) = retired {
-            match self.release.plan.promote.canary {
+            match self.cleanup() {
                 Cleanup::Delete if !swapped => return Some(Action::DeleteCanary),
                 Cleanup::Delete | Cleanup::ScaleDown => {
                     let kept = self.retired_size(swapped);
@@ -265,6 +271,16 @@ impl Round<'_> {
         }
         self.end();
         None
+    }
+
+    /// Returns what becomes of the canary.
+    fn cleanup(&self) -> Cleanup {
+        let route = self.release.route.as_ref();
+        if route.is_some_and(|route| route.with_canary) {
+            Cleanup::Delete
+        } else {
+            self.release.plan.promote.canary
+        }
     }
 
     /// Returns the size of the side that is no longer needed. After a promotion by weights it is what it had;

@@ -90,7 +90,7 @@ impl Round<'_> {
     /// Returns what puts somebody else's change right by another way to the step's weight.
     pub(super) fn drift(&mut self) -> Option<Turn> {
         let scaled = self.scale_for(Track::Canary, self.release.target);
-        if self.seen.split.matches && scaled.is_none() {
+        if self.seen.split.matches && scaled.is_none() && self.has_its_route() {
             return None;
         }
         if let Some(action) = self.strayed() {
@@ -112,6 +112,8 @@ impl Round<'_> {
         let need = pods_needed(Percent::FULL, self.release.origin.total);
         let action = if canary.replicas < need {
             Action::Scale(Track::Canary, need)
+        } else if let Some(action) = self.repair_route() {
+            action
         } else if !by_pods && !split.matches && split.wanted == Percent::FULL {
             Action::Shift(Percent::FULL)
         } else {
@@ -155,7 +157,9 @@ impl Round<'_> {
                 ))
             })
             .collect();
-        let who = if scaled.is_empty() {
+        let who = if let Some(undone) = self.undone() {
+            format!("another client undid what this run made ({undone})")
+        } else if scaled.is_empty() {
             "somebody else changed the split".to_owned()
         } else {
             format!("somebody else changed the split, {}", scaled.join(", "))

@@ -9,6 +9,7 @@ mod brake;
 mod guards;
 mod promote;
 mod requests;
+mod route;
 mod say;
 mod unsure;
 mod up;
@@ -20,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     event::{Event, EventKind},
     release::{Outcome, Phase, Release},
+    route::Standing,
     split::{Grain, Split},
     verdict::{CheckResult, Verdict},
     weight::Percent,
@@ -56,6 +58,8 @@ pub struct Observation {
     pub request: Option<Request>,
     /// The change on the way up that the server refused until patience was over, with its reason.
     pub refused: Option<String>,
+    /// How the pieces of the run's own route stand; empty where it makes none.
+    pub route: Vec<Standing>,
     /// How far this sitting is to go.
     pub goal: Goal,
 }
@@ -110,6 +114,10 @@ pub enum Action {
     RestoreStable,
     /// Delete the canary Deployment.
     DeleteCanary,
+    /// Make a piece of the run's own route, by its index.
+    MakeRoute(usize),
+    /// Take a piece of the run's own route away, by its index.
+    TakeRoute(usize),
     /// Let go of what was pinned.
     Unpin,
     /// Look again at once: the target has moved, and the split was read for the old one.

@@ -55,6 +55,9 @@ impl Round<'_> {
             );
             return self.fail(text);
         }
+        if let Some(action) = self.repair_route() {
+            return Some(action);
+        }
         if let Some(action) = self.scale_for(Track::Canary, weight) {
             return Some(action);
         }

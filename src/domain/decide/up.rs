@@ -25,6 +25,9 @@ impl Round<'_> {
             }
             return self.canary_gone();
         };
+        if let Some(turn) = self.make_route() {
+            return turn;
+        }
         let lacks_image =
             |(name, image): (&String, &String)| canary.images.get(name) != Some(image);
         if self.release.images.iter().any(lacks_image) {
@@ -158,7 +161,7 @@ impl Round<'_> {
             return turn;
         }
         let sized = self.scale_for(Track::Canary, self.release.target).is_none();
-        if self.seen.split.settled && sized {
+        if self.seen.split.settled && sized && self.has_its_route() {
             self.reached();
             if self.seen.goal == Goal::Weight {
                 let text = self.reached_text();

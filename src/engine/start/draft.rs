@@ -44,10 +44,15 @@ pub(super) fn draft(
         Intent::Set(_) | Intent::Rollback | Intent::Promote | Intent::Look => BTreeMap::new(),
     };
     let canary = sides.canary.as_ref();
-    let tracks = match canary {
-        Some(canary) => Tracks::between(&stable.object, &canary.object),
-        None => Tracks::invented(&stable.object),
+    let tracks = if let Some(canary) = canary {
+        Tracks::between(&stable.object, &canary.object)
+    } else {
+        let mut tracks = Tracks::invented(&stable.object);
+        let more = order.route.iter().flat_map(|route| route.labels.clone());
+        tracks.labels.extend(more);
+        tracks
     };
+    let id = now.strftime("%Y%m%d-%H%M%S").to_string();
     let mut wanted = match canary {
         Some(canary) => canary.template().clone(),
         None => tracks.carry(stable.template(), Track::Stable),
@@ -61,7 +66,8 @@ pub(super) fn draft(
     };
     Ok(Release {
         version: FORMAT,
-        id: now.strftime("%Y%m%d-%H%M%S").to_string(),
+        route: order.route.as_ref().map(|route| route.of_run(&id)),
+        id,
         app: order.app.clone(),
         namespace: cluster.namespace().to_owned(),
         stable: order.names.stable.clone(),

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{Begun, Intent, Order, draft::draft, refused};
+use super::{Begun, Intent, Order, draft::draft, refuse_to_stay, refused};
 use crate::{
     cluster::{
         Cluster,
@@ -52,6 +52,12 @@ pub(super) async fn fresh(
     if let Some(unfinished) = believed.filter(|saved| !saved.release.is_over()) {
         release.origin.go_on_from(&unfinished.release.origin);
     }
+    if let Some(last) = believed {
+        inherit(&mut release, &last.release, &order.intent);
+    }
+    if matches!(order.intent, Intent::Auto { .. } | Intent::Promote) {
+        refuse_to_stay(&release)?;
+    }
     if let Intent::Auto { restart, .. } = &order.intent {
         if let Some(nothing) = worth_it(&release, believed, *restart, &sides)? {
             return Ok(Begun::Nothing(nothing));
@@ -79,6 +85,19 @@ pub(super) async fn fresh(
     };
     engine.announce(started);
     Ok(Begun::Run(Box::new(engine)))
+}
+
+/// Takes over the route that the run before made for itself and has not taken away: this one does. Where it is
+/// gone, whoever looks at the app or takes the canary back knows that its router has nothing to move.
+fn inherit(release: &mut Release, last: &Release, intent: &Intent) {
+    let Some(route) = last.route.as_ref().filter(|_| release.route.is_none()) else {
+        return;
+    };
+    let looks = matches!(intent, Intent::Look | Intent::Rollback);
+    if !route.gone || looks && release.router == last.router {
+        release.router = last.router.clone();
+        release.route = Some(route.clone());
+    }
 }
 
 /// Sets the phase in which a verb begins; returns why there is nothing to do, if that is so.

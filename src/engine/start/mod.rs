@@ -18,7 +18,7 @@ use crate::{
     domain::{
         decide::elapsed,
         event::{Event, EventKind},
-        plan::Plan,
+        plan::{Plan, Strategy},
         release::{FORMAT, Release, RouterSpec},
         weight::WeightChange,
     },
@@ -68,6 +68,8 @@ pub struct Order {
     pub names: Names,
     /// The router.
     pub router: RouterSpec,
+    /// The route that a new run makes for itself, if it does.
+    pub route: Option<traffic::blueprint::Blueprint>,
     /// The plan of a new run.
     pub plan: Plan,
     /// What is asked for.
@@ -216,6 +218,26 @@ fn without_journal(begun: Begun, error: &JournalError) -> Begun {
         }
         Begun::Nothing(text) => Begun::Nothing(text),
     }
+}
+
+/// Refuses a release that would end with traffic on a route that it is to take away.
+fn refuse_to_stay(release: &Release) -> Result<(), EngineError> {
+    let own = release.route.as_ref().is_some_and(|route| !route.gone);
+    let stays = match release.plan.promote.strategy {
+        Strategy::Swap => {
+            "the canary Deployment would become stable, and the app's Service does not lead to it"
+        }
+        Strategy::None => "the canary would keep the traffic",
+        Strategy::Template | Strategy::Image => return Ok(()),
+    };
+    if !own || release.ending.is_some() {
+        return Ok(());
+    }
+    let text = format!("the route that this release creates is deleted at the end, and {stays}");
+    Err(refused(
+        text,
+        "use --strategy template or image with --create-route",
+    ))
 }
 
 fn refused(text: String, hint: &str) -> EngineError {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Begun, ImageOrder, Intent, Order, refused};
+use super::{Begun, ImageOrder, Intent, Order, refuse_to_stay, refused};
 use crate::{
     cluster::{Cluster, objects::Survey},
     domain::{
@@ -55,6 +55,9 @@ pub(super) async fn resume(
     let adopts = matches!(intent, Intent::Auto { .. } | Intent::Promote);
     if adopts && is_by_hand(&saved.release) {
         adopt(&mut saved.release, &order.plan, now);
+    }
+    if adopts {
+        refuse_to_stay(&saved.release)?;
     }
     let mut engine = Engine::bind(cluster, order, survey, journal, saved).await?;
     if let Intent::Set(change) = intent {

@@ -400,6 +400,7 @@ pub(super) fn findings() -> CheckView {
         version: 1,
         app: "payment-api".into(),
         namespace: "orion".into(),
+        route: None,
         findings: vec![
             finding(
                 Severity::Ok,

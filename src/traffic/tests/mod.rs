@@ -5,6 +5,7 @@
 //! Owns: a namespace with both sides, and moving the weights of an object in it without a server.
 
 mod alb;
+mod blueprint;
 mod gateway;
 mod istio;
 mod nginx;

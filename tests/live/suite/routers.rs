@@ -210,6 +210,9 @@ async fn weights_move_in_every_kind_of_object() {
         on(&ground, HEALTHY, async |shop| neighbour(shop).await),
         on(&ground, HEALTHY, async |shop| elsewhere(shop).await),
         on(&ground, HEALTHY, async |shop| tested(shop).await),
+        on(&ground, HEALTHY, async |shop| made_for_an_ingress(shop)
+            .await),
+        on(&ground, HEALTHY, async |shop| made_for_a_route(shop).await),
     );
 }
 
@@ -467,6 +470,114 @@ async fn elsewhere(shop: &Shop<'_>) {
     }
     shop.send("DELETE", &format!("{all}/{name}"), None).await;
     shop.run_without_file("set payment-api 20").await.ends(0);
+}
+
+/// An app with one Ingress and no canary: Deployment, Service and canary Ingress are made, and are gone at the end.
+async fn made_for_an_ingress(shop: &Shop<'_>) {
+    shop.delete("deployments", "payment-api-canary").await;
+    shop.gone("version=canary").await;
+    shop.delete("services", "payment-api-canary-service").await;
+    let ingress = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "payment-api"},
+        "spec": {"ingressClassName": "nginx", "rules": [{"host": "pay.example", "http": {"paths": [{
+            "path": "/", "pathType": "Prefix",
+            "backend": {"service": {"name": "payment-api-service", "port": {"number": 80}}},
+        }]}}]},
+    });
+    let all = format!(
+        "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+        shop.namespace
+    );
+    shop.send("POST", &all, Some(&ingress)).await;
+    let services = names(shop, "/api/v1", "services").await;
+    let check = shop.run("check").await;
+    check.says("auto --create-route").says("kind: Ingress");
+    let dry = shop
+        .run(&format!(
+            "auto --yes --image {NEW} --create-route --dry-run"
+        ))
+        .await;
+    dry.ends(0)
+        .says("would create canary Ingress payment-api-canary");
+    let run = shop
+        .run(&format!("auto --yes --image {NEW} --create-route"))
+        .await;
+    run.ends(0)
+        .says("PROMOTED")
+        .says("weights  0% → 10% → 50% → 100% → 0%");
+    assert_eq!(shop.image("payment-api-stable").await, NEW);
+    assert!(
+        shop.get("deployments", "payment-api-canary")
+            .await
+            .is_none()
+    );
+    assert_eq!(names(shop, "/api/v1", "services").await, services);
+    assert_eq!(
+        names(shop, "/apis/networking.k8s.io/v1", "ingresses").await,
+        ["payment-api"]
+    );
+    shop.is_closed("promoted").await;
+    shop.never_fell().await;
+}
+
+/// Both Deployments behind one Service, and a route to it: it gets a second backend and the Service stable's label,
+/// and both are as before at the end. Once the run is killed, and taken back.
+async fn made_for_a_route(shop: &Shop<'_>) {
+    let case = &CASES[1];
+    shop.run("rollback").await.ends(0);
+    shop.gone("version=canary").await;
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "payment-api"},
+        "spec": {
+            "parentRefs": [{"name": "edge"}],
+            "rules": [{"timeouts": {"request": "3s"}, "backendRefs": [{"name": "payment-api-service", "port": 80}]}],
+        },
+    });
+    let all = collection(shop, case);
+    shop.send("POST", &all, Some(&route)).await;
+    let (client, at) = (shop.client.clone(), format!("{all}/payment-api"));
+    let accepted = tokio::spawn(async move {
+        loop {
+            accept(&client, &at).await;
+            pause(200).await;
+        }
+    });
+    let stand = async || {
+        let route = shop.send("GET", &format!("{all}/payment-api"), None).await;
+        let service = shop.get("services", "payment-api-service").await.unwrap();
+        (route["spec"].clone(), service["spec"]["selector"].clone())
+    };
+    let before = stand().await;
+    let mut run = shop.start("auto --yes --create-route");
+    run.until("watching at 10%").await;
+    let during = stand().await;
+    assert_ne!(during.1, before.1, "the Service is stable's alone");
+    assert_eq!(
+        during.0.pointer("/rules/0/backendRefs/1/weight"),
+        Some(&json!(10)),
+        "{during:?}"
+    );
+    run.signal("KILL").await;
+    shop.run("rollback").await.ends(0).says("ROLLED BACK");
+    assert_eq!(stand().await, before);
+    let run = shop.run("auto --yes --create-route").await;
+    run.ends(0).says("PROMOTED");
+    assert_eq!(stand().await, before);
+    assert_eq!(shop.image("payment-api-stable").await, NEW);
+    accepted.abort();
+}
+
+/// Returns the names of all objects of a resource.
+async fn names(shop: &Shop<'_>, group: &str, resource: &str) -> Vec<String> {
+    let all = format!("{group}/namespaces/{}/{resource}", shop.namespace);
+    let list = shop.send("GET", &all, None).await;
+    let names = list["items"].as_array().unwrap().iter();
+    let names = names.map(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
+    names.collect()
 }
 
 /// A test before the first user ends a release that no user has met.
