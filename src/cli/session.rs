@@ -369,14 +369,8 @@ pub(super) async fn work_with(
         Making::Offer if settings.create_route => Making::Route,
         making @ (Making::Nothing | Making::Offer | Making::Route) => making,
     };
-    let presence = presence(context, terminal);
-    Box::pin(work_by(
-        context,
-        names,
-        settings,
-        (presence, Fitting::One, making),
-    ))
-    .await
+    let how = (terminal, Fitting::One, making);
+    Box::pin(work_by(context, names, settings, how)).await
 }
 
 /// The same for a rollback, which lowers all that it finds.
@@ -388,7 +382,7 @@ pub(super) async fn work_back(
 ) -> Result<Work, CliError> {
     let plan = PlanArgs::default();
     let settings = settings(context, app, names, &plan, terminal)?;
-    let how = (presence(context, terminal), Fitting::All, Making::Nothing);
+    let how = (terminal, Fitting::All, Making::Nothing);
     Box::pin(work_by(context, names, settings, how)).await
 }
 
@@ -396,9 +390,9 @@ async fn work_by(
     context: &Context,
     given: &NameArgs,
     settings: AppSettings,
-    (presence, fitting, making): (Presence, Fitting, Making),
+    (terminal, fitting, making): (&mut Terminal, Fitting, Making),
 ) -> Result<Work, CliError> {
-    let plan = plan_of(&settings, presence)?;
+    let plan = plan_of(&settings, presence(context, terminal))?;
     let session = open(context, settings.namespace.as_deref()).await?;
     let record = journal::config_map(&settings.app);
     let namespace = session.cluster.namespace();
