@@ -47,6 +47,7 @@ fn release(plan: Plan) -> Release {
         stable: "app-stable".into(),
         canary: "app-canary".into(),
         service: None,
+        group: None,
         router: RouterSpec {
             name: "replicas".into(),
             options: Value::Null,
@@ -73,6 +74,7 @@ fn release(plan: Plan) -> Release {
         step_since: start(),
         gate_spent: Duration::ZERO,
         approved: false,
+        passed: None,
         tested: None,
         gate: None,
         checks: BTreeMap::new(),
@@ -344,6 +346,7 @@ impl Glance {
             stable_checks: results,
             request: self.request,
             refused: None,
+            group: None,
             goal: Goal::End,
         }
     }
@@ -686,6 +689,7 @@ impl World {
                 .collect(),
             request,
             refused: None,
+            group: None,
             goal: Goal::End,
         }
     }

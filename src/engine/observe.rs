@@ -223,6 +223,7 @@ impl Engine {
             request,
             refused: self.refused.clone(),
             goal,
+            group: None,
         };
         Ok((sight, seen))
     }

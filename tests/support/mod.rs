@@ -227,6 +227,7 @@ impl Bench {
             },
             plan: sitting.plan.clone(),
             intent: sitting.intent.clone(),
+            group: None,
             who: sitting
                 .who
                 .clone()
