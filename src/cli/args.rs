@@ -190,15 +190,16 @@ pub struct StatusArgs {
 /// Arguments of `set`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  canaryctl set payment-api 25\n  canaryctl set payment-api +10\n  canaryctl set payment-api 0.5% --dry-run",
-    allow_negative_numbers = true
+    after_help = "Examples:\n  canaryctl set payment-api 25\n  canaryctl set payment-api +10\n  canaryctl set payment-api 0.5% --dry-run\n  canaryctl set 25 -f canary.yaml",
+    allow_negative_numbers = true,
+    allow_missing_positional = true
 )]
 pub struct SetArgs {
     /// The app
     #[arg(value_name = "APP", value_parser = parse_object_name)]
-    pub app: String,
+    pub app: Option<String>,
     /// Share of the traffic: 25, 25%, 0.5%, +10, -5
-    #[arg(value_name = "WEIGHT", allow_hyphen_values = true)]
+    #[arg(value_name = "WEIGHT", allow_hyphen_values = true, required = true)]
     pub weight: WeightChange,
     /// Names.
     #[command(flatten)]
@@ -324,7 +325,7 @@ pub struct AutoArgs {
     /// The plan.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// Image to release; repeat it for more containers
+    /// Image to release; repeat it for more containers. For a group: APP=IMAGE, APP:CONTAINER=IMAGE
     #[arg(long, value_name = "[CONTAINER=]IMAGE", value_parser = parse_image)]
     pub image: Vec<ImageOrder>,
     /// Stop with success at paused, promoted or step=N

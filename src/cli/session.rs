@@ -14,10 +14,11 @@ use crate::{
         discover::{self, Names},
         objects::Survey,
     },
-    config::{File, Overrides, Settings, unknown_variables},
+    config::{Document, File, GroupFile, Overrides, Settings, unknown_variables},
     document::{self, nearest},
     domain::{
         check::CheckSpec,
+        group::Group,
         plan::{Plan, Presence},
         release::RouterSpec,
         view::Finding,
@@ -42,7 +43,7 @@ use super::{
     args::{NameArgs, PlanArgs},
     env,
     error::CliError,
-    router::{Fitting, find_router, reaches, strays},
+    router::{Fitting, find_router, reaches, sibling, strays},
     tables::{CheckEntry, MetricsEntry, RouterEntry},
     ui::Terminal,
 };
@@ -59,10 +60,17 @@ const CONFIG_NAME: &str = "canary.yaml";
 /// The file with the program's tables.
 pub(super) type ConfigFile = File<RouterEntry, CheckEntry, MetricsEntry>;
 
+/// A file for several apps, with the program's tables.
+pub(super) type GroupConfig = GroupFile<RouterEntry, CheckEntry, MetricsEntry>;
+
+/// A file of either kind, with the program's tables.
+type ConfigDocument = Document<RouterEntry, CheckEntry, MetricsEntry>;
+
 /// The settings with the program's tables.
 pub(super) type AppSettings = Settings<RouterEntry, CheckEntry, MetricsEntry>;
 
 /// An open cluster.
+#[derive(Clone)]
 pub(super) struct Session {
     /// The connection, in the namespace in force.
     pub(super) cluster: Cluster,
@@ -90,6 +98,8 @@ pub(super) struct Work {
     pub(super) plan: Plan,
     /// How hints should call the tool.
     pub(super) invocation: Invocation,
+    /// The run of the group that it is a member of, where it is released as one.
+    pub(super) group: Option<Group>,
 }
 
 /// Reads the settings for `app`.
@@ -100,10 +110,47 @@ pub(super) fn settings(
     plan: &PlanArgs,
     terminal: &mut Terminal,
 ) -> Result<AppSettings, CliError> {
+    let file = match file(context)? {
+        Some(Document::Group(group)) => return Err(not_one_app(app, &group)),
+        Some(Document::App(file)) => Some(*file),
+        None => None,
+    };
+    warn_of_variables(context, terminal);
+    settings_by(context, app, names, plan, file)
+}
+
+/// Says which variables mean nothing.
+pub(super) fn warn_of_variables(context: &Context, terminal: &mut Terminal) {
     for unknown in unknown_variables(context.environment.names()) {
         terminal.warn(&unknown);
     }
-    let file = file(context)?;
+}
+
+/// Returns the error of a command about one app with a file for several.
+pub(super) fn not_one_app(app: Option<&str>, group: &GroupConfig) -> CliError {
+    let Some(app) = app else {
+        let text = format!(
+            "{} is for the group {}, and this is about one app",
+            group.name, group.group
+        );
+        return CliError::usage(text, "leave -f out, and name the app");
+    };
+    let text = format!(
+        "the command line names the app '{app}' but {} is for the group {}",
+        group.name, group.group
+    );
+    let hint = format!("leave '{app}' out to take all its apps; for {app} alone leave -f out");
+    CliError::usage(text, hint)
+}
+
+/// Returns the settings for an app by its file, if there is one.
+pub(super) fn settings_by(
+    context: &Context,
+    app: Option<&str>,
+    names: &NameArgs,
+    plan: &PlanArgs,
+    file: Option<ConfigFile>,
+) -> Result<AppSettings, CliError> {
     let environment =
         Overrides::from_env(&|name| context.environment.get(name).map(str::to_owned))?;
     let plan = plan.clone();
@@ -143,11 +190,19 @@ pub(super) fn named_router(name: &str) -> Result<RouterSpec, CliError> {
     })
 }
 
-fn file(context: &Context) -> Result<Option<ConfigFile>, CliError> {
+/// Returns the file for several apps, where one is given.
+pub(super) fn group_file(context: &Context) -> Result<Option<GroupConfig>, CliError> {
+    match file(context)? {
+        Some(Document::Group(group)) => Ok(Some(group)),
+        Some(Document::App(_)) | None => Ok(None),
+    }
+}
+
+fn file(context: &Context) -> Result<Option<ConfigDocument>, CliError> {
     let named = context.global.file.as_deref();
     let named = named.or_else(|| context.environment.get("CANARYCTL_CONFIG").map(Path::new));
     if let Some(path) = named {
-        return read(path).map(Some);
+        return document(path).map(Some);
     }
     let Some(sandbox) = &context.global.sandbox else {
         return Ok(None);
@@ -155,21 +210,32 @@ fn file(context: &Context) -> Result<Option<ConfigFile>, CliError> {
     let folder = Path::new(sandbox);
     if folder.is_dir() {
         let path = folder.join(CONFIG_NAME);
-        return path.is_file().then(|| read(&path)).transpose();
+        return path.is_file().then(|| document(&path)).transpose();
     }
-    Ok(Some(File::parse(
+    Ok(Some(Document::parse(
         "the sandbox's canary.yaml",
         SANDBOX_CONFIG,
     )?))
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file of one app.
 pub(super) fn read(path: &Path) -> Result<ConfigFile, CliError> {
+    let (name, text) = named_text(path)?;
+    Ok(File::parse(&name, &text)?)
+}
+
+/// Reads a configuration file.
+fn document(path: &Path) -> Result<ConfigDocument, CliError> {
+    let (name, text) = named_text(path)?;
+    Ok(Document::parse(&name, &text)?)
+}
+
+fn named_text(path: &Path) -> Result<(String, String), CliError> {
     let name = path.display().to_string();
     let text = text_of(path).map_err(|error| {
         CliError::usage(format!("{name}: {error}"), "check the path given with -f")
     })?;
-    Ok(File::parse(&name, &text)?)
+    Ok((name, text))
 }
 
 /// Returns the text of a file, and of a larger one than is taken only so much that this is seen.
@@ -375,8 +441,17 @@ async fn work_by(
     plan: &PlanArgs,
     (terminal, fitting): (&mut Terminal, Fitting),
 ) -> Result<Work, CliError> {
-    let given = names;
     let settings = settings(context, app, names, plan, terminal)?;
+    let plan = planned(&settings, presence(context, terminal))?;
+    let session = open(context, settings.namespace.as_deref()).await?;
+    let invocation = context.invocation(&settings.app, session.cluster.namespace(), names);
+    let mut work = work_in(settings, plan, session, invocation, fitting).await?;
+    doubt(&mut work, &[], fitting).await;
+    Ok(work)
+}
+
+/// Returns the plan that settings make.
+pub(super) fn planned(settings: &AppSettings, presence: Presence) -> Result<Plan, CliError> {
     let at_steps = settings.checks.iter().map(|check| check.0.clone());
     let before = settings.pre.iter().map(|check| CheckSpec {
         pre: true,
@@ -388,11 +463,19 @@ async fn work_by(
         let hint = "choose another check or another preset of `metrics`";
         CliError::usage(error.to_string(), hint)
     })?;
-    let plan = settings.plan(checks, metrics, presence(context, terminal))?;
-    let session = open(context, settings.namespace.as_deref()).await?;
+    Ok(settings.plan(checks, metrics, presence)?)
+}
+
+/// Finds an app's objects in an open cluster.
+pub(super) async fn work_in(
+    settings: AppSettings,
+    plan: Plan,
+    session: Session,
+    invocation: Invocation,
+    fitting: Fitting,
+) -> Result<Work, CliError> {
     let record = journal::config_map(&settings.app);
     let namespace = session.cluster.namespace();
-    let invocation = context.invocation(&settings.app, namespace, given);
     let configured = settings.router.as_ref().map(|entry| &entry.0);
     let (wanted, knowledge) = traffic::wanted(configured);
     let survey = session.cluster.survey(&record, &wanted, knowledge).await;
@@ -404,16 +487,6 @@ async fn work_by(
         Some(router) => (router.0.clone(), None),
         None => find_router((&survey, namespace), &mut names, recorded.as_ref(), fitting)?,
     };
-    let unsure = match unsure {
-        None if fitting == Fitting::One => strays(&session.cluster, &survey, (&names, &router)),
-        unsure => unsure,
-    };
-    let goes_on = recorded.is_some_and(|saved| !saved.release.is_over());
-    let detected = settings.router.is_none() && !goes_on;
-    let unsure = match unsure {
-        None if detected => reaches(&session.cluster, &survey, (&names, &router)).await,
-        unsure => unsure,
-    };
     Ok(Work {
         settings,
         session,
@@ -423,7 +496,35 @@ async fn work_by(
         unsure,
         plan,
         invocation,
+        group: None,
     })
+}
+
+/// Notes what keeps the router from being used, where nothing is noted yet: that it moves what is no part of
+/// the release, nor of one of its siblings, or that somebody else's objects lead to the app.
+pub(super) async fn doubt(work: &mut Work, siblings: &[&Work], fitting: Fitting) {
+    let (cluster, ours) = (&work.session.cluster, (&work.names, &work.router));
+    let siblings: Vec<_> = siblings
+        .iter()
+        .map(|work| sibling(&work.names, &work.router))
+        .collect();
+    if work.unsure.is_none() && fitting == Fitting::One {
+        work.unsure = strays(cluster, &work.survey, ours, &siblings);
+        let shares = work.unsure.is_none()
+            && !siblings.is_empty()
+            && strays(cluster, &work.survey, ours, &[]).is_some();
+        if shares && work.plan.brake {
+            // The others would put back the weight that it takes off.
+            work.plan.brake = false;
+            let how = "no brake: its weight moves users of other apps of the group as well";
+            work.names.found_by.push(how.to_owned());
+        }
+    }
+    let detected = work.settings.router.is_none() && !work.goes_on();
+    if work.unsure.is_none() && detected {
+        let ours = (&work.names, &work.router);
+        work.unsure = reaches(&work.session.cluster, &work.survey, ours).await;
+    }
 }
 
 /// Returns the record of an app, where it is authentic.
@@ -501,11 +602,15 @@ impl Work {
         }
     }
 
+    /// Returns the record of the app, where it is authentic.
+    pub(super) fn record(&self) -> Option<Saved> {
+        let namespace = self.session.cluster.namespace();
+        recorded(&self.survey, namespace, &self.settings.app)
+    }
+
     /// Returns whether an unfinished run is there to be resumed.
     pub(super) fn goes_on(&self) -> bool {
-        let namespace = self.session.cluster.namespace();
-        let saved = recorded(&self.survey, namespace, &self.settings.app);
-        saved.is_some_and(|saved| !saved.release.is_over())
+        self.record().is_some_and(|saved| !saved.release.is_over())
     }
 
     /// Returns the order to the engine.
@@ -516,6 +621,7 @@ impl Work {
             router: self.router.clone(),
             plan: self.plan.clone(),
             intent,
+            group: self.group.clone(),
             who: context.environment.who(),
             holder: env::process_id(self.session.cluster.clock().now()),
             own: Own::new(context.environment.process(), env::is_gone),

@@ -8,8 +8,11 @@ use super::{
     drive::{Ride, ride},
     error::CliError,
     exit::Code,
+    group::{Scope, open_team},
+    router::Fitting,
     session::work,
     signal::Signals,
+    together::{Joint, ride_all},
     ui::Terminal,
 };
 
@@ -20,7 +23,25 @@ pub(super) async fn run(
     signals: Signals,
 ) -> Result<Code, CliError> {
     let plan = PlanArgs::default();
-    let work = work(context, Some(&args.app), &args.names, &plan, terminal).await?;
+    let scope = Scope {
+        app: args.app.as_deref(),
+        names: &args.names,
+        plan: &plan,
+        fitting: Fitting::One,
+    };
+    if let Some(mut team) = open_team(context, scope, terminal).await? {
+        let joint = Joint {
+            intents: vec![Intent::Set(args.weight); team.members.len()],
+            goal: Goal::Weight,
+            once: false,
+            request: None,
+            dry: args.dry_run,
+            journal: !args.no_journal,
+        };
+        return Box::pin(ride_all(context, &mut team, joint, terminal, signals)).await;
+    }
+    let app = args.app.as_deref();
+    let work = work(context, app, &args.names, &plan, terminal).await?;
     let order = Ride {
         intent: Intent::Set(args.weight),
         goal: Goal::Weight,
