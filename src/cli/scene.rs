@@ -39,7 +39,6 @@ struct Shown {
     narrator: Narrator,
     progress: Progress,
     phase: Option<Phase>,
-    waits: String,
 }
 
 /// What is shown of a group.
@@ -87,7 +86,6 @@ impl<'t> Scene<'t> {
                 progress: Progress::new(&app, team.session.cluster.namespace(), &[], &[]),
                 app,
                 phase: None,
-                waits: String::new(),
             }
         });
         let clock = team.session.cluster.clock().clone();
@@ -153,15 +151,10 @@ impl<'t> Scene<'t> {
             return;
         };
         member.progress.update(event);
-        match &event.kind {
-            EventKind::Entered { phase, .. } | EventKind::Resumed { phase, .. }
-                if *phase != Phase::Ended =>
-            {
-                member.phase = Some(*phase);
-                member.waits.clear();
-            }
-            EventKind::Waiting { what, .. } => member.waits.clone_from(what),
-            _ => {}
+        if let EventKind::Entered { phase, .. } | EventKind::Resumed { phase, .. } = &event.kind
+            && *phase != Phase::Ended
+        {
+            member.phase = Some(*phase);
         }
         if self.terminal.is_json() {
             match json::member_event(&self.name, &member.app, event) {
@@ -184,8 +177,8 @@ impl<'t> Scene<'t> {
             }
             return;
         }
-        let live = self.begun && self.terminal.is_live() && !self.terminal.is_verbose();
-        let noise = live
+        let quiet = self.begun && self.terminal.is_live() && !self.terminal.is_verbose();
+        let noise = quiet
             && matches!(
                 &event.kind,
                 EventKind::Checked { .. } | EventKind::Waiting { .. } | EventKind::Acting { .. }

@@ -516,7 +516,7 @@ pub(super) async fn doubt(work: &mut Work, siblings: &[&Work], fitting: Fitting)
         if shares && work.plan.brake {
             // The others would put back the weight that it takes off.
             work.plan.brake = false;
-            let how = "no brake: its weight moves users of other apps of the group as well";
+            let how = "its weight moves users of other apps of the group as well: no brake";
             work.names.found_by.push(how.to_owned());
         }
     }

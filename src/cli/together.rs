@@ -195,8 +195,8 @@ async fn begin_all(
                 Ok(Begun::Nothing(text)) => Ok(First::Nothing(text)),
                 Err(error) => {
                     let app = &work.settings.app;
-                    let hints = super::group::of_app(&work.invocation, app);
-                    let error = CliError::from(error).for_app(&hints).of_member(app);
+                    let error = CliError::from(error).for_app(&work.invocation);
+                    let error = error.of_member(app);
                     if *intent == Intent::Rollback {
                         Ok(First::Failed(error))
                     } else {
@@ -426,8 +426,17 @@ fn own_code(
             code: Code::Conflict,
             ..said
         },
-        _ if is_halfway(&end.release) => said.in_retreat(&finish),
-        _ => said.hint(format!("end the run of all with `{finish}`")),
+        EngineError::Journal(_)
+        | EngineError::Cluster(_)
+        | EngineError::Traffic(_)
+        | EngineError::Health(_)
+        | EngineError::Refused { .. } => {
+            if is_halfway(&end.release) {
+                said.in_retreat(&finish)
+            } else {
+                said.hint(format!("end the run of all with `{finish}`"))
+            }
+        }
     };
     scene.terminal.fail(&said.of_member(app))
 }

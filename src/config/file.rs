@@ -246,7 +246,7 @@ impl<R: Keyed, C: Keyed, M: Keyed> Document<R, C, M> {
             };
             return Ok(Self::App(Box::new(source.file(&keys, app.0, None)?)));
         };
-        keys.check_group(members, &tree).map_err(judge)?;
+        check_group(members, &tree).map_err(judge)?;
         let names: Vec<&str> = members.iter().map(|member| member.app.0.as_str()).collect();
         let group = keys.group.as_ref().map(|group| group.0.clone());
         let group = group.unwrap_or_else(|| names.join("+"));
@@ -472,37 +472,33 @@ fn check_members(tree: &Node) -> Result<(), Failure> {
     Ok(())
 }
 
-impl Keys {
-    /// Returns the node that keeps the apps from being a group, and how.
-    fn check_group<'a>(
-        &self,
-        members: &[Member],
-        tree: &'a Node,
-    ) -> Result<(), (&'a Node, String)> {
-        let apps = tree.get("apps").unwrap_or(tree);
-        if let Some(node) = tree.get("app") {
-            return Err((node, "app: give this or `apps`, not both".to_owned()));
-        }
-        let given = OF_ONE_APP.into_iter();
-        if let Some((key, node)) = given.filter_map(|key| Some((key, tree.get(key)?))).next() {
-            let text = format!("{key}: give this at the app that it belongs to, in `apps`");
-            return Err((node, text));
-        }
-        if members.len() < 2 {
-            let text = "apps: a group has two apps at least; for one use `app`";
-            return Err((apps, text.to_owned()));
-        }
-        for (index, member) in members.iter().enumerate() {
-            let name = &member.app.0;
-            if members[..index].iter().any(|before| before.app.0 == *name) {
-                let node = apps.item(index).and_then(|item| item.get("app"));
-                let text = format!("apps[{index}].app: '{name}' is in the group already");
-                return Err((node.unwrap_or(apps), text));
-            }
-        }
-        Ok(())
+/// Returns the node that keeps the apps from being a group, and how.
+fn check_group<'a>(members: &[Member], tree: &'a Node) -> Result<(), (&'a Node, String)> {
+    let apps = tree.get("apps").unwrap_or(tree);
+    if let Some(node) = tree.get("app") {
+        return Err((node, "app: give this or `apps`, not both".to_owned()));
     }
+    let mut given = OF_ONE_APP.into_iter();
+    if let Some((key, node)) = given.find_map(|key| Some((key, tree.get(key)?))) {
+        let text = format!("{key}: give this at the app that it belongs to, in `apps`");
+        return Err((node, text));
+    }
+    if members.len() < 2 {
+        let text = "apps: a group has two apps at least; for one use `app`";
+        return Err((apps, text.to_owned()));
+    }
+    for (index, member) in members.iter().enumerate() {
+        let name = &member.app.0;
+        if members[..index].iter().any(|before| before.app.0 == *name) {
+            let node = apps.item(index).and_then(|item| item.get("app"));
+            let text = format!("apps[{index}].app: '{name}' is in the group already");
+            return Err((node.unwrap_or(apps), text));
+        }
+    }
+    Ok(())
+}
 
+impl Keys {
     /// Returns the node that contradicts another, and how.
     fn check<'a>(&self, tree: &'a Node) -> Result<(), (&'a Node, String)> {
         if let (Some(node), None) = (tree.get("group"), &self.apps) {

@@ -194,14 +194,19 @@ impl Standing {
 fn passed(release: &Release) -> Option<usize> {
     let steps = release.plan.steps.len();
     let by_phase = match release.phase {
-        Phase::Preparing | Phase::Testing => None,
+        // Where pods are the traffic it is tested at the weight of its first one.
+        Phase::Testing if release.target > Percent::ZERO => Some(release.step),
+        Phase::Preparing
+        | Phase::Testing
+        | Phase::UndoShift
+        | Phase::UndoTemplate
+        | Phase::RollingBack => None,
         Phase::Shifting | Phase::Holding | Phase::Resting | Phase::Approving => Some(release.step),
         Phase::PromoteShift
         | Phase::PromoteTemplate
         | Phase::PromoteScale
         | Phase::PromoteCheck => Some(steps),
         Phase::PromoteReturn => Some(steps + 1),
-        Phase::UndoShift | Phase::UndoTemplate | Phase::RollingBack => None,
         Phase::Draining | Phase::Cleaning | Phase::Ended => {
             (release.ending == Some(Outcome::Promoted)).then_some(steps + 1)
         }

@@ -36,7 +36,7 @@ impl Seat {
     /// Waits until the board says something new.
     pub(super) async fn news(&mut self) {
         if self.news.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -59,10 +59,7 @@ pub fn closing(
     parts: &[Part],
     hints: &Closing,
 ) -> Painted {
-    let (tone, word) = match ending.outcome {
-        Outcome::AtWeight => (Tone::Good, "DONE"),
-        outcome => headline(outcome),
-    };
+    let (tone, word) = headline(ending.outcome);
     let head = style.line().dim(clock(at)).to_column(TEXT);
     let head = head.add(tone, format!("{word} after {}", span(took)));
     let text = ending.text.strip_prefix("rolled back, ");
@@ -106,7 +103,9 @@ pub fn status(view: &GroupView, now: Timestamp, style: Style) -> Painted {
     };
     let mut lines = title.dim(format!("  {}", clock(now))).wrap(2);
     lines.push(style.line());
-    let header = ["APP", "STATE", "STEP", "CANARY", "PODS", "CHECKS"];
+    let header = [
+        "APP", "STATE", "STEP", "WEIGHT", "STABLE", "CANARY", "CHECKS",
+    ];
     let mut table = Table::new(style, &header).giving(&[1]);
     for member in &view.members {
         table.row(cells(member, style));
@@ -141,17 +140,6 @@ fn cells(view: &StatusView, style: Style) -> Vec<Line> {
         }
         None => style.line().add(Tone::Unknown, "?"),
     };
-    let ready = |side: Option<&Workload>| {
-        side.map_or_else(
-            || "none".to_owned(),
-            |w| format!("{}/{}", w.ready, w.replicas),
-        )
-    };
-    let pods = format!(
-        "{} + {}",
-        ready(view.stable.as_ref()),
-        ready(view.canary.as_ref())
-    );
     let verdict = overall(&view.checks);
     let checks = if view.checks.is_empty() {
         style.line().dim("none evaluated")
@@ -163,9 +151,23 @@ fn cells(view: &StatusView, style: Style) -> Vec<Line> {
         state,
         style.line().plain(step),
         weight,
-        style.line().plain(pods),
+        ready(view.stable.as_ref(), style),
+        ready(view.canary.as_ref(), style),
         checks,
     ]
+}
+
+/// Returns how many pods of a side are ready, of how many.
+fn ready(side: Option<&Workload>, style: Style) -> Line {
+    match side {
+        Some(side) => {
+            let well = side.ready >= side.replicas;
+            let tone = if well { Tone::Plain } else { Tone::Unknown };
+            let text = format!("{}/{}", side.ready, side.replicas);
+            style.line().add(tone, text)
+        }
+        None => style.line().dim("none"),
+    }
 }
 
 fn state(phase: Phase, outcome: Option<Outcome>, style: Style) -> Line {

@@ -174,17 +174,11 @@ impl Progress {
         let weight = weight.unwrap_or_else(|| "-".to_owned());
         line = line.add(Tone::Weight, weight).plain(" ");
         line = line.to_column(width + 8);
-        line = match self.outcome {
-            Some(outcome) => {
-                let (tone, word) = headline(outcome);
-                line.add(tone, word)
-            }
-            None => {
-                let back = self.phase.is_some_and(Phase::is_retreat);
-                let tone = if back { Tone::Bad } else { Tone::Plain };
-                line.add(tone, self.phase.map_or("starting", Phase::words))
-            }
-        };
+        let back = self.phase.is_some_and(Phase::is_retreat);
+        let going = if back { Tone::Bad } else { Tone::Plain };
+        let words = (going, self.phase.map_or("starting", Phase::words));
+        let (tone, word) = self.outcome.map_or(words, headline);
+        line = line.add(tone, word);
         let bad = self.checks.iter().find(|r| r.verdict == Verdict::Unhealthy);
         if let Some(result) = bad {
             line = line.plain("  ").add(Tone::Bad, check::sentence(result));

@@ -43,7 +43,11 @@ impl Round<'_> {
             let at = self.seen.now;
             self.release.passed = Some(Passed { gate, at });
         }
-        let behind = board.behind(&self.release.app, gate)?;
+        let mut behind = board.behind(&self.release.app, gate)?;
+        if !behind.stopped && !board.has_looked_beside(&self.release.app) {
+            // What was not looked at yet is no news.
+            behind.what.clear();
+        }
         Some(Some(self.await_member(&behind)))
     }
 
