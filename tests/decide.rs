@@ -1,5 +1,6 @@
 //! Properties of `decide`: whatever is seen, in whatever order, the rules hold. No I/O, no clock.
 
+mod group;
 mod unsure;
 
 use std::{
