@@ -78,7 +78,10 @@ async fn all(mut team: Team, terminal: &mut Terminal) -> Result<Code, CliError> 
         terminal.document(&document);
     } else {
         let style = terminal.style();
-        for view in &views {
+        for (index, view) in views.iter().enumerate() {
+            if index > 0 {
+                terminal.answer("");
+            }
             terminal.answer(report::group::heading(style, &view.app));
             terminal.answer(report::findings::findings(view, style));
         }

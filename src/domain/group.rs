@@ -457,8 +457,10 @@ pub fn ending(parts: &[Part]) -> Ending {
         }
     }
     if let Some(first) = first {
+        let said = first.text.strip_prefix("rolled back, ");
+        let said = said.unwrap_or(&first.text);
         let text = match first.cause {
-            Some(Cause::Operator | Cause::Interrupt) => first.text.clone(),
+            Some(Cause::Operator | Cause::Interrupt) => said.to_owned(),
             Some(
                 Cause::Unhealthy
                 | Cause::Unknown
@@ -466,7 +468,7 @@ pub fn ending(parts: &[Part]) -> Ending {
                 | Cause::Refused
                 | Cause::Member,
             )
-            | None => format!("{}: {}", first.app, first.text),
+            | None => format!("{} went back, {said}", first.app),
         };
         return Ending {
             outcome: Outcome::RolledBack,
@@ -655,6 +657,6 @@ mod tests {
             (end.outcome, end.cause),
             (Outcome::RolledBack, Some(Cause::Unhealthy))
         );
-        assert_eq!(end.text, "b: text of b");
+        assert_eq!(end.text, "b went back, text of b");
     }
 }

@@ -62,9 +62,7 @@ pub fn closing(
     let (tone, word) = headline(ending.outcome);
     let head = style.line().dim(clock(at)).to_column(TEXT);
     let head = head.add(tone, format!("{word} after {}", span(took)));
-    let text = ending.text.strip_prefix("rolled back, ");
-    let text = text.unwrap_or(&ending.text);
-    let head = head.plain(format!(": group {name}: {text}"));
+    let head = head.plain(format!(": group {name}: {}", ending.text));
     let mut lines = head.wrap(TEXT);
     let width = parts.iter().map(|part| part.app.len()).max().unwrap_or(0);
     let column = TEXT + width.max(4) + 2;

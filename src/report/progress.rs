@@ -180,7 +180,8 @@ impl Progress {
         let (tone, word) = self.outcome.map_or(words, headline);
         line = line.add(tone, word);
         let bad = self.checks.iter().find(|r| r.verdict == Verdict::Unhealthy);
-        if let Some(result) = bad {
+        // On the way back it is known why, and what is done counts.
+        if let Some(result) = bad.filter(|_| self.reason.is_none()) {
             line = line.plain("  ").add(Tone::Bad, check::sentence(result));
         } else if let Some(doing) = &self.doing {
             line = line.plain("  ").plain(doing);
