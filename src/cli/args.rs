@@ -324,7 +324,7 @@ pub struct AutoArgs {
     /// The plan.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// Image to release; repeat it for more containers. For a group: APP=IMAGE, APP:CONTAINER=IMAGE
+    /// Image to release, repeatable; in a group APP[:CONTAINER]=IMAGE
     #[arg(long, value_name = "[CONTAINER=]IMAGE", value_parser = parse_image)]
     pub image: Vec<ImageOrder>,
     /// Stop with success at paused, promoted or step=N

@@ -286,7 +286,7 @@ async fn short_help() {
 
     Options:
           --image <[CONTAINER=]IMAGE>
-              Image to release; repeat it for more containers
+              Image to release, repeatable; in a group APP[:CONTAINER]=IMAGE
           --until <STATE>
               Stop with success at paused, promoted or step=N
           --once

@@ -72,8 +72,8 @@ async fn flags_that_are_not_there() {
     $ canaryctl set payment-api
     exit 2
     --- stderr
-    error: missing <WEIGHT>
-    hint: usage: canaryctl set <APP> <WEIGHT>
+    error: no weight is given for payment-api
+    hint: give one, such as `canaryctl set payment-api 25`
     "#);
     assert_snapshot!(console.refuses("rollback").await, @r#"
     $ canaryctl rollback
