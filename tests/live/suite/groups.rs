@@ -23,12 +23,12 @@ readyTimeout: 60s
 promoteTimeout: 60s
 "#;
 
-/// The new backend ends again and again, some seconds after each start.
-const CRASHING: &str = "
+/// The new backend says of itself that it is not well.
+const SICK: &str = r#"
 traffic: {service: x/payment-api-service, rate: 200}
 versions:
-  - {match: {image: 'backend:2'}, crash: {after: 240s}}
-";
+  - {match: {image: 'backend:2'}, health: '{"status": "down"}'}
+"#;
 
 /// Puts the example's apps and its Ingresses into the namespace.
 async fn set_up(shop: &Shop<'_>) {
@@ -93,13 +93,9 @@ async fn a_group_is_promoted_as_one() {
 
 #[tokio::test]
 async fn a_sick_member_takes_its_group_back() {
-    in_a_shop(CRASHING, async |shop| {
+    in_a_shop(SICK, async |shop| {
         set_up(shop).await;
-        let run = shop.start_with(
-            &shop.ground.kubeconfig,
-            "group.yaml",
-            "auto --yes --hold 30s",
-        );
+        let run = shop.start_with(&shop.ground.kubeconfig, "group.yaml", "auto --yes");
         let ran = run.ended().await;
         ran.ends(3).says("backend was rolled back");
         assert_eq!(weight(shop).await, "0");
