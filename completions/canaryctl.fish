@@ -225,7 +225,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l on-unknown 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l on-failure -d 'When a check is unhealthy: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l on-interrupt -d 'When told to end: rollback or hold' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l strategy -d 'How to promote: template, image, swap or none' -r
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l image -d 'Image to release; repeat it for more containers' -r
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l image -d 'Image to release, repeatable; in a group APP[:CONTAINER]=IMAGE' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l until -d 'Stop with success at paused, promoted or step=N' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l context -d 'Context of the kubeconfig' -r

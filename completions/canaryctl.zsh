@@ -112,8 +112,8 @@ never\:"Never"))' \
 '*--verbose[Say every look and every wait]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':app -- The app:_default' \
-':weight -- Share of the traffic\: 25, 25%, 0.5%, +10, -5:_default' \
+':first -- The app; left out where -f names it, so that the weight comes first:_default' \
+'::weight -- Share of the traffic\: 25, 25%, 0.5%, +10, -5:_default' \
 && ret=0
 ;;
 (monitor)
@@ -244,7 +244,7 @@ _arguments "${_arguments_options[@]}" : \
 '--on-failure=[When a check is unhealthy\: rollback or hold]:WHAT:_default' \
 '--on-interrupt=[When told to end\: rollback or hold]:WHAT:_default' \
 '--strategy=[How to promote\: template, image, swap or none]:HOW:_default' \
-'*--image=[Image to release; repeat it for more containers]:[CONTAINER=]IMAGE:_default' \
+'*--image=[Image to release, repeatable; in a group APP\[\:CONTAINER\]=IMAGE]:[CONTAINER=]IMAGE:_default' \
 '--until=[Stop with success at paused, promoted or step=N]:STATE:_default' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \

@@ -1,5 +1,6 @@
 //! Properties of `decide`: whatever is seen, in whatever order, the rules hold. No I/O, no clock.
 
+mod group;
 mod route;
 mod unsure;
 
@@ -48,6 +49,7 @@ fn release(plan: Plan) -> Release {
         stable: "app-stable".into(),
         canary: "app-canary".into(),
         service: None,
+        group: None,
         router: RouterSpec {
             name: "replicas".into(),
             options: Value::Null,
@@ -74,6 +76,7 @@ fn release(plan: Plan) -> Release {
         step_since: start(),
         gate_spent: Duration::ZERO,
         approved: false,
+        passed: None,
         tested: None,
         gate: None,
         checks: BTreeMap::new(),
@@ -347,6 +350,7 @@ impl Glance {
             request: self.request,
             refused: None,
             route: Vec::new(),
+            group: None,
             goal: Goal::End,
         }
     }
@@ -690,6 +694,7 @@ impl World {
             request,
             refused: None,
             route: Vec::new(),
+            group: None,
             goal: Goal::End,
         }
     }

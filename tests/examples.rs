@@ -7,7 +7,7 @@ use std::{
 
 use canaryctl::{
     cli::{CheckEntry, MetricsEntry, RouterEntry},
-    config::{ConfigError, File, Overrides, Settings},
+    config::{ConfigError, Document, Overrides, Settings},
     domain::{
         plan::{Plan, Presence},
         release::Outcome,
@@ -22,8 +22,10 @@ fn every_configuration_makes_a_plan() {
     let mut count = 0;
     for path in yaml_files() {
         if is_configuration(&path) {
-            plan(&settings(&path));
-            count += 1;
+            for settings in all_settings(&path) {
+                plan(&settings);
+                count += 1;
+            }
         }
     }
     assert!(count > 0, "no canary.yaml was found");
@@ -89,13 +91,27 @@ fn is_configuration(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "canary.yaml")
 }
 
-fn settings(path: &Path) -> Settings<RouterEntry, CheckEntry, MetricsEntry> {
+type AppSettings = Settings<RouterEntry, CheckEntry, MetricsEntry>;
+
+fn settings(path: &Path) -> AppSettings {
+    let mut all = all_settings(path);
+    assert_eq!(all.len(), 1, "{}", path.display());
+    all.remove(0)
+}
+
+/// Returns the settings of each app of a file.
+fn all_settings(path: &Path) -> Vec<AppSettings> {
     let text = fs::read_to_string(path).unwrap();
-    let read =
-        |text: &str| -> Result<Settings<RouterEntry, CheckEntry, MetricsEntry>, ConfigError> {
-            let file = File::parse(&path.display().to_string(), text)?;
-            Settings::resolve(None, Overrides::default(), Overrides::default(), Some(file))
+    let read = |text: &str| -> Result<Vec<AppSettings>, ConfigError> {
+        let document = Document::parse(&path.display().to_string(), text)?;
+        let files = match document {
+            Document::App(file) => vec![*file],
+            Document::Group(group) => group.members,
         };
+        let none = Overrides::default;
+        let resolve = |file| Settings::resolve(None, none(), none(), Some(file));
+        files.into_iter().map(resolve).collect()
+    };
     read(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -190,16 +190,16 @@ pub struct StatusArgs {
 /// Arguments of `set`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  canaryctl set payment-api 25\n  canaryctl set payment-api +10\n  canaryctl set payment-api 0.5% --dry-run",
+    after_help = "Examples:\n  canaryctl set payment-api 25\n  canaryctl set payment-api +10\n  canaryctl set payment-api 0.5% --dry-run\n  canaryctl set 25 -f canary.yaml",
     allow_negative_numbers = true
 )]
 pub struct SetArgs {
-    /// The app
-    #[arg(value_name = "APP", value_parser = parse_object_name)]
-    pub app: String,
+    /// The app; left out where -f names it, so that the weight comes first
+    #[arg(value_name = "APP", value_parser = parse_app_or_weight)]
+    pub first: String,
     /// Share of the traffic: 25, 25%, 0.5%, +10, -5
     #[arg(value_name = "WEIGHT", allow_hyphen_values = true)]
-    pub weight: WeightChange,
+    pub weight: Option<WeightChange>,
     /// Names.
     #[command(flatten)]
     pub names: NameArgs,
@@ -324,7 +324,7 @@ pub struct AutoArgs {
     /// The plan.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// Image to release; repeat it for more containers
+    /// Image to release, repeatable; in a group APP[:CONTAINER]=IMAGE
     #[arg(long, value_name = "[CONTAINER=]IMAGE", value_parser = parse_image)]
     pub image: Vec<ImageOrder>,
     /// Create a route to the canary where there is none, and delete it at the end; `check` prints it
@@ -547,6 +547,14 @@ fn parse_image(text: &str) -> Result<ImageOrder, String> {
         container,
         image: image.to_owned(),
     })
+}
+
+/// Returns what may be the name of an app, or a weight that comes first.
+fn parse_app_or_weight(text: &str) -> Result<String, String> {
+    match text.parse::<WeightChange>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => parse_object_name(text),
+    }
 }
 
 fn parse_until(text: &str) -> Result<Until, String> {

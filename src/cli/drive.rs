@@ -63,7 +63,7 @@ pub(super) async fn ride(
     if let Some(error) = refused_by(work) {
         return Err(error);
     }
-    warn_of_owners(work, &ride, terminal);
+    warn_of_owners(work, &ride.intent, terminal);
     let ahead = work.session.cluster.clock_ahead();
     if let Some(off) = ahead.and_then(server_time::off) {
         terminal.warn(&format!("{off}; the release goes by the server's"));
@@ -140,7 +140,7 @@ pub(super) async fn ride(
 }
 
 /// Returns the error of a router that may move nothing, or the wrong thing, if it is one.
-fn refused_by(work: &Work) -> Option<CliError> {
+pub(super) fn refused_by(work: &Work) -> Option<CliError> {
     let Finding {
         place,
         what,
@@ -157,8 +157,8 @@ fn refused_by(work: &Work) -> Option<CliError> {
 
 /// Says before the first write who else may undo it, and how to keep them from it. A rollback is not
 /// held up by it.
-fn warn_of_owners(work: &Work, ride: &Ride, terminal: &mut Terminal) {
-    if ride.intent == Intent::Rollback || work.goes_on() || terminal.is_json() {
+pub(super) fn warn_of_owners(work: &Work, intent: &Intent, terminal: &mut Terminal) {
+    if *intent == Intent::Rollback || work.goes_on() || terminal.is_json() {
         return;
     }
     let images = BTreeMap::new();
@@ -201,7 +201,7 @@ async fn steer(
                     return Err(Stopped::Twice(signal));
                 }
                 first = Some(signal);
-                match screen.interrupted(signal, on_interrupt) {
+                match interrupted(screen.terminal, signal, on_interrupt) {
                     Interrupted::Request(request) => drop(requests.send_replace(Some(request))),
                     Interrupted::Asked(mut ask) => {
                         // The run goes on while the person thinks.
@@ -214,7 +214,7 @@ async fn steer(
             }
             answer = answered(&mut question) => {
                 question = None;
-                match screen.decision(answer) {
+                match decision(screen.terminal, answer) {
                     Some(request) => drop(requests.send_replace(Some(request))),
                     None => first = None,
                 }
@@ -232,13 +232,14 @@ async fn steer(
 }
 
 /// What a person is asked at Ctrl-C.
-const QUESTION: &str = "interrupted: [r]oll back, [h]old the split and leave, [c]ontinue?";
+pub(super) const QUESTION: &str =
+    "interrupted: [r]oll back, [h]old the split and leave, [c]ontinue?";
 
 /// A question that waits for its answer.
-type Question = JoinHandle<(Ask, Option<String>)>;
+pub(super) type Question = JoinHandle<(Ask, Option<String>)>;
 
 /// What a signal leads to.
-enum Interrupted {
+pub(super) enum Interrupted {
     /// A request to the run.
     Request(Request),
     /// A question to a person.
@@ -246,7 +247,7 @@ enum Interrupted {
 }
 
 /// Returns the answer to the question; waits for ever when none was asked.
-async fn answered(question: &mut Option<Question>) -> (Option<Ask>, Option<String>) {
+pub(super) async fn answered(question: &mut Option<Question>) -> (Option<Ask>, Option<String>) {
     match question {
         Some(question) => match question.await {
             Ok((ask, answer)) => (Some(ask), answer),
@@ -402,34 +403,40 @@ impl<'t> Screen<'t> {
             self.terminal.answer(format!("waits for {}", end.text));
         }
     }
+}
 
-    /// Returns what a signal asks of the run; on a terminal a person is asked.
-    fn interrupted(&mut self, signal: Signal, policy: OnTrouble) -> Interrupted {
-        let ask = match signal {
-            Signal::Interrupt => self.terminal.take_ask(QUESTION),
-            Signal::Terminate | Signal::HangUp => None,
+/// Returns what a signal asks of the run; on a terminal a person is asked.
+pub(super) fn interrupted(
+    terminal: &mut Terminal,
+    signal: Signal,
+    policy: OnTrouble,
+) -> Interrupted {
+    let ask = match signal {
+        Signal::Interrupt => terminal.take_ask(QUESTION),
+        Signal::Terminate | Signal::HangUp => None,
+    };
+    let Some(ask) = ask else {
+        let what = match policy {
+            OnTrouble::Rollback => "rolling back",
+            OnTrouble::Hold => "leaving the split as it is",
         };
-        let Some(ask) = ask else {
-            let what = match policy {
-                OnTrouble::Rollback => "rolling back",
-                OnTrouble::Hold => "leaving the split as it is",
-            };
-            self.terminal
-                .warn(&format!("told to end: {what}; again to leave at once"));
-            return Interrupted::Request(Request::Interrupt);
-        };
-        Interrupted::Asked(ask)
+        terminal.warn(&format!("told to end: {what}; again to leave at once"));
+        return Interrupted::Request(Request::Interrupt);
+    };
+    Interrupted::Asked(ask)
+}
+
+/// Returns what a person's answer asks of the run; nothing when it is to go on.
+pub(super) fn decision(
+    terminal: &mut Terminal,
+    (ask, answer): (Option<Ask>, Option<String>),
+) -> Option<Request> {
+    if let Some(ask) = ask {
+        terminal.give_ask(ask);
     }
-
-    /// Returns what a person's answer asks of the run; nothing when it is to go on.
-    fn decision(&mut self, (ask, answer): (Option<Ask>, Option<String>)) -> Option<Request> {
-        if let Some(ask) = ask {
-            self.terminal.give_ask(ask);
-        }
-        match answer.as_deref() {
-            Some("c" | "continue") => None,
-            Some("h" | "hold") => Some(Request::Hold),
-            Some(_) | None => Some(Request::Rollback),
-        }
+    match answer.as_deref() {
+        Some("c" | "continue") => None,
+        Some("h" | "hold") => Some(Request::Hold),
+        Some(_) | None => Some(Request::Rollback),
     }
 }

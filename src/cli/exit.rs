@@ -83,7 +83,13 @@ impl Code {
             Outcome::RolledBack => match end.cause {
                 Some(Cause::Operator) => by_signal.unwrap_or(Self::Done),
                 Some(Cause::Interrupt) => by_signal.unwrap_or(Self::RolledBack),
-                Some(Cause::Unhealthy | Cause::Unknown | Cause::Promotion | Cause::Refused)
+                Some(
+                    Cause::Unhealthy
+                    | Cause::Unknown
+                    | Cause::Promotion
+                    | Cause::Refused
+                    | Cause::Member,
+                )
                 | None => Self::RolledBack,
             },
             // Told to end, and kept from doing what is to be done then.

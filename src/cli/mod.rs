@@ -12,6 +12,7 @@ mod env;
 mod error;
 mod exit;
 mod generate;
+mod group;
 mod help;
 mod history;
 mod make_route;
@@ -21,11 +22,13 @@ mod promote;
 mod rollback;
 mod router;
 mod sandbox;
+mod scene;
 mod session;
 mod set;
 mod signal;
 mod status;
 mod tables;
+mod together;
 mod ui;
 
 use std::{

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         decide::elapsed,
         release::{Outcome, Phase},
-        view::StatusView,
+        view::{GroupView, StatusView},
     },
     report::{self, monitor::Rates},
 };
@@ -17,10 +17,57 @@ use super::{
     args::{MonitorArgs, MonitorUntil},
     error::CliError,
     exit::Code,
+    group::Team,
+    session::Work,
     signal::Signals,
-    status::{look, prepare},
+    status::{look, look_at_all, prepare, team},
     ui::Terminal,
 };
+
+/// What is watched.
+enum Watched {
+    /// One app.
+    App(Box<Work>),
+    /// All apps of a group.
+    Group(Box<Team>),
+}
+
+/// What was seen.
+enum Seen {
+    /// Of one app.
+    App(Box<StatusView>),
+    /// Of a group.
+    Group(GroupView),
+}
+
+impl Watched {
+    async fn look(&self, context: &Context) -> Result<Seen, CliError> {
+        match self {
+            Self::App(work) => {
+                let view = Box::pin(look(context, work, true)).await?;
+                Ok(Seen::App(Box::new(view)))
+            }
+            Self::Group(team) => Ok(Seen::Group(look_at_all(context, team, true).await?)),
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        let cluster = match self {
+            Self::App(work) => &work.session.cluster,
+            Self::Group(team) => &team.session.cluster,
+        };
+        cluster.clock().clone()
+    }
+}
+
+impl Seen {
+    fn views(&self) -> &[StatusView] {
+        match self {
+            Self::App(view) => std::slice::from_ref(view),
+            Self::Group(view) => &view.members,
+        }
+    }
+}
 
 pub(super) async fn run(
     context: &Context,
@@ -28,20 +75,32 @@ pub(super) async fn run(
     terminal: &mut Terminal,
     mut signals: Signals,
 ) -> Result<Code, CliError> {
-    let work = prepare(context, &args.app, terminal).await?;
-    let clock = work.session.cluster.clock().clone();
+    let watched = match team(context, &args.app, terminal).await? {
+        Some(team) => Watched::Group(Box::new(team)),
+        None => Watched::App(Box::new(prepare(context, &args.app, terminal).await?)),
+    };
+    let clock = watched.clock();
     let started = clock.now();
     signals.catch();
     loop {
-        let view = Box::pin(look(context, &work, true)).await?;
-        show(&view, &clock, terminal);
+        let seen = Box::pin(watched.look(context)).await?;
+        match &seen {
+            Seen::App(view) => show(view, &clock, terminal),
+            Seen::Group(view) => show_all(view, &clock, terminal),
+        }
         if terminal.is_gone() {
             return Ok(Code::Done);
         }
         if let Some(path) = &args.export {
-            export(path, &view, &clock)?;
+            let several = matches!(seen, Seen::Group(_));
+            for view in seen.views() {
+                export(path, (view, several), &clock)?;
+            }
         }
-        if let Some(code) = args.until.and_then(|until| reached(until, &view)) {
+        if let Some(code) = args
+            .until
+            .and_then(|until| all_reached(until, seen.views()))
+        {
             return Ok(code);
         }
         let spent = elapsed(started, clock.now());
@@ -60,6 +119,42 @@ pub(super) async fn run(
             signal = signals.next() => return Ok(signal.code()),
             () = clock.sleep(args.interval) => {}
         }
+    }
+}
+
+/// Shows a group: one screen, or a line for each member.
+fn show_all(view: &GroupView, clock: &Clock, terminal: &mut Terminal) {
+    let (now, style) = (clock.now(), terminal.style());
+    if terminal.is_json() {
+        let mut document = serde_json::to_value(view).unwrap_or_default();
+        document["at"] = serde_json::json!(now);
+        match report::json::compact(&document) {
+            Ok(line) => terminal.answer(line),
+            Err(error) => terminal.warn(&format!("a look cannot be written: {error}")),
+        }
+    } else if terminal.can_redraw() {
+        terminal.redraw(report::group::status(view, now, style));
+    } else {
+        let wide = report::style::Style {
+            width: 1000,
+            ..style
+        };
+        let width = view.members.iter().map(|m| m.app.len()).max().unwrap_or(0);
+        for member in &view.members {
+            let line = report::monitor::line_of(member, Rates::default(), now, wide);
+            let lead = report::group::lead(style, &member.app, width);
+            terminal.answer(line.after(&lead));
+        }
+    }
+}
+
+/// Returns the exit code when all are where is waited for, or one cannot come there any more.
+fn all_reached(until: MonitorUntil, views: &[StatusView]) -> Option<Code> {
+    let codes: Vec<Option<Code>> = views.iter().map(|view| reached(until, view)).collect();
+    let gone = codes.iter().flatten().find(|code| **code != Code::Done);
+    match gone {
+        Some(code) => Some(*code),
+        None => codes.iter().all(Option::is_some).then_some(Code::Done),
     }
 }
 
@@ -101,7 +196,11 @@ fn reached(until: MonitorUntil, view: &StatusView) -> Option<Code> {
 }
 
 /// Appends a look to a file: CSV rows `timestamp,version,metric,value`, or a JSON object.
-fn export(path: &Path, view: &StatusView, clock: &Clock) -> Result<(), CliError> {
+fn export(
+    path: &Path,
+    (view, several): (&StatusView, bool),
+    clock: &Clock,
+) -> Result<(), CliError> {
     let fail = |error: std::io::Error| {
         let text = format!("{}: {error}", path.display());
         CliError::new(Code::Failed, text).hint("check the path given with --export")
@@ -119,7 +218,13 @@ fn export(path: &Path, view: &StatusView, clock: &Clock) -> Result<(), CliError>
         } else {
             ""
         };
-        format!("{header}{}", rows(view, &now.to_string()))
+        // The rows have no column for the app.
+        let app = if several {
+            format!("{} ", view.app)
+        } else {
+            String::new()
+        };
+        format!("{header}{}", rows(view, &app, &now.to_string()))
     } else {
         let mut document = serde_json::to_value(view).unwrap_or_default();
         document["at"] = serde_json::json!(now);
@@ -128,11 +233,11 @@ fn export(path: &Path, view: &StatusView, clock: &Clock) -> Result<(), CliError>
     file.write_all(text.as_bytes()).map_err(fail)
 }
 
-fn rows(view: &StatusView, at: &str) -> String {
+fn rows(view: &StatusView, app: &str, at: &str) -> String {
     let mut rows = String::new();
     let mut row = |track: &str, metric: &str, value: String| {
         let quoted = metric.replace('"', "\"\"");
-        rows += &[at, ",", track, ",\"", &quoted, "\",", &value, "\n"].concat();
+        rows += &[at, ",", track, ",\"", app, &quoted, "\",", &value, "\n"].concat();
     };
     if let Some(split) = &view.split {
         row(

@@ -12,7 +12,7 @@ use crate::{
         view::{Finding, Severity},
     },
     journal::Saved,
-    traffic::{self, Provider},
+    traffic::{self, Provider, Sibling},
 };
 
 use super::error::CliError;
@@ -123,14 +123,15 @@ fn detect(
     }
 }
 
-/// Returns what a weight of the router would move that is no part of the release.
+/// Returns what a weight of the router would move that is no part of the release, nor of its siblings.
 pub(super) fn strays(
     cluster: &Cluster,
     survey: &Survey,
     (names, router): (&Names, &RouterSpec),
+    siblings: &[Sibling],
 ) -> Option<Finding> {
     let provider = traffic::provider(&router.name)?;
-    provider.strays(cluster, &target(names), &router.options, survey)
+    provider.strays(cluster, &target(names), &router.options, survey, siblings)
 }
 
 /// Returns which object of another namespace leads to the app's pods, where they are released by their
@@ -148,6 +149,14 @@ pub(super) async fn reaches(
     let namespace = cluster.namespace();
     let mut others = traffic::PROVIDERS.iter();
     Ok(others.find_map(|other| other.reaches(&objects, survey, namespace, &target(names))))
+}
+
+/// Returns an app as a sibling of those that are released with it.
+pub(super) fn sibling(names: &Names, router: &RouterSpec) -> Sibling {
+    Sibling {
+        target: target(names),
+        router: router.clone(),
+    }
 }
 
 pub(super) fn target(names: &Names) -> traffic::Target {

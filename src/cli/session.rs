@@ -14,10 +14,11 @@ use crate::{
         discover::{self, Names},
         objects::Survey,
     },
-    config::{File, Overrides, Settings, unknown_variables},
+    config::{Document, File, GroupFile, Overrides, Settings, unknown_variables},
     document::{self, nearest},
     domain::{
         check::CheckSpec,
+        group::Group,
         plan::{Plan, Presence, Strategy},
         release::RouterSpec,
         view::Finding,
@@ -43,7 +44,7 @@ use super::{
     env,
     error::CliError,
     make_route::{self, Making},
-    router::{Fitting, find_router, reaches, strays},
+    router::{Fitting, find_router, reaches, sibling, strays},
     tables::{CheckEntry, MetricsEntry, RouterEntry},
     ui::Terminal,
 };
@@ -63,10 +64,17 @@ const CONFIG_NAME: &str = "canary.yaml";
 /// The file with the program's tables.
 pub(super) type ConfigFile = File<RouterEntry, CheckEntry, MetricsEntry>;
 
+/// A file for several apps, with the program's tables.
+pub(super) type GroupConfig = GroupFile<RouterEntry, CheckEntry, MetricsEntry>;
+
+/// A file of either kind, with the program's tables.
+type ConfigDocument = Document<RouterEntry, CheckEntry, MetricsEntry>;
+
 /// The settings with the program's tables.
 pub(super) type AppSettings = Settings<RouterEntry, CheckEntry, MetricsEntry>;
 
 /// An open cluster.
+#[derive(Clone)]
 pub(super) struct Session {
     /// The connection, in the namespace in force.
     pub(super) cluster: Cluster,
@@ -96,6 +104,8 @@ pub(super) struct Work {
     pub(super) plan: Plan,
     /// How hints should call the tool.
     pub(super) invocation: Invocation,
+    /// The run of the group that it is a member of, where it is released as one.
+    pub(super) group: Option<Group>,
 }
 
 /// Reads the settings for `app`.
@@ -106,10 +116,47 @@ pub(super) fn settings(
     plan: &PlanArgs,
     terminal: &mut Terminal,
 ) -> Result<AppSettings, CliError> {
+    let file = match file(context)? {
+        Some(Document::Group(group)) => return Err(not_one_app(app, &group)),
+        Some(Document::App(file)) => Some(*file),
+        None => None,
+    };
+    warn_of_variables(context, terminal);
+    settings_by(context, app, names, plan, file)
+}
+
+/// Says which variables mean nothing.
+pub(super) fn warn_of_variables(context: &Context, terminal: &mut Terminal) {
     for unknown in unknown_variables(context.environment.names()) {
         terminal.warn(&unknown);
     }
-    let file = file(context)?;
+}
+
+/// Returns the error of a command about one app with a file for several.
+pub(super) fn not_one_app(app: Option<&str>, group: &GroupConfig) -> CliError {
+    let Some(app) = app else {
+        let text = format!(
+            "{} is for the group {}, and this is about one app",
+            group.name, group.group
+        );
+        return CliError::usage(text, "leave -f out, and name the app");
+    };
+    let text = format!(
+        "the command line names the app '{app}' but {} is for the group {}",
+        group.name, group.group
+    );
+    let hint = format!("leave '{app}' out to take all its apps; for {app} alone leave -f out");
+    CliError::usage(text, hint)
+}
+
+/// Returns the settings for an app by its file, if there is one.
+pub(super) fn settings_by(
+    context: &Context,
+    app: Option<&str>,
+    names: &NameArgs,
+    plan: &PlanArgs,
+    file: Option<ConfigFile>,
+) -> Result<AppSettings, CliError> {
     let environment =
         Overrides::from_env(&|name| context.environment.get(name).map(str::to_owned))?;
     let plan = plan.clone();
@@ -149,11 +196,19 @@ pub(super) fn named_router(name: &str) -> Result<RouterSpec, CliError> {
     })
 }
 
-fn file(context: &Context) -> Result<Option<ConfigFile>, CliError> {
+/// Returns the file for several apps, where one is given.
+pub(super) fn group_file(context: &Context) -> Result<Option<GroupConfig>, CliError> {
+    match file(context)? {
+        Some(Document::Group(group)) => Ok(Some(group)),
+        Some(Document::App(_)) | None => Ok(None),
+    }
+}
+
+fn file(context: &Context) -> Result<Option<ConfigDocument>, CliError> {
     let named = context.global.file.as_deref();
     let named = named.or_else(|| context.environment.get("CANARYCTL_CONFIG").map(Path::new));
     if let Some(path) = named {
-        return read(path).map(Some);
+        return document(path).map(Some);
     }
     let Some(sandbox) = &context.global.sandbox else {
         return Ok(None);
@@ -161,21 +216,32 @@ fn file(context: &Context) -> Result<Option<ConfigFile>, CliError> {
     let folder = Path::new(sandbox);
     if folder.is_dir() {
         let path = folder.join(CONFIG_NAME);
-        return path.is_file().then(|| read(&path)).transpose();
+        return path.is_file().then(|| document(&path)).transpose();
     }
-    Ok(Some(File::parse(
+    Ok(Some(Document::parse(
         "the sandbox's canary.yaml",
         SANDBOX_CONFIG,
     )?))
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file of one app.
 pub(super) fn read(path: &Path) -> Result<ConfigFile, CliError> {
+    let (name, text) = named_text(path)?;
+    Ok(File::parse(&name, &text)?)
+}
+
+/// Reads a configuration file.
+fn document(path: &Path) -> Result<ConfigDocument, CliError> {
+    let (name, text) = named_text(path)?;
+    Ok(Document::parse(&name, &text)?)
+}
+
+fn named_text(path: &Path) -> Result<(String, String), CliError> {
     let name = path.display().to_string();
     let text = text_of(path).map_err(|error| {
         CliError::usage(format!("{name}: {error}"), "check the path given with -f")
     })?;
-    Ok(File::parse(&name, &text)?)
+    Ok((name, text))
 }
 
 /// Returns the text of a file, and of a larger one than is taken only so much that this is seen.
@@ -392,11 +458,40 @@ async fn work_by(
     settings: AppSettings,
     (terminal, fitting, making): (&mut Terminal, Fitting, Making),
 ) -> Result<Work, CliError> {
-    let plan = plan_of(&settings, presence(context, terminal))?;
+    let plan = planned(&settings, presence(context, terminal))?;
     let session = open(context, settings.namespace.as_deref()).await?;
+    let invocation = context.invocation(&settings.app, session.cluster.namespace(), given);
+    let mut work = work_in(settings, plan, session, invocation, (fitting, making)).await?;
+    doubt(&mut work, &[], (fitting, terminal)).await?;
+    Ok(work)
+}
+
+/// Returns the plan that settings make.
+pub(super) fn planned(settings: &AppSettings, presence: Presence) -> Result<Plan, CliError> {
+    let at_steps = settings.checks.iter().map(|check| check.0.clone());
+    let before = settings.pre.iter().map(|check| CheckSpec {
+        pre: true,
+        ..check.0.clone()
+    });
+    let checks: Vec<CheckSpec> = at_steps.chain(before).collect();
+    let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
+    let checks = health::source::fitted(checks, metrics.as_ref()).map_err(|error| {
+        let hint = "choose another check or another preset of `metrics`";
+        CliError::usage(error.to_string(), hint)
+    })?;
+    Ok(settings.plan(checks, metrics, presence)?)
+}
+
+/// Finds an app's objects in an open cluster.
+pub(super) async fn work_in(
+    settings: AppSettings,
+    plan: Plan,
+    session: Session,
+    invocation: Invocation,
+    (fitting, making): (Fitting, Making),
+) -> Result<Work, CliError> {
     let record = journal::config_map(&settings.app);
     let namespace = session.cluster.namespace();
-    let invocation = context.invocation(&settings.app, namespace, given);
     let configured = settings.router.as_ref().map(|entry| &entry.0);
     let (wanted, knowledge) = traffic::wanted(configured);
     let survey = session.cluster.survey(&record, &wanted, knowledge).await;
@@ -431,37 +526,6 @@ async fn work_by(
         (Some(_), Err(error)) => return Err(error.hint(MAKES_ONE).for_app(&invocation)),
         (_, found) => found?,
     };
-    let made = matches!(route, Some((_, Making::Route)));
-    let unsure = match unsure {
-        None if fitting == Fitting::One && !made => {
-            strays(&session.cluster, &survey, (&names, &router))
-        }
-        unsure => unsure,
-    };
-    let detected = settings.router.is_none() && !goes_on && !made;
-    let unsure = match unsure {
-        None if detected && fitting == Fitting::All => {
-            let clock = session.cluster.clock();
-            let found = reaches(&session.cluster, &survey, (&names, &router));
-            let found = clock.timeout(MOST_BEFORE_A_ROLLBACK, found).await;
-            let found = match found {
-                Ok(found) => found.map_err(|error| error.to_string()),
-                Err(late) => Err(late.to_string()),
-            };
-            found.unwrap_or_else(|why| {
-                let canary = &names.canary;
-                terminal.warn(&format!(
-                    "whether a route of another namespace gives {canary} traffic is not known: {why}"
-                ));
-                None
-            })
-        }
-        None if detected => {
-            let found = reaches(&session.cluster, &survey, (&names, &router)).await;
-            found.map_err(|e| CliError::from(e).for_app(&invocation))?
-        }
-        unsure => unsure,
-    };
     Ok(Work {
         settings,
         session,
@@ -472,6 +536,7 @@ async fn work_by(
         route,
         plan,
         invocation,
+        group: None,
     })
 }
 
@@ -496,20 +561,64 @@ fn route_of(
     Ok(route.map(|route| (route, making)))
 }
 
-/// Returns the plan of the settings.
-fn plan_of(settings: &AppSettings, presence: Presence) -> Result<Plan, CliError> {
-    let at_steps = settings.checks.iter().map(|check| check.0.clone());
-    let before = settings.pre.iter().map(|check| CheckSpec {
-        pre: true,
-        ..check.0.clone()
-    });
-    let checks: Vec<CheckSpec> = at_steps.chain(before).collect();
-    let metrics = settings.metrics.as_ref().map(|entry| entry.0.clone());
-    let checks = health::source::fitted(checks, metrics.as_ref()).map_err(|error| {
-        let hint = "choose another check or another preset of `metrics`";
-        CliError::usage(error.to_string(), hint)
-    })?;
-    Ok(settings.plan(checks, metrics, presence)?)
+/// Notes what keeps the router from being used, where nothing is noted yet: that it moves what is no part of
+/// the release, nor of one of its siblings, or that somebody else's objects lead to the app.
+pub(super) async fn doubt(
+    work: &mut Work,
+    siblings: &[&Work],
+    (fitting, terminal): (Fitting, &mut Terminal),
+) -> Result<(), CliError> {
+    if work.made_route().is_some() {
+        return Ok(());
+    }
+    let (cluster, ours) = (&work.session.cluster, (&work.names, &work.router));
+    let siblings: Vec<_> = siblings
+        .iter()
+        .map(|work| sibling(&work.names, &work.router))
+        .collect();
+    if work.unsure.is_none() && fitting == Fitting::One {
+        work.unsure = strays(cluster, &work.survey, ours, &siblings);
+        let shares = work.unsure.is_none()
+            && !siblings.is_empty()
+            && strays(cluster, &work.survey, ours, &[]).is_some();
+        if shares && work.plan.brake {
+            // The others would put back the weight that it takes off.
+            work.plan.brake = false;
+            let how = "its weight moves users of other apps of the group as well: no brake";
+            work.names.found_by.push(how.to_owned());
+        }
+    }
+    let detected = work.settings.router.is_none() && !work.goes_on();
+    if work.unsure.is_none() && detected {
+        work.unsure = from_elsewhere(work, (fitting, terminal)).await?;
+    }
+    Ok(())
+}
+
+/// Returns which object of another namespace leads to the app, where it is released by pods. What cannot be told
+/// holds up whoever gives the canary users, not who takes them away.
+async fn from_elsewhere(
+    work: &Work,
+    (fitting, terminal): (Fitting, &mut Terminal),
+) -> Result<Option<Finding>, CliError> {
+    let cluster = &work.session.cluster;
+    let found = reaches(cluster, &work.survey, (&work.names, &work.router));
+    if fitting == Fitting::One {
+        let found = found.await;
+        return found.map_err(|e| CliError::from(e).for_app(&work.invocation));
+    }
+    let found = cluster.clock().timeout(MOST_BEFORE_A_ROLLBACK, found).await;
+    let found = match found {
+        Ok(found) => found.map_err(|error| error.to_string()),
+        Err(late) => Err(late.to_string()),
+    };
+    Ok(found.unwrap_or_else(|why| {
+        let canary = &work.names.canary;
+        terminal.warn(&format!(
+            "whether a route of another namespace gives {canary} traffic is not known: {why}"
+        ));
+        None
+    }))
 }
 
 /// Returns the record of an app, where it is authentic.
@@ -594,11 +703,15 @@ impl Work {
         (*making == Making::Route).then_some(route)
     }
 
+    /// Returns the record of the app, where it is authentic.
+    pub(super) fn record(&self) -> Option<Saved> {
+        let namespace = self.session.cluster.namespace();
+        recorded(&self.survey, namespace, &self.settings.app)
+    }
+
     /// Returns whether an unfinished run is there to be resumed.
     pub(super) fn goes_on(&self) -> bool {
-        let namespace = self.session.cluster.namespace();
-        let saved = recorded(&self.survey, namespace, &self.settings.app);
-        saved.is_some_and(|saved| !saved.release.is_over())
+        self.record().is_some_and(|saved| !saved.release.is_over())
     }
 
     /// Returns the order to the engine.
@@ -610,6 +723,7 @@ impl Work {
             route: self.made_route().cloned(),
             plan: self.plan.clone(),
             intent,
+            group: self.group.clone(),
             who: context.environment.who(),
             holder: env::process_id(self.session.cluster.clock().now()),
             own: Own::new(context.environment.process(), env::is_gone),

@@ -19,7 +19,7 @@ mod tests;
 
 pub use duration::{LONGEST, parse_duration};
 pub use error::ConfigError;
-pub use file::{File, PromoteOptions};
+pub use file::{Document, File, GroupFile, PromoteOptions};
 pub use load::{Load, LoadRequest, MAX_RATE, METHODS, parse_rate};
 pub use name::{parse_label_name, parse_object_name};
 pub use overrides::{

@@ -19,21 +19,27 @@ pub fn schema<R: Keyed, C: Keyed, M: Keyed>() -> Value {
     if let Some(meta) = generator.settings().meta_schema.clone() {
         root.insert("$schema".to_owned(), json!(meta));
     }
-    put(
-        &mut root,
-        "routers",
-        json!({"type": "array", "minItems": 2, "items": router}),
+    let tables = |schema: &mut Schema| {
+        let routers = json!({"type": "array", "minItems": 2, "items": router});
+        put(schema, "routers", routers);
+        put(schema, "router", router.clone().to_value());
+        put(schema, "metrics", metrics.clone().to_value());
+        for key in ["checks", "pre"] {
+            let checks = json!({"type": "array", "items": check.clone()});
+            put(schema, key, checks);
+        }
+    };
+    tables(&mut root);
+    root.insert(
+        "oneOf".to_owned(),
+        json!([{"required": ["app"]}, {"required": ["apps"]}]),
     );
-    put(&mut root, "router", router.to_value());
-    put(&mut root, "metrics", metrics.to_value());
-    for key in ["checks", "pre"] {
-        put(
-            &mut root,
-            key,
-            json!({"type": "array", "items": check.clone()}),
-        );
+    let mut definitions = generator.take_definitions(true);
+    if let Some(member) = definitions.get_mut("Member")
+        && let Ok(schema) = <&mut Schema>::try_from(&mut *member)
+    {
+        tables(schema);
     }
-    let definitions = generator.take_definitions(true);
     root.insert("$defs".to_owned(), Value::Object(definitions));
     let mut value = root.to_value();
     polish(&mut value);

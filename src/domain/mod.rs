@@ -8,6 +8,7 @@ pub mod change;
 pub mod check;
 pub mod decide;
 pub mod event;
+pub mod group;
 pub mod judge;
 pub mod meters;
 pub mod options;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{
     braking::Braking,
     check::Memory,
+    group::{Group, Passed},
     meters::Meters,
     plan::{Plan, Step, seconds},
     route::OwnRoute,
@@ -51,6 +52,9 @@ pub struct Release {
     pub canary: String,
     /// Name of the Service both sides stand behind, where known.
     pub service: Option<String>,
+    /// The group that it is released with, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
     /// The router and its options, so that a rollback needs no file.
     pub router: RouterSpec,
     /// What is to be done.
@@ -82,6 +86,9 @@ pub struct Release {
     pub gate_spent: Duration,
     /// Whether the present step was approved.
     pub approved: bool,
+    /// The gate that it has passed and at which it waits for the other members of its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<Passed>,
     /// When what must hold before any user meets the canary was seen to hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<Timestamp>,
@@ -284,6 +291,8 @@ pub enum Cause {
     Promotion,
     /// The server refused a change on the way up.
     Refused,
+    /// Another member of its group went back.
+    Member,
 }
 
 /// Who drives a run.

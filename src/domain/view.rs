@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     change::Change,
+    group::{Group, Passed},
     release::{Entry, Holder, Outcome, Phase},
     served::Served,
     split::Split,
@@ -58,12 +59,38 @@ pub struct StatusView {
     pub undo: Option<String>,
 }
 
+/// A group as `status` and `monitor` with its file show it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupView {
+    /// Version of this document.
+    pub version: u32,
+    /// Name of the group.
+    pub group: String,
+    /// The namespace of its members.
+    pub namespace: String,
+    /// Name of the run, where the members are, or were, in one together.
+    pub run: Option<String>,
+    /// The members, in the order of the file.
+    pub members: Vec<StatusView>,
+    /// The next command worth running.
+    pub next: String,
+    /// The command that undoes the release.
+    pub undo: Option<String>,
+}
+
 /// The run behind a status.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunView {
     /// Name of the run.
     pub id: String,
+    /// The group that it is released with, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+    /// The gate at which it waits for the other members of the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed: Option<Passed>,
     /// Its phase.
     pub phase: Phase,
     /// The step, counted from 1.

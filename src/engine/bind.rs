@@ -84,6 +84,7 @@ impl Engine {
             untold: Vec::new(),
             canary_uid: None,
             attended: Attended::new(cluster.clock()),
+            seat: None,
             process: order.own.process().cloned(),
             begun: false,
             noticed: None,
@@ -116,6 +117,7 @@ impl Engine {
             only.weight = weight;
         }
         release.step_since = now;
+        release.passed = None;
         self.go(Phase::Shifting, weight, now);
     }
 

@@ -7,6 +7,7 @@
 mod act;
 mod attended;
 mod bind;
+pub mod group;
 mod keep;
 mod observe;
 mod patience;
@@ -39,6 +40,7 @@ use crate::{
     traffic::{Router, TrafficError},
 };
 use attended::Attended;
+use group::{Seat, news_of};
 use keep::Keeping;
 use observe::{Before, First, Sight};
 pub use patience::{API_PATIENCE, REFUSAL_PATIENCE};
@@ -157,6 +159,8 @@ pub struct Engine {
     untold: Vec<Event>,
     canary_uid: Option<String>,
     attended: Attended,
+    /// Its place at the board of its group, where it has one.
+    seat: Option<Seat>,
     process: Option<Process>,
     /// Whether the run was begun before this sitting, or is a rollback: then it is not given up lightly.
     begun: bool,
@@ -194,6 +198,10 @@ impl Engine {
                 Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
                     patience = Patience::default();
+                    if drive.once && self.may_have_news() {
+                        self.await_news().await;
+                        continue;
+                    }
                     if drive.once {
                         return self.rest().await;
                     }
@@ -230,6 +238,7 @@ impl Engine {
         let (sight, mut seen) = self.observe(drive.goal, request).await?;
         let sides = &sight.sides;
         self.note_anchor(sides.live(Track::Stable), sides.live(Track::Canary));
+        seen.group = self.seat.as_mut().map(Seat::read);
         self.skip_unattended(&mut seen);
         let undecided = (self.saved.release.clone(), self.untold.len());
         let (action, events) = self.decide(&sight, &mut seen)?;
@@ -247,6 +256,7 @@ impl Engine {
                 return Err(error);
             }
         }
+        self.publish(&seen);
         Box::pin(self.open_gate()).await;
         let events = std::mem::take(&mut self.untold);
         for event in &events {
@@ -474,7 +484,7 @@ impl Engine {
         wake: &Wake,
         requests: &mut watch::Receiver<Option<Request>>,
     ) {
-        let clock = self.cluster.clock();
+        let clock = self.cluster.clock().clone();
         let now = clock.now();
         let longest = if moving { MOVING } else { HEARTBEAT };
         let asked = if moving { longest } else { elapsed(now, until) };
@@ -484,6 +494,7 @@ impl Engine {
             biased;
             Ok(()) = requests.changed() => {}
             () = wake.changed() => {}
+            () = news_of(&mut self.seat) => {}
             () = clock.sleep(pause) => {}
         }
     }

@@ -229,6 +229,7 @@ impl Engine {
             refused: self.refused.clone(),
             route: sight.route.clone(),
             goal,
+            group: None,
         };
         Ok((sight, seen))
     }

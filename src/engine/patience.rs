@@ -204,6 +204,10 @@ impl Engine {
         if !self.is_begun() && !outage {
             return Then::GiveUp(None);
         }
+        // Another member of the group may have moved the weight that both move.
+        if left.soon && self.seat.is_some() {
+            return Then::Again(SHORTEST);
+        }
         if !left.over {
             self.say_waiting(
                 &format!("{error}; tries again until {left} are over"),

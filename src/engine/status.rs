@@ -67,6 +67,8 @@ impl Engine {
 pub fn run_view(release: &Release) -> RunView {
     RunView {
         id: release.id.clone(),
+        group: release.group.clone(),
+        passed: release.passed,
         phase: release.phase,
         step: release.step_number(),
         steps: release.plan.steps.iter().map(|s| s.weight).collect(),

@@ -113,8 +113,30 @@ pub async fn answer(cluster: &Cluster, app: &str, gate: &Gate) -> Result<Answer,
     })
 }
 
+/// Returns the number of the step that waits, counted from 1, and whether it is approved already; an error
+/// where none waits.
+pub async fn waiting(cluster: &Cluster, app: &str) -> Result<(usize, bool), JournalError> {
+    let gate = open_gate(cluster, app).await?;
+    let approved = matches!(answer(cluster, app, &gate).await?, Answer::Approved(_));
+    Ok((gate.step.saturating_add(1), approved))
+}
+
 /// Approves the step that waits, and returns its number, counted from 1.
 pub async fn grant(cluster: &Cluster, app: &str, who: &str) -> Result<usize, JournalError> {
+    let gate = open_gate(cluster, app).await?;
+    let name = approval(app);
+    let what = cluster.named("ConfigMap", &name);
+    let api = cluster.api::<ConfigMap>();
+    let patch = Patch::Merge(json!({"data": {APPROVED: gate.token, BY: who}}));
+    let params = cluster.patch_params();
+    cluster
+        .write("patch", &what, || api.patch(&name, &params, &patch))
+        .await?;
+    Ok(gate.step.saturating_add(1))
+}
+
+/// Returns the gate at which a release waits.
+async fn open_gate(cluster: &Cluster, app: &str) -> Result<Gate, JournalError> {
     let saved = Journal::new(cluster.clone(), app).load().await?;
     let release = saved.map(|saved| saved.release);
     let gate = release
@@ -123,18 +145,10 @@ pub async fn grant(cluster: &Cluster, app: &str, who: &str) -> Result<usize, Jou
     let Some(gate) = gate else {
         return Err(nothing_waits(cluster, app));
     };
-    let name = approval(app);
-    let what = cluster.named("ConfigMap", &name);
     if answer(cluster, app, &gate).await? == Answer::Closed {
         return Err(nothing_waits(cluster, app));
     }
-    let api = cluster.api::<ConfigMap>();
-    let patch = Patch::Merge(json!({"data": {APPROVED: gate.token, BY: who}}));
-    let params = cluster.patch_params();
-    cluster
-        .write("patch", &what, || api.patch(&name, &params, &patch))
-        .await?;
-    Ok(gate.step.saturating_add(1))
+    Ok(gate)
 }
 
 /// Returns whether an error says that no step waits.

@@ -7,7 +7,7 @@ use crate::domain::release::{Cause, Outcome, Phase};
 /// How the tool was called, so that hints can be pasted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// The app.
+    /// The app; empty where a file names several.
     pub app: String,
     /// Its namespace.
     pub namespace: String,
@@ -38,8 +38,13 @@ const GONE: &str = "this simulated cluster is gone; that one stays";
 impl Invocation {
     /// Returns the command line of a verb for this app.
     pub fn command(&self, verb: &str) -> String {
-        let (app, namespace) = (quoted(&self.app), quoted(&self.namespace));
-        let mut line = format!("{} {verb} {app} -n {namespace}", self.invoked_as);
+        let namespace = quoted(&self.namespace);
+        let app = if self.app.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", quoted(&self.app))
+        };
+        let mut line = format!("{} {verb}{app} -n {namespace}", self.invoked_as);
         for (flag, value) in &self.flags {
             line += &[" ", flag, " ", &quoted(value)].concat();
         }
@@ -87,7 +92,7 @@ fn after_rollback(cause: Option<Cause>) -> &'static str {
         Some(Cause::Unhealthy | Cause::Promotion) => "history",
         Some(Cause::Unknown | Cause::Refused) => "check",
         Some(Cause::Interrupt) => "auto",
-        Some(Cause::Operator) | None => "status",
+        Some(Cause::Operator | Cause::Member) | None => "status",
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Narrator {
     checks: BTreeMap<(Track, String), (Verdict, String)>,
     acted: Option<String>,
     news: Vec<(Timestamp, String)>,
+    /// Whether it is one of several, so that the end is told for all of them.
+    member: bool,
 }
 
 // === impl Narrator ===
@@ -69,6 +71,15 @@ impl Narrator {
             checks: BTreeMap::new(),
             acted: None,
             news: Vec::new(),
+            member: false,
+        }
+    }
+
+    /// Returns a narrator of one member of a group: its end is a line, the commands come for all.
+    pub fn of_member(style: Style, invocation: Invocation) -> Self {
+        Self {
+            member: true,
+            ..Self::new(style, invocation)
         }
     }
 
@@ -309,6 +320,9 @@ impl Narrator {
         let headline = format!("{word} after {took}");
         let head = self.style.line().dim(clock(at)).to_column(LABEL);
         let mut lines = head.add(tone, headline).plain(": ").plain(text).wrap(LABEL);
+        if self.member {
+            return lines;
+        }
         let mut row = |label: &str, tone: Tone, text: &str| {
             let line = self.style.line().to_column(LABEL).dim(label);
             lines.extend(line.to_column(LABEL + 9).add(tone, text).wrap(LABEL + 9));

@@ -5,11 +5,17 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::line::Painted;
 use crate::{
-    domain::{event::Event, view::DOCUMENT},
+    domain::{
+        event::Event,
+        group::{Ending, Part},
+        release::Outcome,
+        view::DOCUMENT,
+    },
     escape::is_unsafe,
 };
 
@@ -19,6 +25,56 @@ struct Line<'a> {
     version: u32,
     #[serde(flatten)]
     event: &'a Event,
+}
+
+/// An event of a member of a group.
+#[derive(Serialize)]
+struct MemberLine<'a> {
+    version: u32,
+    group: &'a str,
+    app: &'a str,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// The end of a group's run.
+#[derive(Serialize)]
+struct GroupLine<'a> {
+    version: u32,
+    group: &'a str,
+    at: Timestamp,
+    event: &'static str,
+    outcome: Outcome,
+    text: &'a str,
+    members: &'a [Part],
+}
+
+/// Returns an event of a member of a group as one line of JSON, without a newline.
+pub fn member_event(group: &str, app: &str, event: &Event) -> serde_json::Result<Painted> {
+    compact(&MemberLine {
+        version: DOCUMENT,
+        group,
+        app,
+        event,
+    })
+}
+
+/// Returns the end of a group's run as one line of JSON, without a newline.
+pub fn group_end(
+    group: &str,
+    at: Timestamp,
+    ending: &Ending,
+    members: &[Part],
+) -> serde_json::Result<Painted> {
+    compact(&GroupLine {
+        version: DOCUMENT,
+        group,
+        at,
+        event: "group-ended",
+        outcome: ending.outcome,
+        text: &ending.text,
+        members,
+    })
 }
 
 /// Returns an event as one line of JSON, without a newline.

@@ -37,6 +37,14 @@ impl Painted {
         Self(safe.join("\n"))
     }
 
+    /// Returns the lines with another one in front of each.
+    #[must_use]
+    pub fn after(&self, lead: &Line) -> Self {
+        let lead = lead.render();
+        let lines = self.0.split('\n').map(|line| format!("{lead}{line}"));
+        Self(lines.collect::<Vec<_>>().join("\n"))
+    }
+
     /// Returns what is printed.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -8,6 +8,7 @@ pub mod bar;
 pub mod check;
 pub mod closing;
 pub mod findings;
+pub mod group;
 pub mod history;
 pub mod human;
 pub mod image;

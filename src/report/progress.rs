@@ -166,6 +166,32 @@ impl Progress {
         lines.map(|l| l.cut(columns).render()).collect()
     }
 
+    /// Returns the state in one line, for one of several runs: `width` columns are for their names.
+    pub fn brief(&self, width: usize, now: Timestamp, style: &Style) -> Painted {
+        let style = *style;
+        let mut line = style.line().bold(&self.app).to_column(width + 2);
+        let weight = self.split.as_ref().map(|split| bar::share(split.actual));
+        let weight = weight.unwrap_or_else(|| "-".to_owned());
+        line = line.add(Tone::Weight, weight).plain(" ");
+        line = line.to_column(width + 8);
+        let back = self.phase.is_some_and(Phase::is_retreat);
+        let going = if back { Tone::Bad } else { Tone::Plain };
+        let words = (going, self.phase.map_or("starting", Phase::words));
+        let (tone, word) = self.outcome.map_or(words, headline);
+        line = line.add(tone, word);
+        let bad = self.checks.iter().find(|r| r.verdict == Verdict::Unhealthy);
+        // On the way back it is known why, and what is done counts.
+        if let Some(result) = bad.filter(|_| self.reason.is_none()) {
+            line = line.plain("  ").add(Tone::Bad, check::sentence(result));
+        } else if let Some(doing) = &self.doing {
+            line = line.plain("  ").plain(doing);
+        } else if let Some(waits) = &self.waits {
+            let text = self.waits_text(waits, now);
+            line = line.dim("  waits  ").plain(text);
+        }
+        line.cut(style.columns()).render()
+    }
+
     /// Returns what it waits for, as of `now`, and without what the checks below say anyway.
     fn waits_text(&self, waits: &str, now: Timestamp) -> String {
         let kind = class(waits);

@@ -80,6 +80,10 @@ fn header(view: &StatusView, now: Timestamp, style: Style) -> Vec<Line> {
         return lines;
     };
     let mut lines = title.dim("  run ").plain(&run.id).wrap(BODY);
+    if let Some(group) = &run.group {
+        let text = format!("{}: {}", group.name, group.members.join(", "));
+        lines.extend(row(style, "group", Tone::Plain, &text));
+    }
     lines.extend(state(run, now, style));
     if let Some(reason) = &run.reason {
         lines.extend(row(style, "why", Tone::Plain, reason));

@@ -158,6 +158,15 @@ pub struct Target {
     pub total: u32,
 }
 
+/// An app that is released together with another one, and its router.
+#[derive(Debug, Clone)]
+pub struct Sibling {
+    /// What its router is bound to.
+    pub target: Target,
+    /// The router.
+    pub router: RouterSpec,
+}
+
 /// Both sides at one moment, as facts and as objects.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
@@ -238,15 +247,17 @@ pub trait Provider: Sync {
         None
     }
 
-    /// Returns what a weight of this router would move that is no part of the release, if anything.
+    /// Returns what a weight of this router would move that is no part of the release, nor of one that is
+    /// released together with it, if anything.
     fn strays(
         &self,
         cluster: &Cluster,
         target: &Target,
         options: &Value,
         survey: &Survey,
+        siblings: &[Sibling],
     ) -> Option<Finding> {
-        let _ = (cluster, target, options, survey);
+        let _ = (cluster, target, options, survey, siblings);
         None
     }
 

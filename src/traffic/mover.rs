@@ -253,14 +253,22 @@ impl ByWeights {
         found
     }
 
-    /// Returns what a weight would move that is no part of the release.
-    pub(super) fn strays(&self, survey: &Survey) -> Option<Finding> {
+    /// Returns what a weight would move that is no part of the release, nor of one of its `siblings`.
+    pub(super) fn strays(&self, survey: &Survey, siblings: &[Self]) -> Option<Finding> {
         let families = survey.routing.iter();
         let mut objects = families.flat_map(|family| family.objects.iter().flatten());
         objects.find_map(|object| {
             let place = self.places.iter().find(|place| place.holds(object))?;
             let routes = self.form.routes(object);
-            Some(findings::stray(&place.named(), moved_along(&routes)?))
+            let theirs = |route: &&Route| {
+                siblings.iter().any(|sibling| {
+                    let named = sibling.form.routes(object).into_iter();
+                    let mut same = named.filter(|theirs| theirs.name == route.name);
+                    same.any(|theirs| theirs.divides())
+                })
+            };
+            let stray = moved_along(&routes).find(|route| !theirs(route))?;
+            Some(findings::stray(&place.named(), stray))
         })
     }
 

@@ -251,17 +251,17 @@ pub fn weights(routes: &[Route], weight: Percent) -> Result<Vec<(Place, u64)>, S
     Ok(all)
 }
 
-/// Returns a route that one of the weights of the two sides moves as well, though it does not lead to both: in
-/// some objects one weight holds for several routes.
-pub fn moved_along(routes: &[Route]) -> Option<&Route> {
+/// Returns the routes that one of the weights of the two sides moves as well, though they do not lead to both:
+/// in some objects one weight holds for several routes.
+pub fn moved_along(routes: &[Route]) -> impl Iterator<Item = &Route> {
     let places = |route: &Route| -> Vec<Place> {
         let parts = route.parts.iter();
         parts.filter_map(|part| part.place.clone()).collect()
     };
     let dividing = routes.iter().filter(|route| route.divides());
     let ours: Vec<Place> = dividing.flat_map(places).collect();
-    let mut others = routes.iter().filter(|route| !route.holds_both());
-    others.find(|route| places(route).iter().any(|place| ours.contains(place)))
+    let others = routes.iter().filter(|route| !route.holds_both());
+    others.filter(move |route| places(route).iter().any(|place| ours.contains(place)))
 }
 
 fn share(stable: u64, canary: u64) -> Option<Percent> {

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
-use super::{Objects, Provider, Router, Scene, Target, TrafficError, Written, each_once, provider};
+use super::{
+    Objects, Provider, Router, Scene, Sibling, Target, TrafficError, Written, each_once, provider,
+};
 use crate::{
     cluster::{Cluster, objects::Survey, routing::Wanted},
     domain::{
@@ -83,10 +85,13 @@ impl Provider for Several {
         target: &Target,
         options: &Value,
         survey: &Survey,
+        siblings: &[Sibling],
     ) -> Option<Finding> {
         let all = entries(options);
         let mut all = all.iter();
-        all.find_map(|(provider, options)| provider.strays(cluster, target, options, survey))
+        all.find_map(|(provider, options)| {
+            provider.strays(cluster, target, options, survey, siblings)
+        })
     }
 
     fn findings(

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    Given, Provider, Router, Scene, Target, TrafficError,
+    Given, Provider, Router, Scene, Sibling, Target, TrafficError,
     autoscaler::{self, is_of},
     backend::Backends,
     blueprint::{Blueprint, Gap, Site, services},
@@ -384,9 +384,16 @@ impl<S: Shape> Provider for Weighted<S> {
         target: &Target,
         options: &Value,
         survey: &Survey,
+        siblings: &[Sibling],
     ) -> Option<Finding> {
         let router = bound::<S>(cluster, target, options, survey).ok()?;
-        router.strays(survey)
+        let siblings = siblings.iter().filter_map(|Sibling { target, router }| {
+            let same = router.name == S::NAME;
+            let bound = || bound::<S>(cluster, target, &router.options, survey).ok();
+            same.then(bound).flatten()
+        });
+        let siblings: Vec<ByWeights> = siblings.collect();
+        router.strays(survey, &siblings)
     }
 
     fn blueprint(

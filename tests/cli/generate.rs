@@ -224,11 +224,11 @@ async fn short_help() {
     --- stdout
     Move the canary to a share of the traffic
 
-    Usage: canaryctl set [OPTIONS] <APP> <WEIGHT>
+    Usage: canaryctl set [OPTIONS] <APP> [WEIGHT]
 
     Arguments:
-      <APP>     The app
-      <WEIGHT>  Share of the traffic: 25, 25%, 0.5%, +10, -5
+      <APP>     The app; left out where -f names it, so that the weight comes first
+      [WEIGHT]  Share of the traffic: 25, 25%, 0.5%, +10, -5
 
     Options:
           --dry-run     Ask the API server, change nothing
@@ -271,6 +271,7 @@ async fn short_help() {
       canaryctl set payment-api 25
       canaryctl set payment-api +10
       canaryctl set payment-api 0.5% --dry-run
+      canaryctl set 25 -f canary.yaml
     "#);
     assert_snapshot!(console.shows("auto -h").await, @r#"
     $ canaryctl auto -h
@@ -285,7 +286,7 @@ async fn short_help() {
 
     Options:
           --image <[CONTAINER=]IMAGE>
-              Image to release; repeat it for more containers
+              Image to release, repeatable; in a group APP[:CONTAINER]=IMAGE
           --create-route
               Create a route to the canary where there is none, and delete it at the
               end; `check` prints it

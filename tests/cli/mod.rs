@@ -10,6 +10,7 @@ mod auto;
 mod checking;
 mod ending;
 mod generate;
+mod groups;
 mod hostile;
 mod looking;
 mod misfits;

@@ -72,8 +72,8 @@ async fn flags_that_are_not_there() {
     $ canaryctl set payment-api
     exit 2
     --- stderr
-    error: missing <WEIGHT>
-    hint: usage: canaryctl set <APP> <WEIGHT>
+    error: no weight is given for payment-api
+    hint: give one, such as `canaryctl set payment-api 25`
     "#);
     assert_snapshot!(console.refuses("rollback").await, @r#"
     $ canaryctl rollback
@@ -106,21 +106,21 @@ async fn weights_that_are_none() {
     $ canaryctl set payment-api -n canary-release 101
     exit 2
     --- stderr
-    error: <WEIGHT>: '101' is not a weight: must be from 0 to 100
+    error: [WEIGHT]: '101' is not a weight: must be from 0 to 100
     hint: `canaryctl set -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("set payment-api -n canary-release abc").await, @r#"
     $ canaryctl set payment-api -n canary-release abc
     exit 2
     --- stderr
-    error: <WEIGHT>: 'abc' is not a weight: write a number such as 25, 25% or 0.5%
+    error: [WEIGHT]: 'abc' is not a weight: write a number such as 25, 25% or 0.5%
     hint: `canaryctl set -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("set payment-api -n canary-release +200").await, @r#"
     $ canaryctl set payment-api -n canary-release +200
     exit 2
     --- stderr
-    error: <WEIGHT>: '+200' is not a weight: must be from 0 to 100
+    error: [WEIGHT]: '+200' is not a weight: must be from 0 to 100
     hint: `canaryctl set -h` shows how it is used
     "#);
     assert_snapshot!(console.refuses("set payment-api -n canary-release -20").await, @r#"
@@ -357,7 +357,7 @@ async fn configurations_that_are_wrong() {
     error: DIR/typo.yaml:2:1: unknown key 'holdd'; did you mean 'hold'?
       2 | holdd: 5m
           ^
-    hint: known: app, namespace, stable, canary, service, router, routers, createRoute, steps, hold, early, deadline, interval, readyTimeout, promoteTimeout, drain, checks, pre, metrics, brake, onUnknown, onFailure, onInterrupt, promote, load
+    hint: known: app, apps, group, namespace, stable, canary, service, router, routers, createRoute, steps, hold, early, deadline, interval, readyTimeout, promoteTimeout, drain, checks, pre, metrics, brake, onUnknown, onFailure, onInterrupt, promote, load
     $ canaryctl auto -f DIR/routers.yaml -n canary-release
     exit 2
     --- stderr

@@ -228,6 +228,7 @@ impl Bench {
             route: None,
             plan: sitting.plan.clone(),
             intent: sitting.intent.clone(),
+            group: None,
             who: sitting
                 .who
                 .clone()

@@ -81,7 +81,7 @@ fn a_missing_or_empty_key_is_named() {
         ),
         (
             "app:\n",
-            "canary.yaml:1:4: app: expected text, found nothing",
+            "canary.yaml:1:4: app: no value is given: write one, or remove the key",
         ),
         (
             "app: shop\nrouter: {}\n",

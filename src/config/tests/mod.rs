@@ -1,6 +1,7 @@
 //! Tests of the whole layer, with fake tables of routers and checks.
 
 mod errors;
+mod groups;
 mod precedence;
 mod random;
 mod schema;

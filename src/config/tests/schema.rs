@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{Check, FULL, Metrics, Router, parse};
-use crate::config::schema;
+use crate::config::{Document, schema};
 
 /// What a file may hold instead of what [`FULL`] does.
 const SEVERAL: &str = "
@@ -12,6 +12,23 @@ routers:
   - istio: { virtualService: a, routes: [primary] }
   - replicas: {}
 ";
+
+/// Returns a group whose first member uses every key of its own that [`FULL`] has, and the second those of
+/// [`SEVERAL`].
+fn group() -> Value {
+    let own = |text: &str, app: &str| {
+        let mut file: Value = serde_saphyr::from_str(text).unwrap();
+        let keys = [
+            "app", "stable", "canary", "service", "router", "routers", "checks", "pre", "metrics",
+            "load",
+        ];
+        let map = file.as_object_mut().unwrap();
+        map.retain(|key, _| keys.contains(&key.as_str()));
+        map.insert("app".to_owned(), app.into());
+        file
+    };
+    serde_json::json!({"group": "shop", "apps": [own(FULL, "a"), own(SEVERAL, "b")]})
+}
 
 fn whole() -> Value {
     schema::<Router, Check, Metrics>()
@@ -90,8 +107,13 @@ fn the_schema_has_exactly_the_keys_that_the_parser_accepts() {
             &mut in_file,
         );
     }
+    let group = group();
+    Document::<Router, Check, Metrics>::parse("canary.yaml", &group.to_string()).unwrap();
+    used(&group, "", &mut in_file);
     // `FULL` names one router; the other has no keys of its own.
-    in_file.insert(".router.replicas".to_owned());
+    for at in ["", ".apps[]"] {
+        in_file.insert(format!("{at}.router.replicas"));
+    }
     assert_eq!(in_schema, in_file);
 }
 
@@ -127,7 +149,8 @@ fn the_schema_is_of_the_right_draft_and_offers_the_known_words() {
         "https://json-schema.org/draft/2020-12/schema"
     );
     assert_eq!(root.get("$id"), None);
-    assert_eq!(root["required"], serde_json::json!(["app"]));
+    let one_of = serde_json::json!([{"required": ["app"]}, {"required": ["apps"]}]);
+    assert_eq!(root["oneOf"], one_of);
     let text = root.to_string();
     for word in [
         "\"scale-down\"",

@@ -21,7 +21,13 @@ impl Round<'_> {
     }
 
     /// Gives up a promotion: stable gets its old template back, traffic stays with the canary.
+    /// In a group it goes to stable's old version with that of the others: versions that were not released
+    /// together are not to meet.
     pub(super) fn undo(&mut self, reason: String) -> Turn {
+        if self.is_member() {
+            self.retreat(Cause::Promotion, reason);
+            return None;
+        }
         self.release.ending = Some(Outcome::Incomplete);
         self.leave(Cause::Promotion, reason);
         None
@@ -40,8 +46,10 @@ impl Round<'_> {
         let touched = stable.is_none_or(|s| !self.release.is_old(&s.revision));
         let promoting = self.release.phase >= Phase::PromoteTemplate;
         let abandoned = self.release.ending == Some(Outcome::Incomplete);
-        if !abandoned && promoting && touched && cause == Cause::Unhealthy {
-            // A canary that fails is given no more traffic: stable is mended under what it has.
+        let stays = cause == Cause::Unhealthy || self.is_member();
+        if !abandoned && promoting && touched && stays {
+            // A canary that fails is given no more traffic, and none that another member may have lost its
+            // pods for: stable is mended under what it has.
             self.enter(Phase::UndoTemplate);
         } else if abandoned || (promoting && touched) {
             self.release.target = Percent::FULL;

@@ -7,6 +7,7 @@
 mod back;
 mod brake;
 mod guards;
+mod member;
 mod promote;
 mod requests;
 mod route;
@@ -20,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     event::{Event, EventKind},
+    group::Board,
     release::{Outcome, Phase, Release},
     route::Standing,
     split::{Grain, Split},
@@ -62,6 +64,9 @@ pub struct Observation {
     pub route: Vec<Standing>,
     /// How far this sitting is to go.
     pub goal: Goal,
+    /// Where the members of its group are, where it has one. Read after the split: whatever another member
+    /// did to it was agreed on the board before.
+    pub group: Option<Board>,
 }
 
 /// What an operator or the system asks of a run.
@@ -220,6 +225,7 @@ pub fn decide(release: &Release, seen: &Observation) -> Decision {
         round.release.pinned = seen.split.pinned.iter().cloned().collect();
     }
     round.take_refusal();
+    round.follow();
     let action = round.take_request().unwrap_or_else(|| {
         (0..TURNS)
             .find_map(|_| round.turn())

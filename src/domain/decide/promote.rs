@@ -10,6 +10,10 @@
 //! | stable | it is renewed, or gets its traffic back | stable gets its old template back, the canary has the traffic; exit 6 |
 //! | the canary | that is being undone | the canary no longer deserves the traffic: it goes to stable as soon as that has its old template; exit 3 |
 //!
+//! In a group all members' stables are proven before any gets its traffic back. Until then a promotion that
+//! fails takes the whole group to its old versions, and the traffic with it, so that no two versions meet that
+//! were not released together: exit 3 where another row says 6.
+//!
 //! When traffic returns to stable only stable is checked: the canary's pods end then, by our own
 //! doing. *Unknown* about the canary does not stop a promotion here; its way out is stable, which must
 //! be healthy. A promotion by force passes a canary that fails, as it does before.
@@ -64,6 +68,9 @@ impl Round<'_> {
                 self.enter(Phase::PromoteTemplate);
             }
             return None;
+        }
+        if let Some(turn) = self.without_room() {
+            return turn;
         }
         self.shift_or_fail(Percent::FULL)
     }
@@ -128,6 +135,13 @@ impl Round<'_> {
         if let Some(turn) = self.undo_if_unhealthy() {
             return turn;
         }
+        let last = self.release.plan.steps.len() + 1;
+        if self.is_open(last) {
+            // All members are proven: another one may have returned the traffic already.
+            self.release.target = Percent::ZERO;
+            self.enter(Phase::PromoteReturn);
+            return None;
+        }
         if let Some(turn) = self.drift_at_full() {
             return turn;
         }
@@ -142,6 +156,9 @@ impl Round<'_> {
         let looked = looked && (unasked || !self.canary_checks().is_empty());
         let healthy = looked && complete && overall(self.stable_checks()) == Verdict::Healthy;
         if healthy && self.since() >= self.release.plan.interval {
+            if let Some(turn) = self.gate(last) {
+                return turn;
+            }
             self.release.target = Percent::ZERO;
             self.enter(Phase::PromoteReturn);
             return None;

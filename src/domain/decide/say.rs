@@ -109,6 +109,7 @@ impl Round<'_> {
         self.release.step_since = self.seen.now;
         self.release.gate_spent = Duration::ZERO;
         self.release.approved = false;
+        self.release.passed = None;
         if let Some(step) = self.release.plan.steps.get(index) {
             self.release.target = step.weight;
         }
@@ -128,6 +129,9 @@ impl Round<'_> {
                 .checks
                 .values_mut()
                 .for_each(Memory::begin_watch);
+        }
+        if matches!(phase, Phase::Shifting | Phase::Resting | Phase::Approving) {
+            self.unpass();
         }
         self.moved = true;
         self.release.phase = phase;

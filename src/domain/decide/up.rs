@@ -74,9 +74,12 @@ impl Round<'_> {
         }
         if self.is_untested() && matches!(self.seen.grain, Grain::Weight(_)) {
             self.enter(Phase::Testing);
-        } else {
-            self.begin_step(0);
+            return None;
         }
+        if let Some(turn) = self.sick_at_gate().or_else(|| self.gate(0)) {
+            return turn;
+        }
+        self.begin_step(0);
         None
     }
 
@@ -116,8 +119,11 @@ impl Round<'_> {
         }
         let looked = !self.canary_checks().is_empty();
         if looked && overall(self.canary_checks()) == Verdict::Healthy {
-            self.release.tested = Some(self.seen.now);
+            self.release.tested.get_or_insert(self.seen.now);
             if self.release.target == Percent::ZERO {
+                if let Some(turn) = self.gate(0) {
+                    return turn;
+                }
                 self.begin_step(0);
             } else {
                 self.enter(Phase::Holding);
@@ -183,6 +189,9 @@ impl Round<'_> {
         {
             return Some(action);
         }
+        if let Some(turn) = self.without_room() {
+            return turn;
+        }
         self.shift_or_fail(self.release.target)
     }
 
@@ -206,11 +215,20 @@ impl Round<'_> {
         let present = self.release.step + 1;
         let goal_step = matches!(self.seen.goal, Goal::Step(wanted) if wanted <= present);
         let healthy = looked && verdict == Verdict::Healthy;
+        if !healthy {
+            self.unpass();
+        }
         if healthy && held {
+            let approve = step.approve && !self.release.approved && !self.wants_promotion();
+            if (goal_step || !approve)
+                && let Some(turn) = self.gate(self.next_gate())
+            {
+                return turn;
+            }
             if goal_step && !self.wants_promotion() {
                 return Some(Action::Stop(Outcome::AtWeight, self.reached_text()));
             }
-            if step.approve && !self.release.approved && !self.wants_promotion() {
+            if approve {
                 self.enter(Phase::Approving);
             } else {
                 self.next_step();
@@ -263,9 +281,15 @@ impl Round<'_> {
                 self.enter(Phase::Holding);
                 return None;
             }
+            if let Some(turn) = self.gate(self.next_gate()) {
+                return turn;
+            }
             self.release.gate_spent += self.since();
             self.next_step();
             return self.after_steps();
+        }
+        if let Some(turn) = self.unapproved() {
+            return turn;
         }
         let what = format!("approval of step {}", self.release.step + 1);
         match self.seen.goal {
@@ -282,6 +306,15 @@ impl Round<'_> {
         let results = self.canary_checks().iter().filter(counts);
         let mut proofs = results.filter_map(|result| result.proven).peekable();
         proofs.peek().is_some() && proofs.all(|proven| proven)
+    }
+
+    /// Returns the gate after the present step; before a promotion the last one.
+    fn next_gate(&self) -> usize {
+        if self.wants_promotion() {
+            self.release.plan.steps.len()
+        } else {
+            self.release.step + 1
+        }
     }
 
     /// Goes to the next step; past the last one the phase stays and `after_steps` finishes.

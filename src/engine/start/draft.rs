@@ -73,6 +73,7 @@ pub(super) fn draft(
         stable: order.names.stable.clone(),
         canary: order.names.canary.clone(),
         service: order.names.service.clone(),
+        group: order.group.clone(),
         router: order.router.clone(),
         plan,
         revision: tracks.digest(&wanted, Track::Canary),
@@ -88,6 +89,7 @@ pub(super) fn draft(
         step_since: now,
         gate_spent: Duration::ZERO,
         approved: false,
+        passed: None,
         // Who promotes by hand has tested it.
         tested: (order.intent == Intent::Promote).then_some(now),
         gate: None,

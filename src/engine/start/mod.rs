@@ -18,6 +18,7 @@ use crate::{
     domain::{
         decide::elapsed,
         event::{Event, EventKind},
+        group::Group,
         plan::{Plan, Strategy},
         release::{FORMAT, Release, RouterSpec},
         weight::WeightChange,
@@ -74,6 +75,8 @@ pub struct Order {
     pub plan: Plan,
     /// What is asked for.
     pub intent: Intent,
+    /// The group that the app is released with, if any.
+    pub group: Option<Group>,
     /// User and host, or the URL of the CI job.
     pub who: String,
     /// Unique for the process.
@@ -147,7 +150,8 @@ pub async fn begin(cluster: &Cluster, mut order: Order) -> Result<Begun, EngineE
         cluster.clock().advance_to(active.release.last_sign());
     }
     match (&order.intent, active.cloned()) {
-        (Intent::Auto { restart: true, .. }, Some(_)) => {
+        (Intent::Auto { restart: true, .. }, Some(active)) => {
+            resume::refuse_outside(&active.release, &order)?;
             Box::pin(fresh::fresh(cluster, order, &survey, journal, known)).await
         }
         (

@@ -39,6 +39,7 @@ pub(super) async fn resume(
     let force = order.intent == Intent::Rollback;
     saved.refuse_newer()?;
     refuse_other_images(&saved.release, &order)?;
+    join(&mut saved.release, &order)?;
     skip_dead_time(&mut saved.release, before.as_ref(), now);
     if !force {
         saved.release.plan.hand_over(&order.plan);
@@ -137,6 +138,51 @@ fn refuse_other_images(release: &Release, order: &Order) -> Result<(), EngineErr
     ))
 }
 
+/// A member of a group goes on with the others, or is taken back alone; the others follow it. What was begun
+/// alone does not become a member, unless it was a weight set by hand.
+fn join(release: &mut Release, order: &Order) -> Result<(), EngineError> {
+    if order.intent == Intent::Rollback {
+        return Ok(());
+    }
+    refuse_outside(release, order)?;
+    let Some(group) = &order.group else {
+        return Ok(());
+    };
+    if release.group.is_none() && !is_by_hand(release) {
+        let text = format!(
+            "{} is under way by itself in run {}, not as a member of group {}",
+            release.app, release.id, group.name
+        );
+        let hint = format!(
+            "let that run end, or take it back with `canaryctl rollback {}`",
+            release.app
+        );
+        return Err(refused(text, &hint));
+    }
+    release.group = Some(group.clone());
+    Ok(())
+}
+
+/// Refuses to drive a member of a group that is under way without the others.
+pub(super) fn refuse_outside(release: &Release, order: &Order) -> Result<(), EngineError> {
+    let Some(group) = release.group.as_ref().filter(|_| order.group.is_none()) else {
+        return Ok(());
+    };
+    let text = format!(
+        "{} is under way as a member of group {} ({})",
+        release.app,
+        group.name,
+        group.members.join(", ")
+    );
+    let file = group.file.as_deref().unwrap_or("FILE");
+    let hint = format!(
+        "go on with all of them: `canaryctl auto -n {ns} -f {file}`; or take {app} back with `canaryctl rollback {app} -n {ns}`, and the others follow",
+        app = release.app,
+        ns = release.namespace,
+    );
+    Err(refused(text, &hint))
+}
+
 /// Returns whether the run was made by a weight set by hand: nothing is checked in it.
 fn is_by_hand(release: &Release) -> bool {
     release.plan.checks.is_empty() && !release.plan.promote.auto && release.ending.is_none()
@@ -146,6 +192,7 @@ fn is_by_hand(release: &Release) -> bool {
 fn adopt(release: &mut Release, plan: &Plan, now: Timestamp) {
     release.plan = plan.clone();
     release.braking.let_go();
+    release.passed = None;
     let reached = |step: &Step| step.weight <= release.target;
     let at = plan.steps.iter().rposition(reached);
     release.step = at.unwrap_or(0);

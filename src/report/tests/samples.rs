@@ -176,6 +176,8 @@ pub(super) fn crashing() -> Pod {
 
 pub(super) fn run() -> RunView {
     RunView {
+        group: None,
+        passed: None,
         id: "a1b2".into(),
         phase: Phase::Holding,
         step: 2,

@@ -17,6 +17,7 @@ mod control_plane;
 mod dataplane;
 mod floor;
 mod ground;
+mod groups;
 mod identities;
 mod incidents;
 mod looking;
