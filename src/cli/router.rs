@@ -142,7 +142,7 @@ pub(super) async fn reaches(
     (names, router): (&Names, &RouterSpec),
 ) -> Result<Option<Finding>, ClusterError> {
     let provider = traffic::provider(&router.name);
-    if !provider.is_some_and(|provider| provider.yields()) {
+    if !provider.is_some_and(Provider::yields) {
         return Ok(None);
     }
     let objects = cluster.elsewhere(&survey.routing).await?;
