@@ -11,7 +11,7 @@ async fn a_healthy_release_is_promoted() {
             .await
             .ends(0)
             .says("PROMOTED")
-            .says("stable 100% on 10 ready pods");
+            .says("stable 100% on 9 ready pods");
         shop.is_promoted().await;
         shop.never_fell().await;
         let events = shop.events().await;
