@@ -203,13 +203,7 @@ async fn steer(
                 first = Some(signal);
                 match interrupted(screen.terminal, signal, on_interrupt) {
                     Interrupted::Request(request) => drop(requests.send_replace(Some(request))),
-                    Interrupted::Asked(mut ask) => {
-                        // The run goes on while the person thinks.
-                        question = Some(tokio::task::spawn_blocking(move || {
-                            let answer = ask(QUESTION);
-                            (ask, answer)
-                        }));
-                    }
+                    Interrupted::Asked(ask) => question = Some(put(ask)),
                 }
             }
             answer = answered(&mut question) => {
@@ -231,9 +225,16 @@ async fn steer(
     }
 }
 
+/// Puts the question to a person; the run goes on while they think.
+pub(super) fn put(mut ask: Ask) -> Question {
+    tokio::task::spawn_blocking(move || {
+        let answer = ask(QUESTION);
+        (ask, answer)
+    })
+}
+
 /// What a person is asked at Ctrl-C.
-pub(super) const QUESTION: &str =
-    "interrupted: [r]oll back, [h]old the split and leave, [c]ontinue?";
+const QUESTION: &str = "interrupted: [r]oll back, [h]old the split and leave, [c]ontinue?";
 
 /// A question that waits for its answer.
 pub(super) type Question = JoinHandle<(Ask, Option<String>)>;

@@ -2,6 +2,9 @@
 
 use std::{io::Write as _, path::Path};
 
+use jiff::Timestamp;
+use serde::Serialize;
+
 use crate::{
     clock::Clock,
     domain::{
@@ -122,16 +125,21 @@ pub(super) async fn run(
     }
 }
 
+/// Writes a look as one line of JSON, with its moment.
+fn answer_json(view: &impl Serialize, now: Timestamp, terminal: &mut Terminal) {
+    let mut document = serde_json::to_value(view).unwrap_or_default();
+    document["at"] = serde_json::json!(now);
+    match report::json::compact(&document) {
+        Ok(line) => terminal.answer(line),
+        Err(error) => terminal.warn(&format!("a look cannot be written: {error}")),
+    }
+}
+
 /// Shows a group: one screen, or a line for each member.
 fn show_all(view: &GroupView, clock: &Clock, terminal: &mut Terminal) {
     let (now, style) = (clock.now(), terminal.style());
     if terminal.is_json() {
-        let mut document = serde_json::to_value(view).unwrap_or_default();
-        document["at"] = serde_json::json!(now);
-        match report::json::compact(&document) {
-            Ok(line) => terminal.answer(line),
-            Err(error) => terminal.warn(&format!("a look cannot be written: {error}")),
-        }
+        answer_json(view, now, terminal);
     } else if terminal.can_redraw() {
         terminal.redraw(report::group::status(view, now, style));
     } else {
@@ -161,12 +169,7 @@ fn all_reached(until: MonitorUntil, views: &[StatusView]) -> Option<Code> {
 fn show(view: &StatusView, clock: &Clock, terminal: &mut Terminal) {
     let (now, rates, style) = (clock.now(), Rates::default(), terminal.style());
     if terminal.is_json() {
-        let mut document = serde_json::to_value(view).unwrap_or_default();
-        document["at"] = serde_json::json!(now);
-        match report::json::compact(&document) {
-            Ok(line) => terminal.answer(line),
-            Err(error) => terminal.warn(&format!("a look cannot be written: {error}")),
-        }
+        answer_json(view, now, terminal);
     } else if terminal.can_redraw() {
         terminal.redraw(report::monitor::screen_of(view, rates, now, style));
     } else {

@@ -24,8 +24,7 @@ use crate::{
 use super::{
     Context,
     drive::{
-        Interrupted, QUESTION, Question, answered, decision, interrupted, refused_by,
-        warn_of_owners,
+        Interrupted, Question, answered, decision, interrupted, put, refused_by, warn_of_owners,
     },
     error::CliError,
     exit::Code,
@@ -303,12 +302,7 @@ async fn steer(
                 first = Some(signal);
                 match interrupted(scene.terminal, signal, policy.unwrap_or(crate::domain::plan::OnTrouble::Rollback)) {
                     Interrupted::Request(request) => drop(requests.send_replace(Some(request))),
-                    Interrupted::Asked(mut ask) => {
-                        question = Some(tokio::task::spawn_blocking(move || {
-                            let answer = ask(QUESTION);
-                            (ask, answer)
-                        }));
-                    }
+                    Interrupted::Asked(ask) => question = Some(put(ask)),
                 }
             }
             answer = answered(&mut question) => {

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::{Objects, Target, TrafficError};
 use crate::{
-    cluster::{Cluster, Reason, objects::scales},
+    cluster::{
+        Cluster, Reason,
+        objects::{Survey, scales},
+    },
     domain::right::{Need, Right, WRITERS},
 };
 
@@ -32,6 +35,14 @@ pub(super) async fn of_sides(
     let known = cluster.autoscalers().await?.unwrap_or_default();
     let ours = known.into_iter().filter(|hpa| is_of(hpa, target));
     Ok(ours.collect())
+}
+
+/// Returns the autoscalers of both sides as surveyed.
+pub(super) fn surveyed(survey: &Survey, target: &Target) -> Objects {
+    let all = survey.autoscalers.iter();
+    let ours = all.filter(|hpa| is_of(hpa, target));
+    ours.filter_map(|hpa| serde_json::to_value(hpa).ok())
+        .collect()
 }
 
 /// Returns whether an autoscaler has a say in either side.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Objects, Router, Scene, Target, TrafficError, Written,
-    autoscaler::{hold_above, is_of, is_pinned, let_go, of_sides, typed},
+    autoscaler::{hold_above, is_pinned, let_go, of_sides, surveyed, typed},
     findings,
     place::patch,
     route::{Route, moved_along, weights},
@@ -83,11 +83,7 @@ impl Router for ByWeights {
         let families = survey.routing.iter();
         let all = families.flat_map(|family| family.objects.iter().flatten());
         let ours = all.filter(|object| self.places.iter().any(|place| place.holds(object)));
-        let autoscalers = survey
-            .autoscalers
-            .iter()
-            .filter(|hpa| is_of(hpa, &self.target));
-        let autoscalers = autoscalers.filter_map(|hpa| serde_json::to_value(hpa).ok());
+        let autoscalers = surveyed(survey, &self.target);
         ours.cloned().chain(autoscalers).collect()
     }
 

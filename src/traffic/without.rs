@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::{
     Objects, Router, Scene, Target, TrafficError,
-    autoscaler::{hold_above, is_of, is_pinned, let_go, of_sides, typed},
+    autoscaler::{hold_above, is_of, is_pinned, let_go, of_sides, surveyed, typed},
 };
 use crate::{
     cluster::{
@@ -55,10 +55,7 @@ impl Router for Without {
     }
 
     fn pick(&self, survey: &Survey) -> Objects {
-        let autoscalers = survey.autoscalers.iter();
-        let ours = autoscalers.filter(|hpa| is_of(hpa, &self.target));
-        ours.filter_map(|hpa| serde_json::to_value(hpa).ok())
-            .collect()
+        surveyed(survey, &self.target)
     }
 
     async fn fetch(&self) -> Result<Objects, TrafficError> {

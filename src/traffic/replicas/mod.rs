@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     Objects, Provider, Router, Scene, Target, TrafficError,
-    autoscaler::{bounds, hold, is_of, is_pinned, let_go, of_sides, right, typed},
+    autoscaler::{bounds, hold, is_pinned, let_go, of_sides, right, surveyed, typed},
 };
 use crate::{
     cluster::{
@@ -154,12 +154,7 @@ impl Router for ByPods {
     }
 
     fn pick(&self, survey: &Survey) -> Objects {
-        let ours = survey
-            .autoscalers
-            .iter()
-            .filter(|hpa| is_of(hpa, &self.target));
-        ours.filter_map(|hpa| serde_json::to_value(hpa).ok())
-            .collect()
+        surveyed(survey, &self.target)
     }
 
     async fn fetch(&self) -> Result<Objects, TrafficError> {
