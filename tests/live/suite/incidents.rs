@@ -1,8 +1,13 @@
 //! What happens to a release: signals, kills, other people, other controllers.
 
+use std::fs;
+
 use serde_json::json;
 
-use super::shop::{CANARY, HEALTHY, NEW, OLD, STABLE, Shop, in_a_shop};
+use super::{
+    ground::pause,
+    shop::{CANARY, HEALTHY, NEW, OLD, STABLE, Shop, in_a_shop},
+};
 
 /// A release that stays at half of the traffic until something happens.
 const STAYS: &str = "auto --yes --steps 10:1s,50:10m,100:1s";
@@ -250,6 +255,65 @@ versions:
             .says("ROLLED BACK");
         shop.is_rolled_back().await;
         told(shop, "RolledBack").await;
+    })
+    .await;
+}
+
+/// Pods that are started again now and then are nobody that stable's pods could be given up for.
+#[tokio::test]
+async fn stable_keeps_its_pods_beside_a_canary_that_restarts() {
+    in_a_shop(HEALTHY, async |shop| {
+        let file = shop.folder.join("canary.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("maxRestarts: 1", "maxRestarts: 1000")).unwrap();
+        let mut run = shop.start("auto --yes --steps 50:15s,100:1s");
+        run.until(THERE).await;
+        shop.scenario(
+            "
+traffic: {service: x/payment-api-service, rate: 200}
+versions:
+  - {match: {image: 'payment-api:2.'}, crash: {after: 12s}}
+",
+        )
+        .await;
+        run.ended()
+            .await
+            .ends(3)
+            .says("ROLLED BACK")
+            .says("restart");
+        assert!(
+            shop.floor.least().await.stable >= 5,
+            "{:?}",
+            shop.floor.least().await
+        );
+        shop.is_rolled_back().await;
+    })
+    .await;
+}
+
+/// Looks that fail now and then count, although never three of them come in a row.
+#[tokio::test]
+async fn a_health_that_comes_and_goes_rolls_back() {
+    in_a_shop(HEALTHY, async |shop| {
+        let run = shop.start("auto --yes --steps 10:90s,100:1s");
+        let flaps = async {
+            loop {
+                shop.scenario(&format!(
+                    "{HEALTHY}\nversions: [{{match: {{image: 'payment-api:2.'}}, health: '{{\"status\": \"degraded\"}}'}}]"
+                ))
+                .await;
+                pause(1000).await;
+                shop.scenario(HEALTHY).await;
+                pause(2500).await;
+            }
+        };
+        let ran = tokio::select! {
+            ran = run.ended() => ran,
+            () = flaps => unreachable!("it never ends"),
+        };
+        ran.ends(3).says("looks failed").says("ROLLED BACK");
+        shop.scenario(HEALTHY).await;
+        shop.is_rolled_back().await;
     })
     .await;
 }

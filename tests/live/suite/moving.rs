@@ -1,6 +1,11 @@
 //! What moves traffic by one command: set, approve, rollback, promote.
 
-use super::shop::{CANARY, HEALTHY, NEW, OLD, in_a_shop};
+use std::time::Instant;
+
+use super::{
+    ground::pause,
+    shop::{CANARY, HEALTHY, NEW, OLD, STABLE, in_a_shop},
+};
 
 #[tokio::test]
 async fn set_moves_up_and_down_and_off() {
@@ -105,6 +110,34 @@ async fn a_canary_that_is_not_there_is_created_and_promoted() {
             .says("PROMOTED");
         assert_eq!(shop.image("payment-api-stable").await, NEW);
         shop.is_closed("promoted").await;
+    })
+    .await;
+}
+
+/// Where pods are the traffic, `--now` does not wait for stable's missing ones, and says what that costs.
+#[tokio::test]
+async fn a_rollback_in_a_hurry_takes_the_users_away_first() {
+    let slow = format!("{HEALTHY}\nversions: [{{start_delay: 3s}}]");
+    in_a_shop(HEALTHY, async |shop| {
+        shop.run("set payment-api 50").await.ends(0);
+        shop.is_at(OLD, 5, 5).await;
+        // Those that run already are older than the delay; new ones are not ready for a while.
+        pause(4000).await;
+        shop.scenario(&slow).await;
+        let begin = Instant::now();
+        let ran = shop.run("rollback --now").await.ends(0);
+        ran.says("5 of 10 pods of payment-api-stable carry all traffic until the others are");
+        assert!(
+            begin.elapsed().as_secs() < 20,
+            "it waited for stable's pods"
+        );
+        assert_eq!(
+            (shop.replicas(STABLE).await, shop.replicas(CANARY).await),
+            (10, 0)
+        );
+        shop.scenario(HEALTHY).await;
+        shop.run("rollback").await.ends(0).says("ROLLED BACK");
+        shop.is_at(OLD, 10, 0).await;
     })
     .await;
 }

@@ -3,7 +3,7 @@
 //! One cluster of its own: definitions of resources are the whole cluster's, and the other tests
 //! are to run where there are none.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use canaryctl::sim::scenario::parse_objects;
 use kube::Client;
@@ -206,6 +206,7 @@ async fn weights_move_in_every_kind_of_object() {
         on(&ground, HEALTHY, async |shop| releases(shop).await),
         on(&ground, FAILING, async |shop| brakes(shop).await),
         on(&ground, HEALTHY, async |shop| taken_again(shop).await),
+        on(&ground, HEALTHY, async |shop| silent(shop).await),
         on(&ground, HEALTHY, async |shop| pinned(shop).await),
         on(&ground, HEALTHY, async |shop| neighbour(shop).await),
         on(&ground, HEALTHY, async |shop| elsewhere(shop).await),
@@ -341,6 +342,32 @@ async fn taken_again(shop: &Shop<'_>) {
         .ends(0)
         .says("somebody else changed the split");
     ran.says("ROLLED BACK");
+    assert_weights(&read(shop, case).await, case, 0);
+    accepted.abort();
+}
+
+/// A weight that a gateway has not accepted may be live: what fails behind it is found at once.
+async fn silent(shop: &Shop<'_>) {
+    let case = &CASES[1];
+    let accepted = set_up(shop, case).await;
+    let mut run = shop.start("auto --yes");
+    run.until("watching at 10%").await;
+    accepted.abort();
+    let weight = async |wanted: u64| {
+        within(60, &format!("weight {wanted}"), async || {
+            let route = read(shop, case).await;
+            let weight = route.pointer(case.weights.1).and_then(Value::as_u64);
+            (weight == Some(wanted)).then_some(())
+        })
+        .await;
+    };
+    weight(50).await;
+    shop.scenario(FAILING).await;
+    let begin = Instant::now();
+    weight(0).await;
+    assert!(begin.elapsed().as_secs() < 45, "nobody looked");
+    let accepted = accepts(shop, case);
+    run.ended().await.ends(3).says("ROLLED BACK");
     assert_weights(&read(shop, case).await, case, 0);
     accepted.abort();
 }
@@ -636,6 +663,11 @@ async fn set_up(shop: &Shop<'_>, case: &Case) -> tokio::task::JoinHandle<()> {
         format!("router:\n  {}:{}", case.router, case.options)
     };
     fs::write(&file, format!("{text}{router}")).unwrap();
+    accepts(shop, case)
+}
+
+/// Begins to accept what a gateway would; nothing where there is none.
+fn accepts(shop: &Shop<'_>, case: &Case) -> tokio::task::JoinHandle<()> {
     let (client, at) = (
         shop.client.clone(),
         format!("{}/payment-api", collection(shop, case)),
