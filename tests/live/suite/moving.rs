@@ -137,7 +137,7 @@ async fn a_rollback_in_a_hurry_takes_the_users_away_first() {
         );
         shop.scenario(HEALTHY).await;
         shop.run("rollback").await.ends(0).says("ROLLED BACK");
-        shop.is_at(OLD, 10, 0).await;
+        shop.is_at(OLD, 9, 0).await;
     })
     .await;
 }
