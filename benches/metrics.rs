@@ -154,6 +154,7 @@ fn evaluation() {
             elapsed: seconds,
             lag: 0.0,
             patience: 600.0,
+            warming: 0.0,
         };
         let moment = Moment {
             now,

@@ -493,6 +493,7 @@ async fn restarts_from_before_the_run_do_not_count() {
             ready: true,
             restarts,
             created: bench.clock.now(),
+            ended: None,
         },
     };
     let spec = canaryctl::health::pods::default_check();
@@ -510,6 +511,7 @@ async fn restarts_from_before_the_run_do_not_count() {
         elapsed: 0.0,
         lag: 0.0,
         patience: 0.0,
+        warming: 0.0,
     };
     let restarts = u32::try_from(before).unwrap();
     let first = canaryctl::domain::judge::judge(&spec, &mut memory, &[sample(restarts)], watching);
@@ -723,7 +725,7 @@ async fn evidence_that_ran_out_may_be_gathered_on() {
             break;
         }
         assert_eq!(end.outcome, Outcome::Paused, "{}", end.text);
-        assert!(end.text.contains("wanted"), "{}", end.text);
+        assert!(end.text.contains("needed"), "{}", end.text);
         assert!(sittings < 20, "{}", bench.told());
     }
     assert!(sittings > 1);

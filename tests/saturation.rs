@@ -40,9 +40,9 @@ async fn a_canary_within_its_limit_is_promoted() {
     // 160 Mi and 150 Mi of 512 Mi.
     assert_eq!(
         healthy.text,
-        "memory: 31.25 % against 29.3 % on stable on 1 of 1 pods"
+        "memory: 31.25% against 29.3% on stable on 1 of 1 pods"
     );
-    assert_eq!(healthy.limit, "≤ 90 %, ≤ 1.5× stable");
+    assert_eq!(healthy.limit, "≤ 90%, ≤ 1.5× stable");
     let cpu = bench.results("cpu");
     assert!(
         cpu.iter()
@@ -64,7 +64,7 @@ async fn memory_that_leaks_is_found_before_the_limit_kills() {
         .await;
     assert_eq!(end.cause, Some(Cause::Unhealthy));
     assert!(
-        end.text.contains(" is above 45 % (3 looks in a row)"),
+        end.text.contains(" is above 45% (3 looks in a row)"),
         "{}",
         end.text
     );
@@ -95,7 +95,7 @@ async fn a_container_that_is_killed_for_memory_does_not_pass_as_empty() {
         .ends(auto(), measured(&options, 300), Outcome::RolledBack)
         .await;
     assert_eq!(end.cause, Some(Cause::Unhealthy), "{}", bench.told());
-    assert!(end.text.contains("is above 60 %"), "{}", end.text);
+    assert!(end.text.contains("is above 60%"), "{}", end.text);
 }
 
 // === what is not measured is unknown ===
@@ -170,7 +170,7 @@ async fn the_first_look_says_what_stable_uses() {
     };
     let fine = of(&first_look(&bench, &json!({"resource": "memory", "max": "90%"})).await);
     assert_eq!(fine.severity, Severity::Ok, "{fine:?}");
-    assert_eq!(fine.what, "the check works on stable: 23.44 %, 9 asked");
+    assert_eq!(fine.what, "the check works on stable: 23.44%, 9 asked");
     let tight = of(&first_look(&bench, &json!({"resource": "memory", "max": "100Mi"})).await);
     assert_eq!(tight.severity, Severity::Error, "{tight:?}");
     assert!(tight.what.contains("120 Mi (9 of 9 answers)"), "{tight:?}");

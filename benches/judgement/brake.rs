@@ -80,6 +80,7 @@ impl Release<'_> {
         let pace = self.course.pace(0, self.probed);
         Signal {
             seconds,
+            heard: true,
             quick: self.course.pooled(&self.quick),
             total: self.course.pooled(&self.slow),
             fresh: self.course.pooled(&self.fresh),
@@ -89,12 +90,11 @@ impl Release<'_> {
     }
 
     /// Rests and probes; `None` when the release goes on.
-    fn stop(&mut self, traffic: &mut Traffic<'_>, step: usize) -> Option<End> {
+    fn stop(&mut self, traffic: &mut Traffic<'_>, step: usize, mut order: Order) -> Option<End> {
         let weights = &self.course.weights[..=step];
         let weight = probe_weight(weights, self.rps, self.course.look);
         // As much has to be excluded as before the step that was left was entered.
         let to_exclude = self.course.to_exclude(step.saturating_sub(1), self.rps);
-        let mut order = Order::Rest;
         let mut begun = false;
         loop {
             if order == Order::Probe && !begun {
@@ -155,7 +155,7 @@ impl Release<'_> {
                 if self.again {
                     self.whole.get_or_insert_with(|| self.slow.clone());
                 }
-                if let Some(end) = self.stop(traffic, step) {
+                if let Some(end) = self.stop(traffic, step, order) {
                     return Some(end);
                 }
                 self.begin(weight, to_exclude, true);

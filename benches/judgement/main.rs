@@ -18,6 +18,7 @@ mod bounds;
 mod brake;
 mod cost;
 mod evidence;
+mod goals;
 mod latency;
 mod ours;
 mod peers;
@@ -25,6 +26,8 @@ mod random;
 mod table;
 mod tables;
 mod world;
+#[path = "../../tests/worlds/mod.rs"]
+mod worlds;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -55,4 +58,5 @@ fn main() {
     print("15", &tables::fault, 1000);
     print("14", &brake::print_held_out, 1000);
     print("12", &tables::held_out, 1000);
+    print("17", &goals::print, 400);
 }

@@ -1,6 +1,12 @@
 //! Draws from the distributions that traffic is made of.
 //!
-//! Owns: exact sampling on top of a seeded generator. Must not: be used outside benchmarks.
+//! Owns: exact sampling on top of a seeded generator. Must not: be used outside benchmarks and the tests of worlds.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "what tests need of it is not what benchmarks need"
+)]
 
 use fastrand::Rng;
 

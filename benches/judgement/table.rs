@@ -12,11 +12,11 @@ use crate::{
 };
 
 /// Runs `rollouts` of a cell, on all cores; its name is the seed.
-pub fn runs(cell: &str, rollouts: u64, run: impl Fn(Rng) -> Run + Sync) -> Vec<Run> {
+pub fn runs<T: Send>(cell: &str, rollouts: u64, run: impl Fn(Rng) -> T + Sync) -> Vec<T> {
     let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let part = |first: u64| {
         let run = &run;
-        move || -> Vec<Run> {
+        move || -> Vec<T> {
             (first..rollouts)
                 .step_by(threads as usize)
                 .map(|at| run(seeded(cell, at)))

@@ -5,7 +5,8 @@
 //!
 //! Evidence by request is quick and is misled by bursts; evidence by look is neither. So the first only
 //! takes the traffic off (*rest*), long enough for a burst that no version causes to end; then the
-//! canary is looked at again at a low weight (*probe*). A canary that is still bad is rolled back, on
+//! canary is looked at again at a low weight (*probe*). One that was never calm before is in no burst, and is
+//! looked at again at once. A canary that is still bad is rolled back, on
 //! all the evidence of the run and some that is fresh. One that is proven good goes on where it was,
 //! and what was won since it was last calm is forgiven. If it is as bad again at the step that it returned
 //! to, it was no burst: some versions fail only under more traffic than a probe brings. Then what was
@@ -33,6 +34,8 @@ pub struct Settings {
     pub fresh: f64,
     /// Times in one run.
     pub times: u32,
+    /// Seconds of calm requests before which a canary is bad from the start: it is looked at again at once.
+    pub calmed: f64,
 }
 
 impl Default for Settings {
@@ -45,6 +48,7 @@ impl Default for Settings {
             probe: (30.0, 1800.0),
             fresh: 2.0,
             times: 2,
+            calmed: 30.0,
         }
     }
 }
@@ -60,6 +64,8 @@ pub struct Brake {
     used: u32,
     /// Seconds since the canary was calm.
     excited: f64,
+    /// Seconds for which the canary had requests and was calm.
+    calmed: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -78,6 +84,8 @@ enum State {
 pub struct Signal {
     /// Seconds since the look before.
     pub seconds: f64,
+    /// Whether the canary had requests in them.
+    pub heard: bool,
     /// Evidence by request
     /// ([`Dependence::Request`](super::share::Dependence::Request), no limit to its speed).
     pub quick: f64,
@@ -160,6 +168,9 @@ impl Brake {
         let most = signal.quick.max(signal.total);
         if most < settings.calm.ln() {
             self.excited = 0.0;
+            if signal.heard {
+                self.calmed += signal.seconds;
+            }
             return (State::Off, Order::Ordinary);
         }
         self.excited += signal.seconds;
@@ -172,7 +183,8 @@ impl Brake {
             return (State::Off, Order::Ordinary);
         }
         self.used += 1;
-        if settings.rest > 0.0 {
+        // Who was never calm is in no burst that could be waited for.
+        if settings.rest > 0.0 && self.calmed >= settings.calmed {
             (State::Resting(0.0), Order::Rest)
         } else {
             (State::Probing(0.0), Order::Probe)
@@ -217,6 +229,7 @@ mod tests {
 
     const CALM: Signal = Signal {
         seconds: 5.0,
+        heard: true,
         quick: 0.0,
         total: 0.0,
         fresh: 0.0,
@@ -233,9 +246,41 @@ mod tests {
         }
     }
 
+    /// A canary that was calm for long enough.
+    fn calmed() -> Brake {
+        let mut brake = Brake::default();
+        for _ in 0..6 {
+            let order = brake.observe(&Settings::default(), &CALM);
+            assert_eq!(order, Order::Ordinary);
+        }
+        brake
+    }
+
+    #[test]
+    fn who_was_never_calm_is_looked_at_again_at_once() {
+        let settings = Settings::default();
+        let bad = signal(200.0, 4.0);
+        let silent = Signal {
+            heard: false,
+            ..CALM
+        };
+        for (before, expected) in [
+            (vec![], Order::Probe),
+            (vec![CALM; 5], Order::Probe),
+            (vec![silent; 60], Order::Probe),
+            (vec![CALM; 6], Order::Rest),
+        ] {
+            let mut brake = Brake::default();
+            for signal in &before {
+                brake.observe(&settings, signal);
+            }
+            let order = brake.observe(&settings, &bad);
+            assert_eq!((order, brake.used()), (expected, 1), "{}", before.len());
+        }
+    }
+
     fn after_rest() -> Brake {
-        let (mut brake, settings) = (Brake::default(), Settings::default());
-        assert_eq!(brake.observe(&settings, &CALM), Order::Ordinary);
+        let (mut brake, settings) = (calmed(), Settings::default());
         assert_eq!(brake.observe(&settings, &signal(200.0, 4.0)), Order::Rest);
         for _ in 0..11 {
             assert_eq!(brake.observe(&settings, &signal(200.0, 4.0)), Order::Rest);
@@ -281,7 +326,7 @@ mod tests {
             whole: Some(whole.ln()),
             ..signal(200.0, 4.0)
         };
-        let observe = |signal| Brake::default().observe(&settings, &signal);
+        let observe = |signal| calmed().observe(&settings, &signal);
         assert_eq!(observe(back(101.0)), Order::Rollback);
         assert_eq!(observe(back(99.0)), Order::Rest, "not sure yet");
         let calm = Signal {
@@ -293,7 +338,7 @@ mod tests {
 
     #[test]
     fn who_measures_the_rest_ends_it() {
-        let (mut brake, settings) = (Brake::default(), Settings::default());
+        let (mut brake, settings) = (calmed(), Settings::default());
         brake.observe(&settings, &signal(200.0, 4.0));
         assert!(brake.is_resting() && !brake.is_probing());
         brake.begin_probe();

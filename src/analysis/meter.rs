@@ -28,14 +28,50 @@ pub struct Totals {
     pub buckets: Vec<(f64, f64)>,
 }
 
+impl Totals {
+    /// Adds the counters of another pod; returns whether they can be added: both histograms have the same bounds.
+    pub fn adds(&mut self, other: &Self) -> bool {
+        let bounds = |totals: &Self| totals.buckets.iter().map(|(bound, _)| *bound).collect();
+        let (ours, theirs): (Vec<f64>, Vec<f64>) = (bounds(self), bounds(other));
+        let same = ours.len() == theirs.len();
+        if !same || !ours.iter().zip(&theirs).all(|(a, b)| is_same(*a, *b)) {
+            return false;
+        }
+        let sum = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
+        };
+        self.all = sum(self.all, other.all);
+        self.bad = sum(self.bad, other.bad);
+        for (ours, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            ours.1 += theirs.1;
+        }
+        true
+    }
+}
+
 /// What came in since the look before.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Increment {
     /// Requests, and bad ones among them.
     pub counts: Counts,
     /// Requests by latency, cumulative over the bounds of the meter, then all; empty without a
     /// histogram.
     pub buckets: Vec<f64>,
+}
+
+impl Increment {
+    /// Adds what came in later; a histogram over other bounds takes the place of this one.
+    pub fn add(&mut self, more: &Self) {
+        self.counts = self.counts.plus(more.counts);
+        if self.buckets.len() != more.buckets.len() && !more.buckets.is_empty() {
+            self.buckets = vec![0.0; more.buckets.len()];
+        }
+        for (sum, more) in self.buckets.iter_mut().zip(&more.buckets) {
+            *sum += more;
+        }
+    }
 }
 
 /// What is remembered of one side's counters; part of the journal.

@@ -19,6 +19,13 @@ pub const AT_RISK: f64 = 10.0;
 /// Seconds from the first bad request to the traffic back on stable.
 pub const REACTION: f64 = 20.0;
 
+/// Canary requests that are enough to go on where the next step, or an hour at the limit, puts so few at risk: that
+/// there are any, and that they are answered.
+pub const FEW: u64 = 3;
+
+/// Seconds of the hour for which a service is asked how many requests it would fail at its limit.
+const HOUR: f64 = 3600.0;
+
 /// Prior weight of each fraction; they sum to 1.
 const WEIGHT: [f64; FRACTION.len()] = [0.30, 0.20, 0.20, 0.15, 0.15];
 
@@ -63,6 +70,20 @@ pub fn rate_to_exclude(limit: f64, next: Option<f64>, at_risk: f64, reaction: f6
     }
 }
 
+/// Returns whether a service of `rate` requests/s is so small that an hour at `limit`, a share of failed requests, fails
+/// fewer than [`AT_RISK`]: then the last step ends by time where not one request fails.
+pub fn is_small(limit: f64, rate: f64) -> bool {
+    rate * HOUR * limit < AT_RISK
+}
+
+/// Returns how many canary requests a step needs of the `asked` ones, where the next step gets `next` requests/s, or
+/// nothing but the promotion comes, of a service that is `small` or not: no more than [`FEW`] where fewer than
+/// [`AT_RISK`] are at risk.
+pub fn least_requests(asked: u64, next: Option<f64>, small: bool) -> u64 {
+    let few = next.map_or(small, |rate| rate * REACTION < AT_RISK);
+    if few { asked.min(FEW) } else { asked }
+}
+
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
@@ -77,5 +98,15 @@ mod tests {
         assert_eq!(rate(Some(0.0)), 1.0);
         assert_eq!(rate(Some(f64::NAN)), 1.0);
         assert_eq!(rate(None), 0.01);
+    }
+
+    #[test]
+    fn few_requests_are_enough_where_few_are_at_risk() {
+        assert_eq!(least_requests(20, Some(0.4), false), FEW);
+        assert_eq!(least_requests(20, Some(0.6), true), 20);
+        assert_eq!(least_requests(2, Some(0.1), false), 2);
+        assert_eq!(least_requests(20, None, false), 20);
+        assert_eq!(least_requests(20, None, true), FEW);
+        assert!(is_small(0.05, 0.05) && !is_small(0.05, 0.06) && is_small(0.01, 0.27));
     }
 }

@@ -87,6 +87,8 @@ pub struct Share {
     incident: Incident,
     stable_fails: bool,
     proof: Proof,
+    /// That the limit is kept, with all requests, those of looks at which stable failed among them.
+    alone: Proof,
     ratio_proof: Proof,
     /// Share that has to be excluded at this step; 1 asks for no proof.
     to_exclude: Excluded,
@@ -117,6 +119,7 @@ impl Share {
         }
         self.split = Split::of(weight);
         self.proof = Proof::default();
+        self.alone = Proof::default();
         self.ratio_proof = Proof::default();
         self.to_exclude = Excluded(to_exclude);
         (self.canary, self.stable) = (Counts::NONE, Counts::NONE);
@@ -126,6 +129,7 @@ impl Share {
     /// it began. Proof begins again; nothing else does.
     pub fn demand(&mut self, to_exclude: f64) {
         self.proof = Proof::default();
+        self.alone = Proof::default();
         self.to_exclude = Excluded(to_exclude);
     }
 
@@ -180,6 +184,9 @@ impl Share {
 
     fn prove(&mut self, rules: &Rules, look: &Look) {
         let index = self.dispersion.index();
+        if let Some(limit) = rules.limit {
+            self.alone.update(&bet::safe(look.doubtful, limit, index));
+        }
         if !self.stable_fails {
             self.proof
                 .update(&bet::safe(look.doubtful, self.to_exclude.0, index));
@@ -200,6 +207,21 @@ impl Share {
         self.absolute.forgive(&earlier.absolute);
         self.ratio.forgive(&earlier.ratio);
         self.floor.forgive(&earlier.floor);
+    }
+
+    /// Returns by how much a look like the whole step adds to the logarithm of the evidence at most: against the limit,
+    /// and against the quotient.
+    pub fn growth(&self, rules: &Rules) -> (f64, f64) {
+        let most = |gains: bet::Gains| gains.into_iter().fold(0.0, f64::max);
+        let absolute = |limit| most(bet::absolute(self.canary, limit));
+        let relative = |ratio| {
+            let (canary, stable) = (self.canary.bad(), self.stable.bad());
+            most(bet::relative(canary, stable, self.split, ratio)).min(absolute(rules.floor))
+        };
+        (
+            rules.limit.map_or(0.0, absolute),
+            rules.ratio.map_or(0.0, relative),
+        )
     }
 
     /// Returns the logarithm of the evidence that the limit is broken.
@@ -227,6 +249,12 @@ impl Share {
     /// error.
     pub fn is_proven(&self, beta: f64) -> bool {
         self.to_exclude.0 >= 1.0 || self.proof.holds(beta)
+    }
+
+    /// Returns whether the canary is proven to keep the limit whatever stable does: all requests of the step are
+    /// counted, and where something that both sides need fails, the canary's fail with it.
+    pub fn is_acquitted(&self, beta: f64) -> bool {
+        self.alone.holds(beta)
     }
 
     /// Returns whether the canary's share is proven to be below the tolerated multiple of stable's.

@@ -25,6 +25,8 @@ pub struct Silence {
     expected: f64,
     /// Seconds since that was too much for chance.
     silent: f64,
+    /// Seconds with samples since the canary was last seen with a request.
+    waited: f64,
     /// Seconds without samples.
     without_samples: f64,
     /// Requests of both sides in the run.
@@ -52,17 +54,27 @@ pub enum Quiet {
 }
 
 impl Silence {
-    /// Takes in `seconds` with samples: how many requests stable and canary had together per second
-    /// (`total`), the canary's `weight` in [0, 1], and its requests.
-    pub fn observe(&mut self, seconds: f64, total: f64, weight: f64, canary: f64) -> Quiet {
+    /// Takes in `seconds` with samples of a source that may be `lag` seconds behind: how many requests stable
+    /// and canary had together per second (`total`), the canary's `weight` in [0, 1], and its requests. What is
+    /// due within two lags may only not be shown yet.
+    pub fn observe(
+        &mut self,
+        (seconds, lag): (f64, f64),
+        total: f64,
+        weight: f64,
+        canary: f64,
+    ) -> Quiet {
         self.without_samples = 0.0;
         self.hear(seconds, total * seconds);
         if canary > 0.0 {
-            (self.expected, self.silent) = (0.0, 0.0);
+            (self.expected, self.silent, self.waited) = (0.0, 0.0, 0.0);
             return Quiet::No;
         }
+        if seconds > 0.0 {
+            self.waited += seconds;
+        }
         let more = total * weight * seconds;
-        if more.is_finite() && more > 0.0 {
+        if more.is_finite() && more > 0.0 && self.waited > 2.0 * lag {
             self.expected += more;
         }
         if self.expected >= EXPECTED && seconds > 0.0 {
@@ -117,7 +129,7 @@ mod tests {
     #[test]
     fn silence_is_no_chance_after_twelve_expected_requests() {
         let mut silence = Silence::default();
-        let look = |silence: &mut Silence| silence.observe(5.0, 10.0, 0.1, 0.0);
+        let look = |silence: &mut Silence| silence.observe((5.0, 0.0), 10.0, 0.1, 0.0);
         assert_eq!(look(&mut silence), Quiet::No);
         assert_eq!(look(&mut silence), Quiet::No);
         assert_eq!(look(&mut silence), Quiet::NoTraffic);
@@ -125,15 +137,32 @@ mod tests {
             assert_eq!(look(&mut silence), Quiet::NoTraffic);
         }
         assert_eq!(look(&mut silence), Quiet::TooLong);
-        assert_eq!(silence.observe(5.0, 10.0, 0.1, 1.0), Quiet::No);
+        assert_eq!(silence.observe((5.0, 0.0), 10.0, 0.1, 1.0), Quiet::No);
         assert_eq!(look(&mut silence), Quiet::No);
+    }
+
+    #[test]
+    fn between_two_scrapes_nothing_is_missed() {
+        let mut silence = Silence::default();
+        // Scraped every 60 s, looked at every 10 s: five looks of six show nothing new of a single pod.
+        for look in 1..=60 {
+            let canary = if look % 6 == 0 { 60.0 } else { 0.0 };
+            let quiet = silence.observe((10.0, 60.0), 10.0, 0.1, canary);
+            assert_eq!(quiet, Quiet::No, "{look}");
+        }
+        // One scrape may be missed; what stays away is told.
+        let quiet: Vec<Quiet> = (1..=15)
+            .map(|_| silence.observe((10.0, 60.0), 10.0, 0.1, 0.0))
+            .collect();
+        assert_eq!(quiet[12], Quiet::No);
+        assert_eq!(quiet[14], Quiet::NoTraffic);
     }
 
     #[test]
     fn a_service_without_traffic_is_never_silent() {
         let mut silence = Silence::default();
         for _ in 0..10_000 {
-            assert_eq!(silence.observe(5.0, 0.0, 0.1, 0.0), Quiet::No);
+            assert_eq!(silence.observe((5.0, 0.0), 0.0, 0.1, 0.0), Quiet::No);
         }
     }
 
@@ -141,23 +170,23 @@ mod tests {
     fn both_sides_are_still_only_after_requests_were_due() {
         let mut silence = Silence::default();
         for _ in 0..12 {
-            silence.observe(10.0, 10.0, 0.1, 10.0);
+            silence.observe((10.0, 0.0), 10.0, 0.1, 10.0);
         }
         for at in 1..=20 {
-            assert_eq!(silence.observe(10.0, 0.0, 0.1, 0.0), Quiet::No);
+            assert_eq!(silence.observe((10.0, 0.0), 0.0, 0.1, 0.0), Quiet::No);
             assert_eq!(silence.is_still(0.0), at > 6, "{at}");
             assert_eq!(silence.is_still(15.0), at > 9, "{at}");
         }
-        silence.observe(10.0, 0.1, 0.1, 0.0);
+        silence.observe((10.0, 0.0), 0.1, 0.1, 0.0);
         assert!(!silence.is_still(0.0), "one request came");
     }
 
     #[test]
     fn where_little_came_stillness_is_chance() {
         let mut silence = Silence::default();
-        silence.observe(600.0, 0.01, 0.5, 1.0);
+        silence.observe((600.0, 0.0), 0.01, 0.5, 1.0);
         for _ in 0..60 {
-            silence.observe(10.0, 0.0, 0.5, 0.0);
+            silence.observe((10.0, 0.0), 0.0, 0.5, 0.0);
             assert!(!silence.is_still(0.0));
         }
     }
@@ -167,6 +196,6 @@ mod tests {
         let mut silence = Silence::default();
         assert_eq!(silence.miss(300.0), Quiet::NoSamples);
         assert_eq!(silence.miss(1.0), Quiet::TooLong);
-        assert_eq!(silence.observe(5.0, 10.0, 0.1, 1.0), Quiet::No);
+        assert_eq!(silence.observe((5.0, 0.0), 10.0, 0.1, 1.0), Quiet::No);
     }
 }

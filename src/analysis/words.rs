@@ -87,13 +87,24 @@ pub fn count(number: f64) -> String {
     text
 }
 
-/// Returns a rate in [0, 1] with two significant digits, such as `2.1 %`. A rate short of 1 is never
-/// shown as 100 %, one above 0 never as 0 %, down to a millionth.
-pub fn percent(rate: f64) -> String {
-    format!("{} %", plain(rate, decimals(rate)))
+/// Returns a number above 0 with one significant digit below 1, such as `0.02`, else with none or one decimal.
+pub fn decimal(number: f64) -> String {
+    let text = match number {
+        n if n >= 10.0 => return count(n),
+        n if n >= 0.1 => format!("{n:.1}"),
+        n if n >= 0.01 => format!("{n:.2}"),
+        n => format!("{n:.3}"),
+    };
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Returns an interval of rates, such as `1.4–3.0 %`.
+/// Returns a rate in [0, 1] with two significant digits, such as `2.1%`. A rate short of 1 is never
+/// shown as 100%, one above 0 never as 0%, down to a millionth.
+pub fn percent(rate: f64) -> String {
+    format!("{}%", plain(rate, decimals(rate)))
+}
+
+/// Returns an interval of rates, such as `1.4–3.0%`.
 pub fn percent_interval(interval: Interval) -> String {
     let places = if interval.low > 0.0 {
         decimals(interval.low).min(decimals(interval.high).saturating_add(1))
@@ -101,7 +112,7 @@ pub fn percent_interval(interval: Interval) -> String {
         decimals(interval.high)
     };
     let low = plain(interval.low, places);
-    format!("{low}–{} %", plain(interval.high, places))
+    format!("{low}–{}%", plain(interval.high, places))
 }
 
 /// Returns a quotient, such as `6.9×`.
@@ -124,7 +135,7 @@ pub fn times_interval(interval: Interval) -> String {
     }
 }
 
-/// Returns a rate with its interval and counts, such as `2.1 % (1.4–3.0 %; 26 of 1,240)`; `no requests`
+/// Returns a rate with its interval and counts, such as `2.1% (1.4–3.0%; 26 of 1,240)`; `no requests`
 /// without any.
 pub fn rate(counts: Counts) -> String {
     let Some(share) = counts.share() else {
@@ -183,15 +194,15 @@ mod tests {
     #[test]
     fn rates_are_short_and_never_lie_at_the_ends() {
         let cases = [
-            (0.0, "0 %"),
-            (1.0, "100 %"),
-            (0.021, "2.1 %"),
-            (0.003, "0.30 %"),
-            (0.125, "12 %"),
-            (0.5, "50 %"),
-            (0.9996, "99.960 %"),
-            (0.000_02, "0.0020 %"),
-            (0.995, "99.50 %"),
+            (0.0, "0%"),
+            (1.0, "100%"),
+            (0.021, "2.1%"),
+            (0.003, "0.30%"),
+            (0.125, "12%"),
+            (0.5, "50%"),
+            (0.9996, "99.960%"),
+            (0.000_02, "0.0020%"),
+            (0.995, "99.50%"),
         ];
         for (rate, text) in cases {
             assert_eq!(percent(rate), text);
@@ -201,8 +212,8 @@ mod tests {
     #[test]
     fn what_a_user_reads() {
         let counts = |all, bad| Counts::new(all, bad).unwrap();
-        assert_eq!(rate(counts(1240., 26.)), "2.1 % (0.93–3.96 %; 26 of 1,240)");
-        assert_eq!(rate(counts(300., 0.)), "0 % (0.0–2.1 %; 0 of 300)");
+        assert_eq!(rate(counts(1240., 26.)), "2.1% (0.93–3.96%; 26 of 1,240)");
+        assert_eq!(rate(counts(300., 0.)), "0% (0.0–2.1%; 0 of 300)");
         assert_eq!(rate(Counts::NONE), "no requests");
         let ratio = interval::ratio(counts(1240., 26.), counts(20000., 60.), interval::DOUBT);
         assert_eq!(times_interval(ratio), "3.1–15×");

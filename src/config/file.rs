@@ -30,7 +30,7 @@ const HINTS: Hints = Hints {
 };
 
 /// Keys that hold for all apps of a group, so that they are none of a single one.
-const OF_THE_GROUP: [&str; 16] = [
+const OF_THE_GROUP: [&str; 17] = [
     "group",
     "apps",
     "namespace",
@@ -42,6 +42,7 @@ const OF_THE_GROUP: [&str; 16] = [
     "readyTimeout",
     "promoteTimeout",
     "drain",
+    "warmup",
     "brake",
     "onUnknown",
     "onFailure",
@@ -102,6 +103,8 @@ pub struct File<R, C, M> {
     pub promote_timeout: Option<Duration>,
     /// Time between the last request to a side and the removal of its pods.
     pub drain: Option<Duration>,
+    /// Time for which requests of new pods are shown and not judged.
+    pub warmup: Option<Duration>,
     /// What becomes of the canary's pods at the end.
     pub cleanup: Option<Cleanup>,
     /// Whether the last step promotes by itself.
@@ -159,6 +162,8 @@ pub(super) struct Keys {
     promote_timeout: Option<Pause>,
     /// Time between the last request to a side and the removal of its pods; default: 30s
     drain: Option<Span>,
+    /// Time for which requests of pods that are new at a step are shown and not judged; default: 10s
+    warmup: Option<Span>,
     /// What must hold at every step
     #[schemars(with = "Option<serde_json::Value>")]
     checks: Option<Vec<IgnoredAny>>,
@@ -595,6 +600,7 @@ impl Keys {
             ready_timeout: self.ready_timeout.map(|pause| pause.0),
             promote_timeout: self.promote_timeout.map(|pause| pause.0),
             drain: self.drain.map(|span| span.0),
+            warmup: self.warmup.map(|span| span.0),
             cleanup: promote.canary,
             auto: promote.auto,
             create_route: self.create_route,

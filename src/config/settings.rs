@@ -29,6 +29,7 @@ const DEFAULT_READY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_PROMOTE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Time for the last requests when none is given.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+const DEFAULT_WARMUP: Duration = Duration::from_secs(10);
 /// Least time that a step's default deadline leaves after its hold.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
@@ -59,6 +60,8 @@ pub struct Settings<R, C, M> {
     pub interval: Duration,
     /// Whether early evidence takes the traffic off for a moment.
     pub brake: bool,
+    /// Whether no deadline was given.
+    pub patient: bool,
     /// What happens when a step ends without enough evidence; `None`: it depends on who drives the run.
     pub on_unknown: Option<OnTrouble>,
     /// What happens when a check is unhealthy.
@@ -69,6 +72,8 @@ pub struct Settings<R, C, M> {
     pub promote: Promotion,
     /// Time between the last request to a side and the removal of its pods.
     pub drain: Duration,
+    /// Time for which requests of new pods are shown and not judged.
+    pub warmup: Duration,
     /// Time that pods may take to become ready.
     pub ready_timeout: Duration,
     /// Time that stable may take to roll out the promoted version.
@@ -111,6 +116,7 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
             service: wanted.service,
             steps: steps.iter().map(|step| times.complete(step)).collect(),
             interval: wanted.interval.unwrap_or(DEFAULT_INTERVAL),
+            patient: times.deadline.is_none() && steps.iter().all(|step| step.deadline.is_none()),
             brake: file.as_ref().and_then(|file| file.brake).unwrap_or(true),
             on_unknown: wanted.on_unknown,
             on_failure: wanted.on_failure.unwrap_or(OnTrouble::Rollback),
@@ -124,6 +130,7 @@ impl<R, C: Keyed, M> Settings<R, C, M> {
                 auto: file.as_ref().and_then(|file| file.auto).unwrap_or(true),
             },
             drain: from_file(|file| file.drain).unwrap_or(DEFAULT_DRAIN),
+            warmup: from_file(|file| file.warmup).unwrap_or(DEFAULT_WARMUP),
             ready_timeout: from_file(|file| file.ready_timeout).unwrap_or(DEFAULT_READY_TIMEOUT),
             promote_timeout: from_file(|file| file.promote_timeout)
                 .unwrap_or(DEFAULT_PROMOTE_TIMEOUT),
@@ -200,12 +207,14 @@ impl<R, C, M> Settings<R, C, M> {
             load: self.load.as_ref().map(planned),
             interval: self.interval,
             brake: self.brake,
+            patient: self.patient,
             on_unknown: self.on_unknown.unwrap_or_else(|| presence.on_unknown()),
             on_unknown_unset: self.on_unknown.is_none(),
             on_failure: self.on_failure,
             on_interrupt: self.on_interrupt,
             promote: self.promote,
             drain: self.drain,
+            warmup: self.warmup,
             ready_timeout: self.ready_timeout,
             promote_timeout: self.promote_timeout,
         };

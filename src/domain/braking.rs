@@ -41,6 +41,8 @@ pub struct Braking {
 /// Evidence of all checks together, as logarithms.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Signals {
+    /// Whether the canary had requests.
+    pub heard: bool,
     /// By request.
     pub quick: f64,
     /// By look, of the whole run.
@@ -73,6 +75,7 @@ impl Braking {
             seconds: self
                 .looked
                 .map_or(0.0, |looked| seconds(looked, now).min(LONGEST_SILENCE)),
+            heard: signals.heard,
             quick: signals.quick,
             total: signals.total,
             fresh: signals.fresh,
@@ -140,6 +143,14 @@ mod tests {
     fn a_pause_between_two_sittings_ends_no_probe() {
         let second = |s| Timestamp::from_second(s).unwrap();
         let mut braking = Braking::default();
+        let calm = Signals {
+            heard: true,
+            ..Signals::default()
+        };
+        for at in 0..=3 {
+            let order = braking.observe(second(10 * at - 30), &calm);
+            assert_eq!(order, Order::Ordinary);
+        }
         let bad = Signals {
             quick: 1e3_f64.ln(),
             ..Signals::default()

@@ -259,6 +259,8 @@ pub enum Sample {
         restarts: u32,
         /// When it was created.
         created: Timestamp,
+        /// Why a container of it ended last, such as `OOMKilled`.
+        ended: Option<String>,
     },
     /// A state that will not mend by itself; unhealthy at once.
     Fatal(String),

@@ -2,6 +2,8 @@
 //!
 //! Owns: increments of both sides over common bounds, silence. Must not: fetch, or judge a check.
 
+use std::mem::take;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +13,7 @@ use super::{
     verdict::Unknown,
 };
 use crate::analysis::{
-    meter::{Increment, Meter, Totals, common_bounds},
+    meter::{Increment, Meter, Totals, common_bounds, rebased},
     silence::{Quiet, Silence},
 };
 
@@ -42,6 +44,63 @@ pub struct Meters {
     looked: Option<Timestamp>,
     silence: Silence,
     lately: Lately,
+    #[serde(skip_serializing_if = "Waiting::is_empty")]
+    waiting: Waiting,
+}
+
+/// What came in on one side and waits for its other half: a source that is behind shows pods at different
+/// moments, and only what covers the same time can be compared.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Waiting {
+    canary: Increment,
+    stable: Increment,
+    /// When the first of it was seen.
+    since: Option<Timestamp>,
+    /// The canary's share of the traffic while it came.
+    weight: f64,
+}
+
+/// Times that a source may be behind, after which a side that has not moved has had no request.
+const UNPAIRED: f64 = 1.5;
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.canary == Increment::default() && self.stable == Increment::default()
+    }
+
+    /// Takes in what came, and returns what can be compared now.
+    fn pair(
+        &mut self,
+        (canary, stable): (&Increment, &Increment),
+        moment: Moment,
+    ) -> (Increment, Increment) {
+        let Moment {
+            now, weight, lag, ..
+        } = moment;
+        let same = self.is_empty() || (self.weight - weight).abs() < f64::EPSILON;
+        self.weight = weight;
+        self.canary.add(canary);
+        self.stable.add(stable);
+        if self.is_empty() {
+            return Default::default();
+        }
+        let since = *self.since.get_or_insert(now);
+        let moved = |side: &Increment, share: f64| share <= 0.0 || side.counts.all() > 0.0;
+        let both = moved(&self.canary, weight) && moved(&self.stable, 1.0 - weight);
+        let goes = lag <= 0.0 || !same || both || seconds(since, now) >= UNPAIRED * lag;
+        if !goes {
+            return Default::default();
+        }
+        self.since = None;
+        (take(&mut self.canary), take(&mut self.stable))
+    }
+
+    fn rebase(&mut self, before: &[f64], now: &[f64]) {
+        for side in [&mut self.canary, &mut self.stable] {
+            side.buckets = rebased(&side.buckets, before, now).unwrap_or_default();
+        }
+    }
 }
 
 /// What came in since the look before.
@@ -107,13 +166,12 @@ impl Meters {
         // Nobody looked in between; that is no silence.
         let lasted = since(self.looked).min(LONGEST_SILENCE);
         let requests = canary.counts.all() + stable.counts.all();
-        let seconds = since(self.at);
         let quiet = if missing.is_some() && canary.counts.all() <= 0.0 {
             self.silence.miss(lasted)
         } else {
             let total = if lasted > 0.0 { requests / lasted } else { 0.0 };
             let seen = canary.counts.all();
-            let quiet = self.silence.observe(lasted, total, weight, seen);
+            let quiet = self.silence.observe((lasted, lag), total, weight, seen);
             if quiet == Quiet::No && self.silence.is_still(lag) {
                 Quiet::Still
             } else {
@@ -125,7 +183,10 @@ impl Meters {
         if missing.is_none() && stable_missing.is_none() {
             self.lately.add(between, (weight, lag), sides);
         }
-        if requests > 0.0 || self.at.is_none() {
+        let (canary, stable) = self.waiting.pair((&canary, &stable), moment);
+        let seconds = since(self.at);
+        let came = canary.counts.all() + stable.counts.all() > 0.0;
+        if came || self.at.is_none() {
             self.at = Some(now);
         }
         self.looked = Some(now);
@@ -148,6 +209,7 @@ impl Meters {
         }
         self.canary.rebase(&self.bounds, &bounds);
         self.stable.rebase(&self.bounds, &bounds);
+        self.waiting.rebase(&self.bounds, &bounds);
         self.bounds = bounds;
     }
 }

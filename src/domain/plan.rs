@@ -30,6 +30,14 @@ pub struct Plan {
     /// the router allow it ([`Plan::can_brake`]).
     #[serde(default)]
     pub brake: bool,
+    /// Seconds for which requests of pods that are new at a step are shown and not judged: caches are empty,
+    /// code is not compiled yet. Early evidence may still pause the traffic.
+    #[serde(default, with = "seconds", skip_serializing_if = "Duration::is_zero")]
+    pub warmup: Duration,
+    /// Whether no deadline was given, so that those of the steps follow the traffic
+    /// ([`forecast::deadline`](super::forecast::deadline)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub patient: bool,
     /// What happens when a step ends without enough evidence.
     pub on_unknown: OnTrouble,
     /// Whether nothing was said of it, so that [`Plan::on_unknown`] follows from who drives the run

@@ -63,8 +63,8 @@ mod tests {
     fn numbers_are_said_in_their_unit() {
         for (unit, number, text) in [
             (Unit::Plain, 0.5, "0.5"),
-            (Unit::Share, 0.9, "90 %"),
-            (Unit::Share, 0.004_56, "0.46 %"),
+            (Unit::Share, 0.9, "90%"),
+            (Unit::Share, 0.004_56, "0.46%"),
             (Unit::Seconds, 0.25, "250 ms"),
             (Unit::Bytes, 419_430_400.0, "400 Mi"),
             (Unit::Bytes, 171_442_176.0, "163.5 Mi"),

@@ -157,6 +157,12 @@ impl Workload {
         u32::try_from(steady).unwrap_or(u32::MAX)
     }
 
+    /// Returns when that of its ready pods became ready that did so last.
+    pub fn youngest(&self) -> Option<Timestamp> {
+        let ready = self.pods.iter().filter(|pod| pod.ready);
+        ready.filter_map(|pod| pod.ready_since).max()
+    }
+
     /// Returns when the last of its ready pods will have been ready for [`SETTLED`], where that is after
     /// `now`.
     pub fn settles_at(&self, now: Timestamp) -> Option<Timestamp> {

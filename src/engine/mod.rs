@@ -29,6 +29,7 @@ use crate::{
     domain::{
         decide::{Action, Decision, Goal, Looks, Observation, Request, decide, elapsed, looks},
         event::{Event, EventKind},
+        look::{Looked, next},
         release::{Cause, Entry, Left, Outcome, Phase, Process, Release},
         route::Standing,
         verdict::CheckResult,
@@ -179,7 +180,7 @@ pub struct Engine {
 #[derive(Default)]
 struct Results {
     phase: Option<(Phase, Timestamp)>,
-    looked: Option<Timestamp>,
+    looked: Looked,
     canary: Vec<CheckResult>,
     stable: Vec<CheckResult>,
 }
@@ -461,12 +462,11 @@ impl Engine {
     /// Returns when checks are due next, where there are any.
     fn next_look(&self) -> Option<Timestamp> {
         let release = &self.saved.release;
-        let looked = self
-            .results
-            .looked
-            .filter(|_| !waits_for_no_look(release))?;
-        let interval = jiff::SignedDuration::try_from(release.plan.interval).ok()?;
-        looked.checked_add(interval).ok()
+        if waits_for_no_look(release) {
+            return None;
+        }
+        let moment = (self.cluster.clock().now(), self.lag());
+        next(release, self.results.looked, moment)
     }
 
     fn say_waiting(&mut self, what: &str, since: Timestamp) {
@@ -529,11 +529,6 @@ enum Next {
 /// Returns whether no check is looked at in the present phase, whatever the weight is.
 fn waits_for_no_look(release: &Release) -> bool {
     looks(release, release.since, Percent::ZERO) == Looks::Nothing
-}
-
-/// Returns whether checks are due to be looked at.
-fn due(looks: Looks, looked: Option<Timestamp>, now: Timestamp, interval: Duration) -> bool {
-    looks != Looks::Nothing && looked.is_none_or(|at| elapsed(at, now) >= interval)
 }
 
 /// Returns the share of requests each side gets, for a load.

@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Results, attended::attend, due, patience::Noticed, shares};
+use super::{Engine, EngineError, Results, attended::attend, patience::Noticed, shares};
 use crate::{
     cluster::{pods::LivePod, streams::Place, workloads::Sides},
     domain::{
-        braking::Stage,
         check::{CheckSpec, Reading, Rule},
-        decide::{Goal, Looks, Observation, Request, elapsed, looks},
+        decide::{Goal, Observation, Request, elapsed, looks},
         event::{Event, EventKind},
-        judge::{Circumstances, judge_all},
-        meters::{Counting, Moment},
-        release::{Phase, Release},
+        look::{Due, Glance, Seen, due, renew, subjects, take_in},
+        meters::Counting,
+        release::Phase,
         route::Standing,
         split::{Grain, Split},
         verdict::CheckResult,
@@ -30,15 +29,6 @@ use crate::{
     },
     traffic::{Objects, Scene},
 };
-
-/// Checks on stable are remembered under this prefix.
-const STABLE: &str = "stable/";
-
-/// Multiple of a step's hold for which what was seen but is not proven keeps it from advancing.
-const HOLD: f64 = 5.0;
-
-/// The same, as a part of the step's deadline.
-const SHORT_OF_DEADLINE: f64 = 0.9;
 
 /// How long what a verb began with serves as the first look.
 const FIRST: Duration = Duration::from_secs(2);
@@ -100,84 +90,6 @@ impl Sight {
             route: self.route,
         }
     }
-}
-
-/// Returns whether pods of a side are meant to come and go in a phase.
-fn is_moving(track: Track, phase: Phase) -> bool {
-    let all = matches!(phase, Phase::Preparing | Phase::Shifting);
-    let shifting = matches!(phase, Phase::PromoteShift | Phase::UndoShift);
-    match track {
-        Track::Canary => all || shifting || phase == Phase::PromoteReturn,
-        Track::Stable => all || shifting || phase == Phase::PromoteScale,
-    }
-}
-
-/// Returns under which circumstances a look at `now` is judged, where the canary has `weight` and the
-/// source of metrics lags behind by `lag`.
-fn circumstances(
-    release: &Release,
-    track: Track,
-    (now, weight, lag): (Timestamp, Percent, Duration),
-) -> Circumstances {
-    let steps = &release.plan.steps;
-    let steady = matches!(release.phase, Phase::Holding | Phase::Approving);
-    // A canary that is looked at again has to prove as much as before it got what was taken from it.
-    let next = match release.braking.from() {
-        Some(left) => Some(left),
-        None => steps.get(release.step + 1).map(|step| step.weight),
-    };
-    let next = next.filter(|_| steady);
-    let patience = release.present_step().map_or(0.0, |step| {
-        // Short of the deadline, so that the step can still be left upwards.
-        let held = step.hold.as_secs_f64() * HOLD;
-        held.min(step.deadline.as_secs_f64() * SHORT_OF_DEADLINE)
-    });
-    Circumstances {
-        steps: steps.len(),
-        moving: is_moving(track, release.phase),
-        steady,
-        now,
-        started: release.started,
-        step: release.step,
-        later: release.step > 0 || release.braking.was_used(),
-        brake: None,
-        weight: weight.fraction(),
-        next: next.map(Percent::fraction),
-        elapsed: elapsed(release.since, now).as_secs_f64(),
-        lag: lag.as_secs_f64(),
-        patience,
-    }
-}
-
-/// A side and which checks are looked at on it.
-type Subject = (Track, fn(&CheckSpec) -> bool);
-
-/// Returns whom to look at, the one that carries the traffic first.
-fn subjects(looks: Looks) -> &'static [Subject] {
-    const PODS: Subject = (Track::Canary, |c| {
-        matches!(c.rule, Rule::Pods { .. }) && !c.pre
-    });
-    const TESTS: Subject = (Track::Canary, |c| {
-        c.pre || matches!(c.rule, Rule::Pods { .. })
-    });
-    const CANARY: Subject = (Track::Canary, |c| !c.pre);
-    const STABLE: Subject = (Track::Stable, |c| c.rule.judges_state() && !c.pre);
-    match looks {
-        Looks::Nothing => &[],
-        Looks::CanaryPods => &[PODS],
-        Looks::Tests => &[TESTS],
-        Looks::Canary => &[CANARY],
-        Looks::Stable => &[STABLE],
-        Looks::Both => &[CANARY, STABLE],
-    }
-}
-
-/// What was seen of one side.
-struct Seen {
-    /// By check.
-    readings: Vec<(CheckSpec, Vec<Reading>)>,
-    /// What the source of metrics counted, where a check counts requests.
-    counting: Option<Counting>,
 }
 
 /// Returns what a probe sees, with the check it belongs to. A number that is compared with stable's is
@@ -328,13 +240,18 @@ impl Engine {
         let weight = split.actual;
         let now = self.cluster.clock().now();
         let looks = looks(release, now, split.set.max(weight));
-        if !due(looks, self.results.looked, now, release.plan.interval) {
+        let due = due(release, looks, self.results.looked, (now, self.lag()));
+        if due == Due::Nothing {
             return;
         }
         let asked = subjects(looks).iter().filter_map(|(track, wanted)| {
             let workload = sight.workload(*track)?;
             let checks = release.plan.checks.iter();
-            let checks: Vec<CheckSpec> = checks.filter(|c| wanted(c)).cloned().collect();
+            let checks = checks.filter(|c| wanted(c) && due.includes(c));
+            let checks: Vec<CheckSpec> = checks.cloned().collect();
+            if checks.is_empty() && due == Due::Requests {
+                return None;
+            }
             let other = sight.stable.as_ref().filter(|_| *track == Track::Canary);
             let asking = self.ask(*track, (workload, other), &sight.sides, checks);
             Some(async { (*track, asking.await) })
@@ -343,18 +260,36 @@ impl Engine {
         let (asked, took) = attend(self.cluster.clock(), asked).await;
         self.note_attended(took);
         for (track, seen) in asked {
-            let results = self.judge_all(track, &seen, weight);
-            self.note_look(track, results, now);
+            let youngest = sight.workload(track).and_then(Workload::youngest);
+            let results = self.judge_all(track, &seen, (weight, youngest));
+            self.note_look((track, due), results, now);
         }
+        // Nothing counts requests: nothing is due sooner either.
+        self.results.looked.requests = Some(now);
+    }
+
+    /// Returns how old may be what the source of metrics shows.
+    pub(super) fn lag(&self) -> Duration {
+        let source = self.probes.source.as_ref();
+        source.map_or(Duration::ZERO, |source| source.lag())
     }
 
     /// Keeps the results of a look that began at `now`, and tells them.
-    fn note_look(&mut self, track: Track, results: Vec<CheckResult>, now: Timestamp) {
-        match track {
-            Track::Stable => self.results.stable.clone_from(&results),
-            Track::Canary => self.results.canary.clone_from(&results),
+    fn note_look(&mut self, (track, due): (Track, Due), new: Vec<CheckResult>, now: Timestamp) {
+        let results = match track {
+            Track::Stable => &mut self.results.stable,
+            Track::Canary => &mut self.results.canary,
+        };
+        if due == Due::All {
+            *results = new;
+            self.results.looked.all = Some(now);
+        } else {
+            renew(results, new);
         }
-        self.results.looked = Some(now);
+        let results = match track {
+            Track::Stable => self.results.stable.clone(),
+            Track::Canary => self.results.canary.clone(),
+        };
         let at = self.cluster.clock().now();
         let kind = EventKind::Checked { track, results };
         let event = Event { at, kind };
@@ -378,7 +313,7 @@ impl Engine {
         };
         let sides = (canary, sight.stable.as_ref());
         let seen = self.ask(Track::Canary, sides, &sight.sides, checks).await;
-        self.judge_all(Track::Canary, &seen, weight)
+        self.judge_all(Track::Canary, &seen, (weight, canary.youngest()))
     }
 
     /// Returns what the probes of some checks, and the source of metrics, see of one side; of the canary
@@ -449,55 +384,21 @@ impl Engine {
         Seen { readings, counting }
     }
 
-    fn judge_all(&mut self, track: Track, seen: &Seen, weight: Percent) -> Vec<CheckResult> {
-        let now = self.cluster.clock().now();
-        let lag = self
-            .probes
-            .source
-            .as_ref()
-            .map_or(Duration::ZERO, |s| s.lag());
-        let brake = self.brake_for(track);
-        let circumstances = Circumstances {
-            brake,
-            ..circumstances(&self.saved.release, track, (now, weight, lag))
+    /// Takes what was seen of a side into the record.
+    fn judge_all(
+        &mut self,
+        track: Track,
+        seen: &Seen,
+        (weight, youngest): (Percent, Option<Timestamp>),
+    ) -> Vec<CheckResult> {
+        let glance = Glance {
+            now: self.cluster.clock().now(),
+            weight,
+            lag: self.lag(),
+            youngest,
+            by_weight: matches!(self.router.grain(), Grain::Weight(_)),
         };
-        let release = &mut self.saved.release;
-        let moment = Moment {
-            now,
-            started: release.started,
-            weight: circumstances.weight,
-            lag: circumstances.lag,
-        };
-        let counted = seen.counting.as_ref();
-        let counted = counted.map(|counting| release.meters.count(counting, moment));
-        let name = |check: &CheckSpec| match track {
-            Track::Canary => check.name.clone(),
-            Track::Stable => format!("{STABLE}{}", check.name),
-        };
-        let memories = (&mut release.checks, &mut release.braking);
-        judge_all(
-            &seen.readings,
-            counted.as_ref(),
-            memories,
-            &name,
-            circumstances,
-        )
-    }
-
-    /// Returns where the run is with the brake; `None` where it is off: it needs a router that divides
-    /// traffic without pods, and a step that may be left for a moment.
-    fn brake_for(&self, track: Track) -> Option<Stage> {
-        let release = &self.saved.release;
-        let at_a_step = matches!(
-            release.phase,
-            Phase::Holding | Phase::Resting | Phase::Approving
-        );
-        // While a route is waited for, its weight may be live.
-        let waits = release.phase == Phase::Shifting && release.braking.from().is_none();
-        let on_the_way = at_a_step || waits;
-        let by_weight = matches!(self.router.grain(), Grain::Weight(_));
-        let can = on_the_way && by_weight && track == Track::Canary && release.plan.can_brake();
-        can.then(|| release.braking.stage())
+        take_in(&mut self.saved.release, track, seen, glance)
     }
 
     /// Starts, aims or ends the load of the plan.

@@ -241,6 +241,8 @@ mod tests {
             load: None,
             interval: Duration::from_secs(10),
             brake: false,
+            warmup: Duration::ZERO,
+            patient: false,
             on_unknown: OnTrouble::Hold,
             on_unknown_unset: false,
             on_failure: OnTrouble::Rollback,

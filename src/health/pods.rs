@@ -140,6 +140,7 @@ fn samples(pod: &Pod) -> Vec<Sample> {
         ready: pod.ready,
         restarts: pod.restarts,
         created: pod.created,
+        ended: pod.last_end.clone(),
     }];
     for (container, reason, message) in &pod.waiting {
         let why = match pod.last_end.as_deref() {

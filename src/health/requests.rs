@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "error rate: ≤ 5 %, ≤ 2× stable",
+                "error rate: ≤ 5%, ≤ 2× stable",
                 "p95 latency: ≤ 500 ms",
                 "p99 latency: ≤ 1 s, ≤ 1.5× stable"
             ]
@@ -469,7 +469,7 @@ mod tests {
     #[test]
     fn a_limit_that_is_given_is_the_only_one() {
         let spec = parsed(&ErrorRate, json!({"max": "1%"})).unwrap();
-        assert_eq!(crate::domain::judge::limit(spec.rule), "≤ 1 %");
+        assert_eq!(crate::domain::judge::limit(spec.rule), "≤ 1%");
         let spec = parsed(&Latency, json!({"maxRatio": 1.2})).unwrap();
         assert_eq!(crate::domain::judge::limit(spec.rule), "≤ 1.2× stable");
     }

@@ -17,9 +17,9 @@ use futures::{
 use http::Method;
 use k8s_openapi::api::core::v1::Service;
 
-use super::{fine, found, ground::Ground, metrics};
+use super::{fine, forecast, found, ground::Ground, metrics};
 use crate::{
-    analysis::meter::Totals,
+    analysis::{counts::Counts, interval, meter::Totals},
     cluster::{forward::AppRequest, pods::LivePod},
     domain::{
         check::{self, CheckSpec, Limits, Reading, Rule, Sample},
@@ -37,6 +37,9 @@ use crate::{
 
 /// Longest time a path of the load may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Probability of calling a stable broken that is at the limit.
+const DOUBT: f64 = 0.001;
 
 pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
     let plan = ground.subject.plan;
@@ -75,8 +78,9 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
         .map(|request| path(ground, request));
     let (checks, paths) = futures::join!(join_all(asked), join_all(sent));
     let (checks, read): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
+    let read: Vec<_> = at_steps.into_iter().zip(read).collect();
+    all.extend(forecast::finding(ground, &read));
     if let Some(source) = &source {
-        let read: Vec<_> = at_steps.into_iter().zip(read).collect();
         all.extend(metrics::findings(ground, source.as_ref(), &read).await);
     }
     all.extend(together(checks.into_iter().flatten()));
@@ -205,6 +209,12 @@ enum Word {
 /// Says what the answers of stable mean for a check; `loaded` when the plan sends requests itself.
 fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> Finding {
     let asked = readings.len();
+    let summed = summed(readings);
+    let readings = summed.as_slice();
+    let answers = |number: usize| match readings.len() {
+        1 => String::new(),
+        all => format!(" ({number} of {all} answers)"),
+    };
     let (mut empty, mut broken, mut idle, mut seen) = (Vec::new(), Vec::new(), 0, None);
     for Reading { subject, sample } in readings {
         let of = |text: String| match subject.as_str() {
@@ -222,7 +232,7 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
         return no_data(weight_of(check), check, place, "nobody to ask");
     }
     if let Some(first) = empty.first() {
-        let text = format!("{first} ({} of {asked} answers)", empty.len());
+        let text = format!("{first}{}", answers(empty.len()));
         let is_silence = |r: &Reading| matches!(r.sample, Sample::Missing(Unknown::NoData, _));
         let weight = if readings.iter().all(is_silence) {
             weight_of_silence(check)
@@ -232,10 +242,10 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
         return no_data(weight, check, place, &text);
     }
     if let Some(first) = broken.first() {
-        let text = format!("{first} ({} of {asked} answers)", broken.len());
+        let text = format!("{first}{}", answers(broken.len()));
         return breaks(check, place, &text);
     }
-    if idle == asked {
+    if idle == readings.len() {
         // The plan's own requests come with the first step.
         let severity = if loaded {
             Severity::Note
@@ -255,6 +265,33 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
         place,
         format!("the check works on stable: {seen}, {asked} asked"),
     )
+}
+
+/// Returns the counters of all pods as one, where they are counters: few requests of a single pod say little.
+fn summed(readings: &[Reading]) -> Vec<Reading> {
+    let mut sum: Option<Totals> = None;
+    let mut others = Vec::new();
+    for reading in readings {
+        let Sample::Totals { totals, .. } = &reading.sample else {
+            others.push(reading.clone());
+            continue;
+        };
+        let Some(sum) = &mut sum else {
+            sum = Some(totals.clone());
+            continue;
+        };
+        if !sum.adds(totals) {
+            others.push(reading.clone());
+        }
+    }
+    let sum = sum.map(|totals| Reading {
+        subject: String::new(),
+        sample: Sample::Totals {
+            totals,
+            born: false,
+        },
+    });
+    others.into_iter().chain(sum).collect()
 }
 
 fn weight_of(check: &CheckSpec) -> Severity {
@@ -290,6 +327,19 @@ fn no_data(weight: Severity, check: &CheckSpec, place: &str, reason: &str) -> Fi
 }
 
 fn breaks(check: &CheckSpec, place: &str, reason: &str) -> Finding {
+    let compares = matches!(check.rule, Rule::Errors(_) | Rule::Latency { .. });
+    if compares && check.rule.is_sequential() {
+        return found(
+            Severity::Warning,
+            place,
+            format!("stable itself breaks the check: {reason}"),
+            format!(
+                "the limit is: {}; while stable is beyond it no version is blamed, and only one that surely keeps it advances",
+                limit(check.rule)
+            ),
+            "go on where the new version is to mend it; else mend stable first, or choose a limit that it keeps",
+        );
+    }
     found(
         weight_of(check),
         place,
@@ -348,12 +398,16 @@ fn counted(rule: Rule, totals: &Totals) -> Word {
     if all <= 0.0 {
         return Word::Idle;
     }
-    let surely_above = |share: f64, max: f64| share - 3.0 * (max * (1.0 - max) / all).sqrt() > max;
+    // Right at every number of requests, one of them as well.
+    let surely_above = |bad: f64, max: f64| {
+        let counts = Counts::new(all, bad);
+        counts.is_some_and(|counts| interval::rate(counts, DOUBT).low > max)
+    };
     match rule {
         Rule::Errors(Limits { max, .. }) => {
-            let share = totals.bad.unwrap_or(0.0) / all;
-            let text = format!("{} of {all} requests failed", percent(share));
-            if max.is_some_and(|max| surely_above(share, max)) {
+            let bad = totals.bad.unwrap_or(0.0);
+            let text = format!("{} of {all} requests failed", percent(bad / all));
+            if max.is_some_and(|max| surely_above(bad, max)) {
                 Word::Broken(text)
             } else {
                 Word::Fine(text)
@@ -367,10 +421,10 @@ fn counted(rule: Rule, totals: &Totals) -> Word {
                 return Word::Fine(format!("latencies of {all} requests"));
             };
             let quick = totals.buckets.iter().find(|(bound, _)| *bound >= max);
-            let slow = quick.map_or(0.0, |(_, quick)| (all - quick) / all);
+            let slow = quick.map_or(0.0, |(_, quick)| (all - quick).max(0.0));
             let text = format!(
                 "{} of {all} requests slower than {}",
-                percent(slow),
+                percent(slow / all),
                 span(max)
             );
             if surely_above(slow, 1.0 - quantile) {

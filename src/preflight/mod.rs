@@ -6,6 +6,7 @@
 
 mod autoscaling;
 mod checks;
+mod forecast;
 mod ground;
 mod journal;
 mod metrics;

@@ -164,7 +164,7 @@ proptest! {
             counter.advance_sum(Some(reading.1), Some(reading.0));
         }
         let mut silence = Silence::default();
-        silence.observe(a, b, c, d);
+        silence.observe((a, b), b, c, d);
         silence.miss(a);
         let rate = proof::rate_to_exclude(0.01, Some(a), b, c);
         prop_assert!((0.0..=1.0).contains(&rate));
@@ -383,7 +383,7 @@ proptest! {
         let mut rests = 0;
         for (seconds, quick, total, fresh, settled, whole) in signals {
             let used = brake.used();
-            let signal = Signal { seconds, quick, total, fresh, whole, settled };
+            let signal = Signal { seconds, heard: true, quick, total, fresh, whole, settled };
             let order = brake.observe(&settings, &signal);
             rests += brake.used() - used;
             if order == Order::Rollback {

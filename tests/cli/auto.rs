@@ -28,17 +28,13 @@ async fn auto_promotes_a_healthy_release() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 3  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
-                            which may be chance (evidence 0.9:1)
-    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
-                            below 95 % must be
-    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
-                            excluded, below 95 % must be: about 1,680 more requests (5 min)
-    09:00:55Z  ? unknown    success rate: 97.3 % (92.7–99.4 %; 289 of 297 requests); below 92.7 % is
-                            excluded, below 95 % must be: about 239 more requests (41 s)
-    09:01:05Z  ✓ healthy    success rate: 97.7 % (93.8–99.5 %; 346 of 354 requests), proven above 95 %
+    09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
+    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
+                            before 50%, 30s to 2m
+    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 636 more requests
+                            (2m) before 50%
+    09:01:05Z  ✓ healthy    success rate: 98.4% good (300 of 305), minimum 95%: enough for 50%
     09:01:05Z  step 2 of 3  moving traffic to 50%
     09:01:05Z  doing        scale payment-api-canary from 1 to 5
     09:01:06Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
@@ -50,10 +46,9 @@ async fn auto_promotes_a_healthy_release() {
     09:01:18Z  reached      canary at 50% (5 of 10 pods)
     09:01:18Z  step 2 of 3  watching at 50%
     09:01:18Z  ✓ healthy    pods, health
-    09:01:18Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:23Z  ✓ healthy    success rate: 99.38 % (94.6–99.999 %; 161 of 162 requests), proven above 95
-                            %
-    09:01:23Z  waits        55s more at 50%
+    09:01:18Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:01:27Z  ✓ healthy    success rate: 100% good (70 of 70), minimum 95%: enough for 100%
+    09:01:27Z  waits        51s more at 50%
     09:02:18Z  step 3 of 3  moving traffic to 100%
     09:02:18Z  doing        scale payment-api-canary from 5 to 10
     09:02:19Z  waits        payment-api-canary: 5 of 10 pods to be ready
@@ -64,11 +59,13 @@ async fn auto_promotes_a_healthy_release() {
     09:02:30Z  reached      canary at 100% (10 of 10 pods)
     09:02:30Z  step 3 of 3  watching at 100%
     09:02:30Z  ✓ healthy    pods, health
-    09:02:30Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:35Z  ? unknown    success rate: 97.8 % (93.6–99.6 %; 311 of 318 requests); below 93.6 % is
-                            excluded, below 95 % must be: about 117 more requests (2 s)
-    09:02:40Z  ✓ healthy    success rate: 98.5 % (96.1–99.7 %; 602 of 611 requests), proven above 95 %
-    09:02:40Z  waits        50s more at 100%
+    09:02:30Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:02:39Z  ? unknown    success rate: 97.0% good (131 of 135), minimum 95%; more requests needed to
+                            promote, 10s to 40s
+    09:02:40Z  ? unknown    success rate: 97.6% good (201 of 206), minimum 95%; about 397 more requests
+                            (7s) to promote
+    09:02:42Z  ✓ healthy    success rate: 98.5% good (323 of 328), minimum 95%: enough to promote
+    09:02:42Z  waits        48s more at 100%
     09:03:30Z  promoting    moving all traffic to the canary
     09:03:30Z  reached      canary at 100% (10 of 10 pods)
     09:03:30Z  promoting    updating stable
@@ -113,7 +110,7 @@ async fn auto_in_json() {
     {"version":1,"at":"2026-01-05T09:00:05Z","event":"entered","phase":"shifting","step":1,"steps":2,"weight":50.0}
     {"version":1,"at":"2026-01-05T09:00:05Z","event":"acting","what":"scale payment-api-canary from 1 to 5","changes":[{"object":"Deployment canary-release/payment-api-canary","path":"/spec/replicas","from":1,"to":5}]}
     {"version":1,"at":"2026-01-05T09:00:19.85Z","event":"reached","split":{"wanted":50.0,"set":50.0,"actual":50.0,"matches":true,"settled":true,"stableReady":5,"canaryReady":5,"detail":"5 of 10 pods"}}
-    {"version":1,"at":"2026-01-05T09:01:29.7Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version","split":{"wanted":0.0,"set":0.0,"actual":0.0,"matches":false,"settled":false,"stableReady":9,"canaryReady":0,"detail":"0 of 9 pods","waitsFor":"payment-api-stable: to be scaled from 9 to 10"}}
+    {"version":1,"at":"2026-01-05T09:01:34.7Z","event":"ended","outcome":"promoted","text":"promoted: payment-api-stable runs the new version","split":{"wanted":0.0,"set":0.0,"actual":0.0,"matches":false,"settled":false,"stableReady":9,"canaryReady":0,"detail":"0 of 9 pods","waitsFor":"payment-api-stable: to be scaled from 9 to 10"}}
     "#);
 }
 
@@ -124,8 +121,7 @@ async fn auto_rolls_back_what_is_unhealthy() {
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:02:01Z  ROLLED BACK after 2m01s: verified at 0%: success rate: 70 % (63–77 %; 335 of 476
-               requests): below 95 %, almost surely (p < 0.01)
+    09:01:48Z  ROLLED BACK after 1m48s: verified at 0%: success rate: 72% good (120 of 167), minimum 95%
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox errors-at-25
@@ -142,15 +138,13 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 100 % (81–100 %; 24 of 24 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (91.1–100.0 %; 60 of 60 requests); below 91.1 % is
-                            excluded, below 95 % must be: about 65 more requests (11 s)
-    09:00:25Z  ✓ healthy    success rate: 100 % (94.8–100.0 %; 111 of 111 requests), proven above 95 %
-    09:00:25Z  waits        40s more at 10%
-    09:00:35Z  ? unknown    success rate: 98.7 % (92.9–99.97 %; 151 of 153 requests); below 92.9 % is
-                            excluded, below 95 % must be: about 116 more requests (23 s)
-    09:00:45Z  ✓ healthy    success rate: 99.0 % (94.4–99.98 %; 198 of 200 requests), proven above 95 %
+    09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:00:15Z  ? unknown    success rate: 100% good (6 of 6), minimum 95%; 50 needed, about 8s more
+    09:00:24Z  ✓ healthy    success rate: 100% good (53 of 53), minimum 95%: enough for 25%
+    09:00:24Z  waits        41s more at 10%
+    09:00:35Z  ? unknown    success rate: 98.0% good (97 of 99), minimum 95%; more requests needed
+                            before 25%, 10s to 40s
+    09:00:45Z  ✓ healthy    success rate: 98.6% good (144 of 146), minimum 95%: enough for 25%
     09:01:05Z  step 2 of 4  moving traffic to 25%
     09:01:05Z  doing        scale payment-api-canary from 1 to 3
     09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -162,24 +156,22 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:19Z  step 2 of 4  watching at 25%
     09:01:19Z  ✓ healthy    pods, health
-    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:24Z  ? unknown    success rate: 74 % (57–87 %; 66 of 89 requests); below 95 % so far, which
-                            may be chance (evidence 0.8:1)
-    09:01:39Z  ? unknown    success rate: 70 % (61–79 %; 227 of 323 requests): evidence 11:1, 100:1
-                            rolls back
-    09:01:49Z  ✗ unhealthy  success rate: 70 % (63–77 %; 335 of 476 requests): below 95 %, almost surely
-                            (p < 0.01)
-    09:01:49Z  ROLLING BACK from 30%: success rate: 70 % (63–77 %; 335 of 476 requests): below 95 %,
-                            almost surely (p < 0.01)
-    09:01:49Z  back         moving traffic to stable
-    09:01:49Z  doing        scale payment-api-stable from 7 to 10
-    09:01:50Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:02:00Z  doing        scale payment-api-canary from 3 to 1
-    09:02:00Z  doing        scale payment-api-canary from 1 to 0
-    09:02:01Z  reached      canary at 0% (0 of 10 pods)
-    09:02:01Z  phase        draining
-    09:02:01Z  phase        cleaning up
-    09:02:01Z  doing        scale payment-api-stable from 10 to 9
+    09:01:19Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:01:28Z  ? unknown    success rate: 71% good (30 of 42), minimum 95%: not sure yet, rollback in
+                            about 10s if it goes on
+    09:01:34Z  ? unknown    success rate: 71% good (100 of 141), minimum 95%: nearly sure, rollback in
+                            about 5s if it goes on
+    09:01:36Z  ✗ unhealthy  success rate: 72% good (120 of 167), minimum 95%
+    09:01:36Z  ROLLING BACK from 30%: success rate: 72% good (120 of 167), minimum 95%
+    09:01:36Z  back         moving traffic to stable
+    09:01:36Z  doing        scale payment-api-stable from 7 to 10
+    09:01:37Z  waits        payment-api-canary: to be scaled from 3 to 0
+    09:01:47Z  doing        scale payment-api-canary from 3 to 2
+    09:01:47Z  doing        scale payment-api-canary from 2 to 0
+    09:01:48Z  reached      canary at 0% (0 of 10 pods)
+    09:01:48Z  phase        draining
+    09:01:48Z  phase        cleaning up
+    09:01:48Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -207,19 +199,14 @@ async fn auto_stops_at_a_step() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
-                            which may be chance (evidence 0.9:1)
-    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
-                            below 94.74 % must be
-    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
-                            excluded, below 94.74 % must be: about 1,106 more requests (4 min)
-    09:00:50Z  ? unknown    success rate: 96.9 % (91.8–99.3 %; 254 of 262 requests); below 91.8 % is
-                            excluded, below 94.74 % must be: about 443 more requests (77 s)
-    09:01:00Z  ✓ healthy    success rate: 97.6 % (93.3–99.5 %; 319 of 327 requests), proven above 94.74
-                            %
-    09:01:00Z  waits        5s more at 10%
+    09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
+    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
+                            before 25%, 10s to 40s
+    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 85 more requests
+                            (15s) before 25%
+    09:00:50Z  ✓ healthy    success rate: 97.7% good (208 of 213), minimum 95%: enough for 25%
+    09:00:50Z  waits        15s more at 10%
     09:01:05Z  step 2 of 4  moving traffic to 25%
     09:01:05Z  doing        scale payment-api-canary from 1 to 3
     09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -231,11 +218,14 @@ async fn auto_stops_at_a_step() {
     09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:19Z  step 2 of 4  watching at 25%
     09:01:19Z  ✓ healthy    pods, health
-    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:24Z  ? unknown    success rate: 97.5 % (87–99.9 %; 79 of 81 requests); below 87 % is excluded,
-                            below 95 % must be: about 804 more requests (50 s)
-    09:01:44Z  ✓ healthy    success rate: 97.8 % (94.5–99.5 %; 454 of 464 requests), proven above 95 %
-    09:01:44Z  waits        35s more at 25%
+    09:01:19Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:01:28Z  ? unknown    success rate: 100% good (32 of 32), minimum 95%; 50 needed, about 1s more
+    09:01:29Z  ? unknown    success rate: 100% good (55 of 55), minimum 95%; about 16 more requests (1s)
+                            before 50%
+    09:01:31Z  ? unknown    success rate: 99.0% good (95 of 96), minimum 95%; more requests needed
+                            before 50%, 5s to 10s
+    09:01:33Z  ✓ healthy    success rate: 99.24% good (131 of 132), minimum 95%: enough for 50%
+    09:01:33Z  waits        46s more at 25%
     ");
 }
 
@@ -263,17 +253,13 @@ async fn auto_stops_at_an_approval() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 2  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
-                            which may be chance (evidence 0.9:1)
-    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
-                            below 95 % must be
-    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
-                            excluded, below 95 % must be: about 1,680 more requests (5 min)
-    09:00:55Z  ? unknown    success rate: 97.3 % (92.7–99.4 %; 289 of 297 requests); below 92.7 % is
-                            excluded, below 95 % must be: about 239 more requests (41 s)
-    09:01:05Z  ✓ healthy    success rate: 97.7 % (93.8–99.5 %; 346 of 354 requests), proven above 95 %
+    09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
+    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
+                            before 100%, 30s to 2m
+    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 636 more requests
+                            (2m) before 100%
+    09:01:05Z  ✓ healthy    success rate: 98.4% good (300 of 305), minimum 95%: enough for 100%
     09:01:05Z  step 1 of 2  waiting for approval at 10%
     ");
     assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100").await, @r"
@@ -297,17 +283,13 @@ async fn auto_stops_at_an_approval() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 2  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 89 % (58–99.6 %; 17 of 19 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 94.3 % (78–99.6 %; 50 of 53 requests); below 95 % so far,
-                            which may be chance (evidence 0.9:1)
-    09:00:20Z  ? unknown    success rate: 95.1 % (83–99 %; 78 of 82 requests); below 83 % is excluded,
-                            below 95 % must be
-    09:00:25Z  ? unknown    success rate: 96.6 % (88–99.7 %; 115 of 119 requests); below 88 % is
-                            excluded, below 95 % must be: about 1,680 more requests (5 min)
-    09:00:55Z  ? unknown    success rate: 97.3 % (92.7–99.4 %; 289 of 297 requests); below 92.7 % is
-                            excluded, below 95 % must be: about 239 more requests (41 s)
-    09:01:05Z  ✓ healthy    success rate: 97.7 % (93.8–99.5 %; 346 of 354 requests), proven above 95 %
+    09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
+    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
+                            before 100%, 30s to 2m
+    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 636 more requests
+                            (2m) before 100%
+    09:01:05Z  ✓ healthy    success rate: 98.4% good (300 of 305), minimum 95%: enough for 100%
     09:01:05Z  step 1 of 2  waiting for approval at 10%
     ");
 }
@@ -397,15 +379,13 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 100 % (81–100 %; 24 of 24 requests); 50 requests wanted
-    09:00:15Z  ? unknown    success rate: 100 % (91.7–100.0 %; 65 of 65 requests); below 91.7 % is
-                            excluded, below 95 % must be: about 54 more requests (9 s)
-    09:00:25Z  ✓ healthy    success rate: 100 % (94.8–100.0 %; 111 of 111 requests), proven above 95 %
-    09:00:25Z  waits        40s more at 10%
-    09:00:35Z  ? unknown    success rate: 98.7 % (92.9–99.97 %; 151 of 153 requests); below 92.9 % is
-                            excluded, below 95 % must be: about 116 more requests (23 s)
-    09:00:45Z  ✓ healthy    success rate: 99.01 % (94.5–99.98 %; 200 of 202 requests), proven above 95 %
+    09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:00:15Z  ? unknown    success rate: 100% good (11 of 11), minimum 95%; 50 needed, about 6s more
+    09:00:24Z  ✓ healthy    success rate: 100% good (53 of 53), minimum 95%: enough for 25%
+    09:00:24Z  waits        41s more at 10%
+    09:00:35Z  ? unknown    success rate: 98.0% good (97 of 99), minimum 95%; more requests needed
+                            before 25%, 10s to 40s
+    09:00:45Z  ✓ healthy    success rate: 98.6% good (146 of 148), minimum 95%: enough for 25%
     09:01:05Z  step 2 of 4  moving traffic to 25%
     09:01:05Z  doing        scale payment-api-canary from 1 to 3
     09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -417,9 +397,12 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
     09:01:19Z  step 2 of 4  watching at 25%
     09:01:19Z  ✓ healthy    pods, health
-    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:24Z  ✓ healthy    success rate: 100 % (92.7–100.0 %; 76 of 76 requests), proven above 94.41 %
-    09:01:24Z  waits        55s more at 25%
+    09:01:19Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:01:28Z  ? unknown    success rate: 100% good (27 of 27), minimum 95%; 50 needed, about 2s more
+    09:01:31Z  ? unknown    success rate: 97.7% good (84 of 86), minimum 95%; more requests needed
+                            before 50%, 15s to 50s
+    09:01:38Z  ✓ healthy    success rate: 98.5% good (194 of 197), minimum 95%: enough for 50%
+    09:01:38Z  waits        41s more at 25%
     09:02:19Z  step 3 of 4  moving traffic to 50%
     09:02:19Z  doing        scale payment-api-canary from 3 to 5
     09:02:20Z  waits        payment-api-canary: 3 of 5 pods to be ready
@@ -430,11 +413,11 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:02:31Z  reached      canary at 50% (5 of 10 pods)
     09:02:31Z  step 3 of 4  watching at 50%
     09:02:31Z  ✓ healthy    pods, health
-    09:02:31Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:36Z  ? unknown    success rate: 97.4 % (90.5–99.7 %; 148 of 152 requests); below 90.5 % is
-                            excluded, below 95 % must be: about 674 more requests (23 s)
-    09:02:46Z  ✓ healthy    success rate: 97.9 % (94.5–99.5 %; 420 of 429 requests), proven above 95 %
-    09:02:46Z  waits        45s more at 50%
+    09:02:31Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:02:40Z  ? unknown    success rate: 100% good (56 of 56), minimum 95%; about 15 more requests (1s)
+                            before 100%
+    09:02:41Z  ✓ healthy    success rate: 100% good (80 of 80), minimum 95%: enough for 100%
+    09:02:41Z  waits        50s more at 50%
     09:03:31Z  step 4 of 4  moving traffic to 100%
     09:03:31Z  doing        scale payment-api-canary from 5 to 10
     09:03:32Z  waits        payment-api-canary: 5 of 10 pods to be ready
@@ -445,11 +428,16 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:03:43Z  reached      canary at 100% (10 of 10 pods)
     09:03:43Z  step 4 of 4  watching at 100%
     09:03:43Z  ✓ healthy    pods, health
-    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:48Z  ? unknown    success rate: 98.1 % (93.7–99.8 %; 261 of 266 requests); below 93.7 % is
-                            excluded, below 95 % must be: about 54 more requests (2 s)
-    09:03:53Z  ✓ healthy    success rate: 98.7 % (96.0–99.8 %; 513 of 520 requests), proven above 95 %
-    09:03:53Z  waits        50s more at 100%
+    09:03:43Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:03:52Z  ? unknown    success rate: 98.1% good (103 of 105), minimum 95%; more requests needed to
+                            promote, 5s to 15s
+    09:03:55Z  ? unknown    success rate: 98.2% good (269 of 274), minimum 95%; about 27 more requests
+                            (1s) to promote
+    09:03:57Z  ✓ healthy    success rate: 98.2% good (372 of 379), minimum 95%: enough to promote
+    09:03:57Z  waits        46s more at 100%
+    09:03:58Z  ? unknown    success rate: 97.7% good (418 of 428), minimum 95%; about 52 more requests
+                            (2s) to promote
+    09:04:00Z  ✓ healthy    success rate: 98.1% good (571 of 582), minimum 95%: enough to promote
     09:04:43Z  promoting    moving all traffic to the canary
     09:04:43Z  reached      canary at 100% (10 of 10 pods)
     09:04:43Z  promoting    updating stable
@@ -482,7 +470,7 @@ async fn auto_holds_with_too_few_requests() {
     $ canaryctl auto payment-api --sandbox=low-traffic --speed 1
     exit 0
     --- stdout
-    09:05:04Z  PROMOTED after 5m04s: payment-api-stable runs the new version
+    09:05:05Z  PROMOTED after 5m05s: payment-api-stable runs the new version
                weights  0% → 10% → 30% → 50% → 100% → 0%
                live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox low-traffic
@@ -499,76 +487,79 @@ async fn auto_holds_with_too_few_requests() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:00:10Z  ? unknown    success rate: 100 % (34–100 %; 4 of 4 requests); 50 requests wanted
-    09:01:05Z  ✓ healthy    success rate: 98.1 % (85–99.996 %; 53 of 54 requests), proven above 75 %
-    09:01:05Z  step 2 of 4  moving traffic to 25%
-    09:01:05Z  doing        scale payment-api-canary from 1 to 3
-    09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:08Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:13Z  ? unknown    pods: 1 of 3 ready, 0 restarts
-    09:01:17Z  doing        scale payment-api-stable from 9 to 8
-    09:01:18Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:18Z  doing        scale payment-api-stable from 8 to 7
-    09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:19Z  step 2 of 4  watching at 25%
-    09:01:19Z  ✓ healthy    pods, health
-    09:01:19Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:01:24Z  ? unknown    success rate: 100 % (62–100 %; 10 of 10 requests); 50 requests wanted
-    09:01:44Z  ✓ healthy    success rate: 100 % (90–100 %; 51 of 51 requests), proven above 67.18 %
-    09:01:44Z  waits        35s more at 25%
-    09:02:19Z  step 3 of 4  moving traffic to 50%
-    09:02:19Z  doing        scale payment-api-canary from 3 to 5
-    09:02:20Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:25Z  ? unknown    pods: 3 of 5 ready, 0 restarts
-    09:02:30Z  doing        scale payment-api-stable from 7 to 6
-    09:02:30Z  doing        scale payment-api-stable from 6 to 5
-    09:02:31Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:02:31Z  reached      canary at 50% (5 of 10 pods)
-    09:02:31Z  step 3 of 4  watching at 50%
-    09:02:31Z  ✓ healthy    pods, health
-    09:02:31Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:02:36Z  ? unknown    success rate: 94.1 % (63–99.98 %; 16 of 17 requests); 50 requests wanted
-    09:02:46Z  ? unknown    success rate: 98.0 % (85–99.996 %; 50 of 51 requests); below 85 % is
-                            excluded, below 88.22 % must be: about 5 more requests (2 s)
-    09:02:51Z  ✓ healthy    success rate: 98.6 % (88–99.998 %; 68 of 69 requests), proven above 88.22 %
-    09:02:51Z  waits        40s more at 50%
-    09:03:31Z  step 4 of 4  moving traffic to 100%
-    09:03:31Z  doing        scale payment-api-canary from 5 to 10
-    09:03:32Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:37Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:03:42Z  doing        scale payment-api-stable from 5 to 1
-    09:03:42Z  doing        scale payment-api-stable from 1 to 0
-    09:03:43Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:43Z  reached      canary at 100% (10 of 10 pods)
-    09:03:43Z  step 4 of 4  watching at 100%
-    09:03:43Z  ✓ healthy    pods, health
-    09:03:43Z  ? unknown    success rate: no requests yet; 50 requests wanted
-    09:03:48Z  ? unknown    success rate: 97.2 % (79–99.99 %; 35 of 36 requests); 50 requests wanted
-    09:03:53Z  ? unknown    success rate: 98.6 % (88–99.998 %; 69 of 70 requests); below 88 % is
-                            excluded, below 95 % must be: about 242 more requests (35 s)
-    09:04:43Z  ✓ healthy    success rate: 97.8 % (94.3–99.5 %; 405 of 414 requests), proven above 95 %
-    09:04:43Z  promoting    moving all traffic to the canary
-    09:04:43Z  reached      canary at 100% (10 of 10 pods)
-    09:04:43Z  promoting    updating stable
-    09:04:43Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:43Z  waits        payment-api-stable: the controller to see the change
-    09:04:43Z  promoting    starting stable's pods
-    09:04:43Z  doing        scale payment-api-stable from 0 to 10
-    09:04:43Z  ? unknown    stable, pods: no pods
-    09:04:43Z  ? unknown    stable, health: no pods to ask
-    09:04:43Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:44Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:48Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:04:55Z  promoting    checking stable
-    09:04:55Z  waits        stable to prove itself healthy
-    09:04:58Z  ✓ healthy    stable, pods, health
-    09:05:03Z  promoting    returning traffic to stable
-    09:05:03Z  doing        scale payment-api-canary from 10 to 0
-    09:05:03Z  reached      canary at 0% (0 of 10 pods)
-    09:05:03Z  phase        draining
-    09:05:03Z  phase        cleaning up
-    09:05:03Z  doing        scale payment-api-stable from 10 to 9
+    09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:00:15Z  ? unknown    success rate: 100% good (1 of 1), minimum 95%; 50 needed, about 1m more
+    09:01:10Z  ✓ healthy    success rate: 98.0% good (50 of 51), minimum 95%: enough for 25%
+    09:01:10Z  step 2 of 4  moving traffic to 25%
+    09:01:10Z  doing        scale payment-api-canary from 1 to 3
+    09:01:12Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:13Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:18Z  ? unknown    pods: 1 of 3 ready, 0 restarts
+    09:01:22Z  doing        scale payment-api-stable from 9 to 8
+    09:01:23Z  doing        scale payment-api-stable from 8 to 7
+    09:01:24Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:24Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:24Z  step 2 of 4  watching at 25%
+    09:01:24Z  ✓ healthy    pods, health
+    09:01:24Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:01:33Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 22s more
+    09:01:49Z  ? unknown    success rate: 92.1% good (35 of 38), minimum 95%: not sure yet, rollback in
+                            about 55s if it goes on
+    09:01:59Z  ? unknown    success rate: 94.9% good (56 of 59), minimum 95%: not sure yet, rollback if
+                            it goes on
+    09:02:04Z  ✓ healthy    success rate: 95.7% good (66 of 69), minimum 95%: enough for 50%
+    09:02:04Z  waits        20s more at 25%
+    09:02:24Z  step 3 of 4  moving traffic to 50%
+    09:02:24Z  doing        scale payment-api-canary from 3 to 5
+    09:02:25Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:30Z  ? unknown    pods: 3 of 5 ready, 0 restarts
+    09:02:35Z  doing        scale payment-api-stable from 7 to 5
+    09:02:35Z  reached      canary at 50% (5 of 10 pods)
+    09:02:35Z  step 3 of 4  watching at 50%
+    09:02:35Z  ✓ healthy    pods, health
+    09:02:35Z  ? unknown    success rate: new pods warm up, their requests count in 10s
+    09:02:45Z  ? unknown    success rate: 75% good (3 of 4), minimum 95%; 50 needed, about 13s more
+    09:03:00Z  ? unknown    success rate: 96.4% good (54 of 56), minimum 95%; more requests needed
+                            before 100%, 10s to 30s
+    09:03:05Z  ✓ healthy    success rate: 97.3% good (72 of 74), minimum 95%: enough for 100%
+    09:03:05Z  waits        30s more at 50%
+    09:03:35Z  step 4 of 4  moving traffic to 100%
+    09:03:35Z  doing        scale payment-api-canary from 5 to 10
+    09:03:36Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:41Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:03:46Z  doing        scale payment-api-stable from 5 to 4
+    09:03:46Z  doing        scale payment-api-stable from 4 to 0
+    09:03:47Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:47Z  reached      canary at 100% (10 of 10 pods)
+    09:03:47Z  step 4 of 4  watching at 100%
+    09:03:47Z  ✓ healthy    pods, health
+    09:03:47Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:03:56Z  ? unknown    success rate: 100% good (13 of 13), minimum 95%; 50 needed, about 6s more
+    09:04:02Z  ? unknown    success rate: 96.3% good (52 of 54), minimum 95%; more requests needed to
+                            promote, 25m to 1h40m
+    09:04:27Z  ✓ healthy    success rate: 98.7% good (223 of 226), minimum 95%: enough to promote
+    09:04:27Z  waits        20s more at 100%
+    09:04:47Z  promoting    moving all traffic to the canary
+    09:04:47Z  reached      canary at 100% (10 of 10 pods)
+    09:04:47Z  promoting    updating stable
+    09:04:47Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:47Z  waits        payment-api-stable: the controller to see the change
+    09:04:47Z  promoting    starting stable's pods
+    09:04:47Z  doing        scale payment-api-stable from 0 to 10
+    09:04:47Z  ? unknown    stable, pods: no pods
+    09:04:47Z  ? unknown    stable, health: no pods to ask
+    09:04:48Z  waits        payment-api-stable: 0 of 10 new pods to be created
+    09:04:48Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:52Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:04:59Z  promoting    checking stable
+    09:04:59Z  waits        stable to prove itself healthy
+    09:04:59Z  ✓ healthy    stable, pods, health
+    09:05:04Z  promoting    returning traffic to stable
+    09:05:04Z  doing        scale payment-api-canary from 10 to 0
+    09:05:04Z  reached      canary at 0% (0 of 10 pods)
+    09:05:04Z  phase        draining
+    09:05:04Z  phase        cleaning up
+    09:05:04Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 

@@ -357,7 +357,7 @@ async fn configurations_that_are_wrong() {
     error: DIR/typo.yaml:2:1: unknown key 'holdd'; did you mean 'hold'?
       2 | holdd: 5m
           ^
-    hint: known: app, apps, group, namespace, stable, canary, service, router, routers, createRoute, steps, hold, early, deadline, interval, readyTimeout, promoteTimeout, drain, checks, pre, metrics, brake, onUnknown, onFailure, onInterrupt, promote, load
+    hint: known: app, apps, group, namespace, stable, canary, service, router, routers, createRoute, steps, hold, early, deadline, interval, readyTimeout, promoteTimeout, drain, warmup, checks, pre, metrics, brake, onUnknown, onFailure, onInterrupt, promote, load
     $ canaryctl auto -f DIR/routers.yaml -n canary-release
     exit 2
     --- stderr

@@ -14,8 +14,9 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
     exit 3
     --- stdout
     09:11:16Z  ROLLED BACK after 11m16s: verified at 0%: not enough evidence: success rate: no requests
-               yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null;
-               nobody is at a terminal, so the canary is taken out (onUnknown: hold keeps it)
+               yet, minimum 95% good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions:
+               the body is null; nobody is at a terminal, so the canary is taken out (onUnknown: hold
+               keeps it)
                weights  0% → 10% → 0%
                live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox no-data
@@ -32,12 +33,13 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
-                            body.successfulTransactions: the body is null
-    09:11:05Z  ROLLING BACK from 10%: not enough evidence: success rate: no requests yet;
+    09:00:05Z  ? unknown    success rate: no requests yet, minimum 95% good;
                             payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body
-                            is null; nobody is at a terminal, so the canary is taken out (onUnknown:
-                            hold keeps it)
+                            is null
+    09:11:05Z  ROLLING BACK from 10%: not enough evidence: success rate: no requests yet, minimum 95%
+                            good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the
+                            body is null; nobody is at a terminal, so the canary is taken out
+                            (onUnknown: hold keeps it)
     09:11:05Z  back         moving traffic to stable
     09:11:05Z  doing        scale payment-api-stable from 9 to 10
     09:11:06Z  waits        payment-api-canary: to be scaled from 1 to 0
@@ -57,7 +59,8 @@ async fn auto_leaves_the_split_to_a_person() {
     exit 5
     --- stdout
     09:11:05Z  PAUSED with the split live after 11m05s: not enough evidence: success rate: no requests
-               yet; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body is null
+               yet, minimum 95% good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions:
+               the body is null
                weights  0% → 10%
                was      at 09:11:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox no-data
@@ -74,8 +77,9 @@ async fn auto_leaves_the_split_to_a_person() {
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
-    09:00:05Z  ? unknown    success rate: no requests yet; payment-api-canary-sql47cn4ws-2jzqf:
-                            body.successfulTransactions: the body is null
+    09:00:05Z  ? unknown    success rate: no requests yet, minimum 95% good;
+                            payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body
+                            is null
     ");
 }
 

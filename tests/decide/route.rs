@@ -24,6 +24,8 @@ fn run(phase: Phase) -> (Release, World) {
         load: None,
         interval: Duration::from_secs(10),
         brake: true,
+        warmup: Duration::ZERO,
+        patient: false,
         on_unknown: OnTrouble::Hold,
         on_unknown_unset: false,
         on_failure: OnTrouble::Rollback,

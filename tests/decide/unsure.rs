@@ -45,6 +45,8 @@ fn plan(on_unknown: OnTrouble, on_unknown_unset: bool) -> Plan {
         load: None,
         interval: Duration::from_secs(10),
         brake: true,
+        warmup: Duration::ZERO,
+        patient: false,
         on_unknown,
         on_unknown_unset,
         on_failure: OnTrouble::Rollback,

@@ -177,7 +177,9 @@ async fn among_strangers(metrics: MetricsSpec) -> (Bench, Vec<CheckResult>) {
 async fn a4_strangers_with_like_names_do_not_count_by_prometheus() {
     let (bench, errors) = among_strangers(prometheus()).await;
     assert!(
-        errors.iter().any(|r| r.text.contains("proven below 2 %")),
+        errors
+            .iter()
+            .any(|r| r.text.contains("limit 2%") && r.text.ends_with(": enough for 50%")),
         "{errors:?}"
     );
     let own = bench.results("failed a second");
@@ -189,7 +191,9 @@ async fn a4_strangers_with_like_names_do_not_count_by_prometheus() {
 async fn a4_strangers_with_like_names_do_not_count_by_their_pages() {
     let (bench, errors) = among_strangers(scrape(PAGES)).await;
     assert!(
-        errors.iter().any(|r| r.text.contains("proven below 2 %")),
+        errors
+            .iter()
+            .any(|r| r.text.contains("limit 2%") && r.text.ends_with(": enough for 50%")),
         "{errors:?}"
     );
     // The canary's pods alone are asked for what they use.

@@ -38,6 +38,7 @@ pub(super) fn watching(at: i64) -> Circumstances {
         elapsed: at as f64,
         lag: 0.0,
         patience: 600.0,
+        warming: 0.0,
     }
 }
 
@@ -139,6 +140,7 @@ fn a6_restarts_from_before_the_run_are_not_the_releases() {
             ready: true,
             restarts,
             created: second(-86_400),
+            ended: None,
         })
     };
     let mut memory = Memory::default();

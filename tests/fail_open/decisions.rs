@@ -150,7 +150,7 @@ async fn a7_the_limit_that_is_given_is_the_one_that_is_used() {
             }
             let (end, errors) = release(&bench, plan, "error rate").await;
             assert_eq!(end.outcome, outcome, "{max}: {}", bench.told());
-            let limit = format!("≤ {}", max.replace('%', " %"));
+            let limit = format!("≤ {max}");
             assert!(errors.iter().all(|r| r.limit == limit), "{errors:?}");
         }
     }

@@ -561,6 +561,8 @@ pub(crate) fn plan(weights: &[u32], hold: u64) -> Plan {
         load: None,
         interval: Duration::from_secs(10),
         brake: true,
+        warmup: Duration::ZERO,
+        patient: false,
         on_unknown: OnTrouble::Hold,
         on_unknown_unset: false,
         on_failure: OnTrouble::Rollback,

@@ -239,6 +239,7 @@ brake: false
 readyTimeout: 4m
 promoteTimeout: 9m
 drain: 45s
+warmup: 20s
 checks:
   - pods: { maxRestarts: 3 }
   - latency: { quantile: 0.95, severity: warn, source: { url: { at: http://shop } } }

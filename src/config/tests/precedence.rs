@@ -41,6 +41,8 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(settings.ready_timeout, minutes(5));
     assert_eq!(settings.promote_timeout, minutes(10));
     assert_eq!(settings.drain, Duration::from_secs(30));
+    assert_eq!(settings.warmup, Duration::from_secs(10));
+    assert!(settings.patient, "no deadline was given");
     assert_eq!(settings.on_unknown, None);
     assert_eq!(settings.on_failure, OnTrouble::Rollback);
     assert_eq!(settings.on_interrupt, OnTrouble::Rollback);
@@ -103,6 +105,7 @@ fn every_key_of_the_file_arrives() {
     assert_eq!(settings.ready_timeout, minutes(4));
     assert_eq!(settings.promote_timeout, minutes(9));
     assert_eq!(settings.drain, Duration::from_secs(45));
+    assert_eq!(settings.warmup, Duration::from_secs(20));
     let names: Vec<_> = settings.checks.iter().map(|check| &check.0.name).collect();
     assert_eq!(names, ["pods", "latency"]);
     assert_eq!(settings.on_unknown, Some(OnTrouble::Rollback));

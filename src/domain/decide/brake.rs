@@ -16,12 +16,16 @@ use crate::{
     },
 };
 
+/// How long the least weight may settle nothing before more users are asked: some looks of a source that is half
+/// a minute behind.
+const CLOSER: Duration = Duration::from_secs(90);
+
 impl Round<'_> {
     /// Returns what the brake asks for at a step; `None` when it asks for nothing.
     pub(super) fn brakes(&mut self) -> Option<Turn> {
         let now = self.seen.now;
         match (self.release.braking.stage(), self.release.braking.from()) {
-            (Stage::Resting, None) => {
+            (stage @ (Stage::Resting | Stage::Probing), None) => {
                 let from = self.release.target;
                 let text = self.blamed_text();
                 self.emit(EventKind::Braked { from, text });
@@ -29,7 +33,11 @@ impl Round<'_> {
                 if self.release.phase == Phase::Approving {
                     self.release.gate_spent += self.since();
                 }
-                self.release.target = Percent::ZERO;
+                self.release.target = match stage {
+                    // Who was never calm is looked at again without a rest.
+                    Stage::Probing => self.probe_weight(),
+                    Stage::Resting | Stage::Ordinary => Percent::ZERO,
+                };
                 self.enter(Phase::Shifting);
                 Some(None)
             }
@@ -45,6 +53,11 @@ impl Round<'_> {
             (Stage::Probing, Some(_)) if self.is_hopeless() => {
                 Some(self.give_up(TimeOver::Hopeless))
             }
+            (Stage::Probing, Some(_)) if self.looks_closer() => {
+                self.release.target = self.closer_weight();
+                self.enter(Phase::Shifting);
+                Some(None)
+            }
             (Stage::Probing, Some(_)) => {
                 let what = self.unsure_text();
                 Some(Some(self.wait(&what)))
@@ -55,7 +68,7 @@ impl Round<'_> {
                 self.enter(Phase::Shifting);
                 Some(None)
             }
-            (Stage::Ordinary | Stage::Probing, None) => None,
+            (Stage::Ordinary, None) => None,
         }
     }
 
@@ -85,23 +98,48 @@ impl Round<'_> {
         None
     }
 
-    fn probe_weight(&self) -> Percent {
+    /// Returns whether the least weight has settled nothing for a while, and there is a greater one below what
+    /// was left.
+    fn looks_closer(&self) -> bool {
+        self.since() >= CLOSER && self.closer_weight() > self.release.target
+    }
+
+    /// Returns the lowest weight of the plan's steps that brings some requests, up to the one that was left.
+    fn closer_weight(&self) -> Percent {
         let left = self.release.braking.from().unwrap_or(self.release.target);
         let steps = self.release.plan.steps.iter().map(|step| step.weight);
         let weights: Vec<Percent> = steps.filter(|w| *w < left).chain([left]).collect();
-        let fractions: Vec<f64> = weights.iter().map(|w| w.fraction()).collect();
+        self.least_of(&weights, left)
+    }
+
+    /// Returns the lowest weight that brings some requests, in whole percents, as every router can.
+    fn probe_weight(&self) -> Percent {
+        let left = self.release.braking.from().unwrap_or(self.release.target);
+        let weights: Vec<Percent> = (1..100).map(Percent::whole).filter(|w| *w < left).collect();
+        self.least_of(&weights, left)
+    }
+
+    fn least_of(&self, weights: &[Percent], left: Percent) -> Percent {
         let requests = self
             .release
             .checks
             .values()
             .filter_map(|m| m.requests.as_ref());
-        let rates = requests.filter_map(|r| r.rate.average(left.fraction()).or(r.rate.known));
+        // What was counted came at the present weight; during a pause at the one that was left.
+        let at = Some(self.release.target).filter(|target| *target > Percent::ZERO);
+        let at = at.unwrap_or(left).fraction();
+        let rates = requests.filter_map(|r| r.rate.average(at).or(r.rate.known));
         let rate = rates.fold(0.0, f64::max);
         let seconds = self.release.plan.interval.as_secs_f64();
+        let fractions: Vec<f64> = weights.iter().map(|w| w.fraction()).collect();
         let weight = probe_weight(&fractions, rate, seconds);
         let found = fractions.iter().position(|fraction| *fraction >= weight);
-        found
-            .and_then(|at| weights.get(at).copied())
-            .unwrap_or(left)
+        let found = found.filter(|_| rate > 0.0);
+        let found = match found {
+            _ if rate <= 0.0 => weights.first(),
+            Some(at) => weights.get(at),
+            None => None,
+        };
+        found.copied().unwrap_or(left)
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::{
     braking::Stage,
     check::Severity,
     event::EventKind,
+    forecast,
     release::{Outcome, Phase},
     split::Grain,
     stored::Version,
@@ -160,7 +161,7 @@ impl Round<'_> {
             return action;
         }
         let braking = &self.release.braking;
-        if braking.stage() == Stage::Resting
+        if braking.stage() != Stage::Ordinary
             && braking.from().is_none()
             && let Some(turn) = self.brakes()
         {
@@ -239,9 +240,10 @@ impl Round<'_> {
         // ends by itself; and nobody gives up before the first look.
         let spent = elapsed(self.release.step_since, self.seen.now);
         let patient = looked || self.since() >= self.release.plan.interval * FIRST_LOOK;
-        let late = patient && spent >= step.deadline.saturating_add(self.release.gate_spent);
+        let deadline = self.deadline();
+        let late = patient && spent >= deadline.saturating_add(self.release.gate_spent);
         if !healthy && late {
-            return self.give_up(TimeOver::Deadline(step.deadline));
+            return self.give_up(TimeOver::Deadline(deadline));
         }
         if !healthy && self.is_hopeless() {
             return self.give_up(TimeOver::Hopeless);
@@ -260,6 +262,16 @@ impl Round<'_> {
             self.unsure_text()
         };
         Some(self.wait(&what))
+    }
+
+    /// Returns how long the step may take: what was said of it, or what it needs at the traffic that was seen.
+    fn deadline(&self) -> Duration {
+        let weight = self.release.target.fraction();
+        let requests = self.release.checks.values();
+        let requests = requests.filter_map(|memory| memory.requests.as_ref());
+        let rates = requests.filter_map(|r| r.rate.average(weight).or(r.rate.known));
+        let rate = rates.reduce(f64::max);
+        forecast::deadline(&self.release.plan, self.release.step, rate)
     }
 
     pub(super) fn approval(&mut self) -> Turn {

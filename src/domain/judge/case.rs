@@ -6,14 +6,15 @@ use super::{
     Circumstances, Finding, Open, Pool,
     early::Signs,
     leaning,
-    words::{self, Subject},
+    words::{self, Span, Subject},
 };
 use crate::{
     analysis::{
         brake::Order,
+        evidence::ALPHA,
         forecast,
         latency::Slowdown,
-        proof::BETA,
+        proof::{BETA, is_small, least_requests},
         rollout::{ERRORS_RATIO_SHARE, ERRORS_SHARE, LATENCY_SHARE, SLOWDOWN_SHARE, Weighed},
         share::{Rules, Share},
         silence::Quiet,
@@ -25,8 +26,10 @@ use crate::{
 };
 
 /// What a check says while requests are due and nothing is counted.
-pub(super) const STILL: &str = "neither side has counted a request for a while, though many were due: the traffic \
-                     has stopped, or the metrics stand still";
+pub(super) const STILL: &str = "no request counted on either side although traffic is expected: it stopped, or the metrics are stale";
+
+/// Looks beyond which nobody can tell when the evidence will be enough.
+const FORESEEABLE: f64 = 100.0;
 
 /// A check of requests whose look was taken in.
 pub(super) struct Case {
@@ -37,6 +40,8 @@ pub(super) struct Case {
     pub(super) missing: Option<(Unknown, String)>,
     pub(super) stable_missing: Option<String>,
     pub(super) quiet: Quiet,
+    /// Seconds since the look before.
+    pub(super) pause: f64,
     /// What the brake goes by, where it is on.
     pub(super) signs: Option<Signs>,
     pub(super) circumstances: Circumstances,
@@ -80,13 +85,21 @@ impl Open for Case {
     fn close(&self, memory: &Memory, pool: Pool) -> Finding {
         let nothing = Requests::default();
         let requests = memory.requests.as_deref().unwrap_or(&nothing);
-        let said = words::sides(&self.subject, requests, pool.condemns());
-        let (verdict, unknown, more) = self.verdict(requests, pool);
-        let text = match &self.stable_missing {
-            Some(why) if verdict == Verdict::Healthy && self.compares() => {
-                format!("{}; not compared with stable: {why}", said.text)
-            }
-            Some(_) | None => said.text,
+        let share = &requests.share;
+        let said = words::sides(
+            &self.subject,
+            &self.rules,
+            requests,
+            self.span(requests, pool),
+        );
+        let Saying {
+            verdict,
+            unknown,
+            tail,
+        } = self.verdict(requests, pool);
+        let text = match tail {
+            Tail::After(more) => format!("{}{more}", said.text),
+            Tail::Instead(text) => text,
         };
         Finding {
             unknown,
@@ -95,17 +108,53 @@ impl Open for Case {
             interval: said.interval,
             evidence: Some(pool.log_value.exp().min(1e9)),
             confidence: Some(words::confidence(pool.log_value)),
-            samples: words::rounded(requests.share.canary().all()),
+            samples: words::rounded(share.canary().all()),
             hopeless: verdict == Verdict::Unknown
                 && (self.quiet == Quiet::TooLong || pool.order == Order::Inconclusive),
             against: leaning::of_requests(self, requests, pool),
             blamed: pool.condemns() || (pool.order == Order::Rest && pool.blamed),
             // Where nothing has to be excluded, nothing is proven either.
             proven: self.rules.limit.map(|_| {
-                let share = &requests.share;
                 verdict == Verdict::Healthy && share.to_exclude() < 1.0 && share.is_proven(BETA)
             }),
-            ..Finding::new(verdict, 0, format!("{text}{more}"))
+            ..Finding::new(verdict, 0, text)
+        }
+    }
+}
+
+/// A verdict, why it is unknown, and how it is said.
+struct Saying {
+    verdict: Verdict,
+    unknown: Option<Unknown>,
+    tail: Tail,
+}
+
+/// What is said of a verdict.
+enum Tail {
+    /// After the numbers.
+    After(String),
+    /// Where there are no numbers to show.
+    Instead(String),
+}
+
+impl Saying {
+    fn unknown(why: Unknown, tail: Tail) -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            unknown: Some(why),
+            tail,
+        }
+    }
+
+    fn pending(text: impl Into<String>) -> Self {
+        Self::unknown(Unknown::Pending, Tail::After(text.into()))
+    }
+
+    fn known(verdict: Verdict, text: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            unknown: None,
+            tail: Tail::After(text.into()),
         }
     }
 }
@@ -123,88 +172,151 @@ impl Case {
         self.stable_missing.as_deref().filter(|_| !asked)
     }
 
-    /// Returns the verdict, why it is unknown, and what follows the numbers in the sentence.
-    fn verdict(&self, requests: &Requests, pool: Pool) -> (Verdict, Option<Unknown>, String) {
+    /// Returns which requests the numbers are about: those of the run where those of the step do not show what the
+    /// canary is condemned, or was paused, for.
+    fn span(&self, requests: &Requests, pool: Pool) -> Span {
         let share = &requests.share;
-        let all = share.canary().all();
-        let unknown = |why, text| (Verdict::Unknown, Some(why), text);
+        let shown = share.breaks(&self.rules_at());
+        let earlier = if pool.condemns() {
+            !shown && !matches!(self.subject, Subject::Latency { .. })
+        } else {
+            // What came while stable failed does not count at the step.
+            let paused = pool.order == Order::Rest || share.stable_fails();
+            paused && share.canary().all() <= 0.0
+        };
+        if earlier && requests.canary_run.all() > 0.0 {
+            Span::Run
+        } else {
+            Span::Step
+        }
+    }
+
+    /// Returns the verdict and what follows the numbers in the sentence.
+    fn verdict(&self, requests: &Requests, pool: Pool) -> Saying {
         match pool.order {
-            Order::Rest => {
-                let text = words::rests(pool.blamed, pool.early.unwrap_or_default());
-                return unknown(Unknown::Pending, text);
-            }
+            Order::Rest => return Saying::pending(words::rests(pool.blamed, pool.stage)),
             Order::Resume => {
-                let text = ", and calm after a moment without traffic: it was a burst";
-                return (Verdict::Healthy, None, text.to_owned());
+                let text = ": recovered after the traffic pause, it was a burst";
+                return Saying::known(Verdict::Healthy, text);
             }
             Order::Ordinary | Order::Probe | Order::Rollback | Order::Inconclusive => {}
         }
         if pool.condemns() {
-            let text = words::worse(&self.subject, &self.parts, pool.log_value);
-            return (Verdict::Unhealthy, None, text);
+            return Saying::known(Verdict::Unhealthy, "");
         }
+        if let Some(saying) = self
+            .uncounted(requests)
+            .or_else(|| Self::stable_fails(requests, pool))
+        {
+            return saying;
+        }
+        if let Some(text) = self.probed(requests, pool) {
+            return Saying::pending(text);
+        }
+        let share = &requests.share;
+        let canary = share.canary();
+        let rate = self
+            .rate(requests)
+            .map(|rate| rate * self.circumstances.weight);
+        let least = self.least(requests);
+        let wanted = || words::wanted(least, canary, rate);
+        if canary.all() <= 0.0 {
+            return Saying::unknown(Unknown::NoTraffic, Tail::After(wanted()));
+        }
+        let suspected = || words::suspected(pool.log_value, self.until_rollback(share, pool));
+        if pool.suspects() {
+            return Saying::pending(suspected());
+        }
+        let patient = self.circumstances.elapsed < self.circumstances.patience;
+        let promotes = self.circumstances.next.is_none();
+        if self.holds(share, &self.rules_at()) && (promotes || patient) {
+            return Saying::pending(suspected());
+        }
+        if words::rounded(canary.all()) < least {
+            return Saying::unknown(Unknown::TooFew, Tail::After(wanted()));
+        }
+        if !share.is_proven(BETA) {
+            if self.ends_by_time(requests) {
+                let text = words::not_excluded(&self.subject, canary);
+                return Saying::known(Verdict::Healthy, text);
+            }
+            let text = self.unproven(requests);
+            return Saying::unknown(Unknown::TooFew, Tail::After(text));
+        }
+        let good = words::good_for(self.circumstances.next, share.to_exclude());
+        let alone = self.not_compared().unwrap_or_default();
+        Saying::known(Verdict::Healthy, format!("{good}{alone}"))
+    }
+
+    /// Returns what is said where the requests of the step cannot be counted, or compared.
+    fn uncounted(&self, requests: &Requests) -> Option<Saying> {
+        let all = requests.share.canary().all();
         if let Some((why, text)) = &self.missing {
             let silent = requests.at.filter(|_| self.quiet == Quiet::TooLong);
             let silent = silent.map(|at| words::nothing_since(at, self.circumstances.now));
-            return unknown(*why, format!("; {}{text}", silent.unwrap_or_default()));
+            let text = format!("; {}{text}", silent.unwrap_or_default());
+            return Some(Saying::unknown(*why, Tail::After(text)));
         }
         if !requests.begun {
-            let text = "; what the metrics show now was counted before this step";
-            return unknown(Unknown::Pending, text.to_owned());
+            let Circumstances { weight, lag, .. } = self.circumstances;
+            let text = words::first_samples(weight, lag);
+            return Some(Saying::unknown(Unknown::Pending, Tail::Instead(text)));
+        }
+        if self.circumstances.warming > 0.0 {
+            let text = words::warms(self.circumstances.warming);
+            return Some(Saying::unknown(Unknown::Pending, Tail::Instead(text)));
         }
         if self.quiet == Quiet::NoTraffic || (self.quiet == Quiet::TooLong && all <= 0.0) {
-            let text = "; stable has requests and the canary none: no traffic reaches it, or its \
-                        metrics are missing";
-            return unknown(Unknown::NoTraffic, text.to_owned());
+            let text =
+                "stable gets requests, the canary none: its traffic or its metrics are missing";
+            return Some(Saying::unknown(
+                Unknown::NoTraffic,
+                Tail::Instead(text.to_owned()),
+            ));
         }
         if self.quiet == Quiet::Still {
-            return unknown(Unknown::NoTraffic, format!("; {STILL}"));
+            let text = STILL.to_owned();
+            return Some(Saying::unknown(Unknown::NoTraffic, Tail::Instead(text)));
         }
-        if let Some(why) = self.nothing_compared() {
-            return unknown(
-                Unknown::NoData,
-                format!("; not compared with stable: {why}"),
-            );
-        }
-        if share.stable_fails() {
-            let text = "; stable itself is beyond the limit: the version is not to blame";
-            return unknown(Unknown::Pending, text.to_owned());
-        }
-        if let Some(why) = self.probed(requests, pool) {
-            return unknown(Unknown::Pending, why);
-        }
-        if all <= 0.0 {
-            let text = format!("; {} wanted", words::requests(self.min_requests));
-            return unknown(Unknown::NoTraffic, text);
-        }
-        if pool.suspects() {
-            return unknown(Unknown::Pending, words::evidence(pool.log_value));
-        }
-        let patient = self.circumstances.elapsed < self.circumstances.patience;
-        let last = self.circumstances.next.is_none();
-        let rules = self.rules_at(share);
-        if share.breaks(&rules) && (last || patient) {
-            let text = words::breaks(&self.subject, &rules, share, pool.log_value);
-            return unknown(Unknown::Pending, text);
-        }
-        if words::rounded(all) < self.min_requests {
-            let text = format!("; {} wanted", words::requests(self.min_requests));
-            return unknown(Unknown::TooFew, text);
-        }
-        if !share.is_proven(BETA) {
-            return unknown(Unknown::TooFew, self.unproven(requests));
-        }
-        (
-            Verdict::Healthy,
-            None,
-            words::proven(&self.subject, share.to_exclude()),
-        )
+        let why = self.nothing_compared()?;
+        let text = format!("; not compared with stable: {why}");
+        Some(Saying::unknown(Unknown::NoData, Tail::After(text)))
     }
 
-    /// Returns what a canary says that is looked at again after a rest.
+    /// Returns what is said where stable itself is beyond the limit.
+    fn stable_fails(requests: &Requests, pool: Pool) -> Option<Saying> {
+        let share = &requests.share;
+        if !share.stable_fails() {
+            return None;
+        }
+        Some(if share.is_acquitted(BETA) && !pool.suspects() {
+            let text = ": surely within the limit, which stable itself is not";
+            Saying::known(Verdict::Healthy, text)
+        } else {
+            let text = ": stable itself is beyond the limit, nobody is blamed";
+            Saying::pending(text)
+        })
+    }
+
+    /// Returns why a canary that is good is not compared with stable.
+    fn not_compared(&self) -> Option<String> {
+        if !self.compares() {
+            return None;
+        }
+        if let Some(why) = &self.stable_missing {
+            return Some(format!("; not compared with stable: {why}"));
+        }
+        let alone = self.circumstances.weight >= 1.0;
+        alone.then(|| "; not compared, stable has no traffic".to_owned())
+    }
+
+    /// Returns what a canary says that is evaluated again at a low weight.
     fn probed(&self, requests: &Requests, pool: Pool) -> Option<String> {
         let fresh = requests.early.as_ref()?.fresh.as_ref()?;
-        let early = pool.early.unwrap_or_default();
+        let Circumstances {
+            weight, elapsed, ..
+        } = self.circumstances;
+        let weight = words::percent(weight);
         let nothing = requests.share.canary().all() <= 0.0;
         let open = if nothing || fresh.share.is_proven(BETA) {
             String::new()
@@ -212,36 +324,105 @@ impl Case {
             self.unproven(requests)
         };
         match pool.order {
-            Order::Probe => Some(format!("{}{open}", words::probes(early))),
-            Order::Inconclusive => Some("; looking at it again has settled nothing".to_owned()),
+            Order::Probe => Some(format!(": evaluated again at {weight}{open}")),
+            Order::Inconclusive => {
+                let after = words::duration(elapsed);
+                Some(format!(": still unclear after {after} at {weight}"))
+            }
             Order::Ordinary | Order::Rest | Order::Resume | Order::Rollback => None,
         }
     }
 
+    /// Returns whether the service is so small that an hour at the limit fails few users.
+    fn is_small(&self, requests: &Requests) -> bool {
+        let rate = self.rate(requests);
+        let limit = self.rules.limit;
+        rate.is_some_and(|rate| limit.is_none_or(|limit| is_small(limit, rate)))
+    }
+
+    /// Returns how many requests the step needs before anything is said for the canary.
+    pub(super) fn least(&self, requests: &Requests) -> u64 {
+        let rate = self.rate(requests);
+        let small = self.is_small(requests);
+        let next = match (self.circumstances.next, rate) {
+            (None, _) => None,
+            (Some(next), Some(rate)) => Some(next * rate),
+            // Of whose traffic nothing is known, everything is asked.
+            (Some(_), None) => return self.min_requests,
+        };
+        least_requests(self.min_requests, next, small)
+    }
+
+    /// Returns whether the last step ends by time alone: the service is small, and not one request has failed at this
+    /// step or before.
+    fn ends_by_time(&self, requests: &Requests) -> bool {
+        let nothing_failed =
+            requests.share.canary().bad() <= 0.0 && requests.canary_run.bad() <= 0.0;
+        self.circumstances.next.is_none() && nothing_failed && self.is_small(requests)
+    }
+
+    /// Returns in how many seconds the canary is rolled back if all looks are as those of the step were; `None` where
+    /// that cannot be told.
+    fn until_rollback(&self, share: &Share, pool: Pool) -> Option<f64> {
+        let (limit, ratio) = share.growth(&self.rules);
+        let growth = limit.max(ratio);
+        let left = (1.0 / ALPHA).ln() - pool.log_value.max(0.0);
+        let looks = (left / growth).ceil();
+        let known = self.pause > 0.0 && growth > 0.0;
+        (known && looks < FORESEEABLE).then_some(looks * self.pause)
+    }
+
     /// Returns the rules as far as there is something to judge by: where all the traffic is the canary's,
     /// stable has no requests to compare with, and the limit alone counts.
-    fn rules_at(&self, share: &Share) -> Rules {
-        let alone = self.circumstances.weight >= 1.0 && share.stable().all() <= 0.0;
-        let ratio = self.rules.ratio;
+    fn rules_at(&self) -> Rules {
+        // What stable still shows at 100 % came before.
+        let compared = self.circumstances.weight < 1.0 || self.rules.limit.is_none();
+        let ratio = self.rules.ratio.filter(|_| compared);
         Rules {
-            ratio: ratio.filter(|_| !alone || self.rules.limit.is_none()),
+            ratio,
             ..self.rules
         }
+    }
+
+    /// Returns whether what was seen at this step keeps the canary from advancing: it is beyond the limit, or
+    /// worse than stable by more than is tolerated and by evidence that says so rather than not. Where stable has
+    /// hardly a request, what is seen stands alone.
+    fn holds(&self, share: &Share, rules: &Rules) -> bool {
+        let limit = Rules {
+            ratio: None,
+            ..*rules
+        };
+        let ratio = Rules {
+            limit: None,
+            ..*rules
+        };
+        let alone = words::rounded(share.stable().all()) < self.min_requests.max(1);
+        let worse = share.breaks(&ratio) && (alone || share.relative_value() > 0.0);
+        share.breaks(&limit) || worse
+    }
+
+    /// Returns all requests/s of the service, as far as they are known.
+    fn rate(&self, requests: &Requests) -> Option<f64> {
+        let weight = self.circumstances.weight;
+        requests.rate.average(weight).or(requests.rate.known)
     }
 
     /// Returns what is not proven yet, and how long it will take.
     fn unproven(&self, requests: &Requests) -> String {
         let share = &requests.share;
         let (canary, wanted) = (share.canary(), share.to_exclude());
-        let likely = (canary.bad() + 0.5) / (canary.all() + 1.0);
+        let likely = if canary.bad() > 0.0 {
+            (canary.bad() + 0.5) / (canary.all() + 1.0)
+        } else {
+            0.0
+        };
         let done = share.proof().log_value() / (1.0 / BETA).ln();
         let more = forecast::requests_to_prove(likely, wanted)
             .map(|needed| (needed * (1.0 - done)).max(1.0));
         let weight = self.circumstances.weight;
-        let rate = requests.rate.average(weight).or(requests.rate.known);
         let time = more
-            .zip(rate)
+            .zip(self.rate(requests))
             .and_then(|(more, rate)| forecast::seconds(more, rate, weight));
-        words::unproven(&self.subject, canary, wanted, more.zip(time))
+        words::unproven(self.circumstances.next, canary, more.zip(time))
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Signs {
     pub(super) whole: Option<Vec<Weighed>>,
     /// Whether all is proven since the last rest, and nothing in the way.
     pub(super) settled: bool,
+    /// Whether the look brought requests of the canary.
+    pub(super) heard: bool,
 }
 
 /// Begins to remember what the brake goes by, where it is on; before the look is taken in.
@@ -71,6 +73,9 @@ pub(super) fn observe(
         ..*look
     };
     early.quick.observe(&by_request, &unlimited, steps);
+    if circumstances.warming > 0.0 {
+        return;
+    }
     if let Some(whole) = early.whole.as_mut().filter(|_| at_step(circumstances)) {
         whole.share.observe(rules, look, steps);
     }
@@ -155,6 +160,7 @@ pub(super) fn signs(requests: &Requests, subject: &Subject, rules: &Rules) -> Op
         fresh: early.fresh.as_ref().map(of).unwrap_or_default(),
         whole: early.whole.as_ref().map(of),
         settled: false,
+        heard: false,
     })
 }
 
@@ -171,7 +177,7 @@ pub(super) fn is_settled(case: &Case, requests: &Requests) -> bool {
         && case.quiet == Quiet::No
         && case.nothing_compared().is_none()
         && !share.stable_fails()
-        && words::rounded(share.canary().all()) >= case.min_requests.max(1)
+        && words::rounded(share.canary().all()) >= case.least(requests).max(1)
         && !share.breaks(&case.rules)
         && share.is_proven(BETA)
 }

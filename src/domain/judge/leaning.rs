@@ -8,17 +8,16 @@
 use super::{
     Pool,
     case::Case,
-    words::{Subject, rounded, span},
+    words::{NEARLY, Span, Subject, rounded, sides as said},
 };
 use crate::{
     analysis::{
         histogram::Histogram,
         latency::Slowdown,
         share::{LEAST_BAD, Rules},
-        words,
     },
     domain::{
-        check::{CheckSpec, Requests, Rule, Windows},
+        check::{CheckSpec, Mode, Requests, Rule, Windows},
         verdict::Verdict,
     },
 };
@@ -31,9 +30,12 @@ pub(super) fn named(spec: &CheckSpec, verdict: Verdict, against: Option<String>)
     let against = against.filter(|_| verdict == Verdict::Unknown)?;
     let name = &spec.name;
     let says_its_limit = match spec.rule {
-        Rule::Condition { .. } | Rule::Pods { .. } => true,
+        Rule::Condition { .. } | Rule::Pods { .. } | Rule::Share { .. } => true,
         Rule::Number(number) => number.mode.is_none(),
-        Rule::Share { .. } | Rule::Errors(_) | Rule::Latency { .. } | Rule::Traffic { .. } => false,
+        Rule::Errors(limits) | Rule::Latency { limits, .. } => {
+            !matches!(limits.mode, Mode::Threshold(_))
+        }
+        Rule::Traffic { .. } => false,
     };
     Some(if says_its_limit {
         format!("{name}: {against}")
@@ -64,44 +66,12 @@ pub(super) fn of_requests(case: &Case, requests: &Requests, pool: Pool) -> Optio
     if !share.breaks(&absolute) && !worse && !suspected {
         return None;
     }
-    let all = words::count(canary.all());
-    let value = canary.share().unwrap_or_default();
-    let beside = |text: String| format!(" against {text} on stable");
-    let text = match &case.subject {
-        Subject::Errors(_) => {
-            let stable = share.stable().share().filter(|_| compared.is_some());
-            let stable = stable.map(|stable| beside(words::percent(stable)));
-            let value = words::percent(value);
-            format!(
-                "{value} of {all} requests failed{}",
-                stable.unwrap_or_default()
-            )
-        }
-        Subject::Good(_) => {
-            format!(
-                "{} of {all} requests were good",
-                words::percent(1.0 - value)
-            )
-        }
-        Subject::Latency { quantile, limits } => {
-            let slow = limits.max.map(|max| {
-                let (value, slow) = (words::percent(value), words::percent(1.0 - quantile));
-                format!(
-                    "{value} of {all} requests took longer than {}, {slow} are allowed to",
-                    span(max)
-                )
-            });
-            let slow = slow.unwrap_or_else(|| format!("{all} requests"));
-            match compared {
-                Some(Sides { ours, theirs, .. }) if worse || limits.max.is_none() => {
-                    format!("{slow}, {}{}", span(ours), beside(span(theirs)))
-                }
-                Some(_) | None => slow,
-            }
-        }
-    };
-    let odds = suspected.then(|| format!(", evidence {}", words::odds(pool.log_value)));
-    Some(format!("{text}{}", odds.unwrap_or_default()))
+    let text = said(&case.subject, &case.rules, requests, Span::Step).text;
+    Some(if suspected && pool.log_value >= NEARLY.ln() {
+        format!("{text}: nearly sure")
+    } else {
+        text
+    })
 }
 
 /// Both sides of a comparison with enough requests each.

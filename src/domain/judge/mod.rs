@@ -34,7 +34,7 @@ use crate::analysis::{
     rollout::{self, Weighed},
 };
 use early::Signs;
-pub use words::{limit, percent, span};
+pub use words::{duration, limit, percent, span};
 
 /// Checks are blamed whose part of the evidence is at least this share of the greatest part.
 const BLAME: f64 = 1.0 / 3.0;
@@ -114,6 +114,8 @@ pub struct Circumstances {
     pub lag: f64,
     /// Seconds at the step until what was seen, but not proven, holds the release no more.
     pub patience: f64,
+    /// Seconds for which what is counted still comes from pods that warm up: it is shown and not judged.
+    pub warming: f64,
 }
 
 /// A check after its look was taken in, and before the evidence of all is known.
@@ -147,8 +149,8 @@ struct Pool {
     blamed: bool,
     /// What the brake says.
     order: Order,
-    /// What it goes by, where it is on.
-    early: Option<Signals>,
+    /// Where the run goes with it.
+    stage: Stage,
 }
 
 impl Pool {
@@ -185,11 +187,15 @@ pub fn judge_all(
         })
         .collect();
     let signals = signals(&halves);
-    let order = order(braking, signals, circumstances);
-    let pools = pools(&halves, (order, signals));
+    let at_a_step = circumstances.brake == Some(Stage::Ordinary);
+    let mut order = order(braking, signals, circumstances);
+    if order == Order::Probe && at_a_step {
+        // Whether it rests first or not: it leaves the step on evidence by request.
+        order = Order::Rest;
+    }
+    let pools = pools(&halves, (order, signals), braking.stage());
     let requests = memories.values_mut();
     let requests = requests.filter_map(|memory| memory.requests.as_deref_mut());
-    let at_a_step = circumstances.brake == Some(Stage::Ordinary);
     if order == Order::Resume {
         requests.for_each(Requests::forgive);
     } else if order == Order::Rest && at_a_step {
@@ -197,8 +203,15 @@ pub fn judge_all(
     } else if signals.is_some() && braking.is_calm() {
         requests.for_each(Requests::calm);
     }
+    let restless = halves.iter().any(|(spec, half)| {
+        let pods = matches!(spec.rule, Rule::Pods { .. });
+        pods && matches!(half, Half::Done(finding) if finding.verdict != Verdict::Healthy)
+    });
     let finish = |((spec, half), pool): (&(&CheckSpec, Half), Pool)| {
         let finding = match half {
+            Half::Done(finding) if restless && matches!(spec.rule, Rule::Traffic { .. }) => {
+                traffic::excused(finding.clone())
+            }
             Half::Done(finding) => finding.clone(),
             Half::Open(open) => {
                 let nothing = Memory::default();
@@ -219,7 +232,7 @@ pub fn judge(
 ) -> CheckResult {
     let half = take_in(spec, readings, None, memory, circumstances);
     let halves = [(spec, half)];
-    let pool = pools(&halves, (Order::Ordinary, None)).remove(0);
+    let pool = pools(&halves, (Order::Ordinary, None), Stage::Ordinary).remove(0);
     let [(_, half)] = halves;
     let finding = match half {
         Half::Done(finding) => finding,
@@ -314,6 +327,7 @@ fn signals(halves: &[(&CheckSpec, Half)]) -> Option<Signals> {
     };
     let fresh = pooled(|signs| &signs.fresh).unwrap_or(0.0);
     (!signs.is_empty()).then(|| Signals {
+        heard: signs.iter().any(|signs| signs.heard),
         quick: pooled(|signs| &signs.quick).unwrap_or(0.0),
         total: rollout::pooled(&scaled(common(halves))),
         fresh,
@@ -334,7 +348,11 @@ fn order(braking: &mut Braking, signals: Option<Signals>, circumstances: Circums
 }
 
 /// Returns the pool as each check sees it. Checks that only warn have one for themselves.
-fn pools(halves: &[(&CheckSpec, Half)], (order, early): (Order, Option<Signals>)) -> Vec<Pool> {
+fn pools(
+    halves: &[(&CheckSpec, Half)],
+    (order, early): (Order, Option<Signals>),
+    stage: Stage,
+) -> Vec<Pool> {
     let common = common(halves);
     let all = halves.iter().filter(|(spec, _)| counts(spec));
     let greatest = all.map(|(_, half)| most(&reasons(half, order)));
@@ -351,14 +369,14 @@ fn pools(halves: &[(&CheckSpec, Half)], (order, early): (Order, Option<Signals>)
                 log_value,
                 blamed: !own.is_empty() && most(&own) >= greatest + BLAME.ln(),
                 order,
-                early,
+                stage,
             }
         } else {
             Pool {
                 log_value: rollout::pooled(&scaled(own.clone())),
                 blamed: !own.is_empty(),
                 order: Order::Ordinary,
-                early: None,
+                stage: Stage::Ordinary,
             }
         }
     };

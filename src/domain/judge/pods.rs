@@ -2,6 +2,8 @@
 //!
 //! Owns: what a look at the pods means. Must not: know why a state is fatal; probes say so.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{Circumstances, Finding};
@@ -32,13 +34,18 @@ pub(super) fn pods(
     let mut troubled = Vec::new();
     let mut pending = Vec::new();
     let (mut ready, mut all) = (0_usize, 0_usize);
+    let mut ends = BTreeSet::new();
     for Reading { subject, sample } in readings {
         match sample {
             Sample::Pod {
                 ready: is_ready,
                 restarts,
+                ended,
                 ..
             } => {
+                if *restarts > 0 {
+                    ends.extend(ended.as_deref());
+                }
                 all += 1;
                 ready += usize::from(*is_ready);
                 remember_restarts(memory, subject, (*restarts, *is_ready), now);
@@ -63,7 +70,13 @@ pub(super) fn pods(
         .values()
         .map(|s| s.restarts.saturating_sub(s.restarts_before))
         .sum();
-    let facts = format!("{ready} of {all} ready, {restarts} restarts");
+    let why: Vec<&str> = ends.into_iter().filter(|_| restarts > 0).collect();
+    let why = if why.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", why.join(", "))
+    };
+    let facts = format!("{ready} of {all} ready, {restarts} restarts{why}");
     if !fatal.is_empty() {
         return Finding::new(
             Verdict::Unhealthy,
@@ -106,7 +119,8 @@ fn readiness(
     if ready == all
         && let Some(since) = since_restart(memory, now)
     {
-        let text = format!("{facts}, the last {since:.0} of {} s ago", STEADY.as_secs());
+        let steady = STEADY.as_secs();
+        let text = format!("{facts}, the last {since:.0}s ago: waiting for {steady}s without");
         return Finding::unknown(Unknown::Pending, all, text);
     }
     if ready == all {

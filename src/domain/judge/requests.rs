@@ -291,11 +291,14 @@ fn take_in(
         missing: brought.missing,
         stable_missing: brought.stable_missing,
         quiet: brought.quiet,
+        pause: brought.look.seconds,
         circumstances,
     };
+    let heard = brought.look.canary.all() > 0.0;
     let settled = early::is_settled(&case, requests);
     if let Some(signs) = &mut case.signs {
         signs.settled = settled;
+        signs.heard = heard;
     }
     Half::Open(Box::new(case))
 }
@@ -317,17 +320,20 @@ fn observe(
             ..*rules
         }
     };
-    requests.share.observe(&rules, look, circumstances.steps);
+    let warm = circumstances.warming <= 0.0;
+    if warm {
+        requests.share.observe(&rules, look, circumstances.steps);
+        requests.canary_run = requests.canary_run.plus(look.canary);
+        requests.stable_run = requests.stable_run.plus(look.stable);
+    }
     early::observe(requests, &rules, look, circumstances);
-    requests.canary_run = requests.canary_run.plus(look.canary);
-    requests.stable_run = requests.stable_run.plus(look.stable);
     if requests.at.is_some() {
         requests.rate.requests += look.canary.all() + look.stable.all();
         requests.rate.canary += look.canary.all();
         requests.rate.seconds += look.seconds;
     }
     let (Some((bounds, canary, stable)), Subject::Latency { limits, .. }) =
-        (&brought.histograms, subject)
+        (brought.histograms.as_ref().filter(|_| warm), subject)
     else {
         return;
     };

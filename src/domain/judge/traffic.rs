@@ -71,7 +71,7 @@ pub(super) fn traffic(
     }
     match agreement(ours, theirs, asked, tolerance) {
         Agreement::Differs => {
-            let text = format!("{said}: surely more than {} off", words::points(tolerance));
+            let text = format!("{said}: more than {} off", words::points(tolerance));
             finding(Verdict::Unhealthy, None, text)
         }
         Agreement::Agrees if samples >= min_requests => finding(Verdict::Healthy, None, said),
@@ -83,10 +83,24 @@ pub(super) fn traffic(
             if close && samples >= min_requests {
                 finding(Verdict::Healthy, None, said)
             } else {
-                let text = format!("{said}; {min_requests} requests wanted");
+                let text = format!("{said}; {min_requests} requests needed");
                 finding(Verdict::Unknown, Some(Unknown::TooFew), text)
             }
         }
+    }
+}
+
+/// Returns what is left of a finding while pods are not ready, or were started again a moment ago: requests that they
+/// do not get are not the router's doing, and what the pods say comes first.
+pub(super) fn excused(finding: Finding) -> Finding {
+    if finding.verdict != Verdict::Unhealthy {
+        return finding;
+    }
+    Finding {
+        verdict: Verdict::Unknown,
+        unknown: Some(Unknown::Pending),
+        text: format!("{}; not judged while pods are not ready", finding.text),
+        ..finding
     }
 }
 

@@ -191,8 +191,7 @@ impl Open for Values {
         let windows = memory.windows.as_deref().unwrap_or(&nothing);
         let (measured, last) = (windows.tally.measured(), &windows.last);
         let (verdict, unknown, text) = if pool.condemns() {
-            let sure = words::confidence(pool.log_value);
-            let text = format!("{last}: beyond the limit too often, {sure}");
+            let text = format!("{last}: beyond the limit in too many of {measured} windows");
             (Verdict::Unhealthy, None, text)
         } else if let Some((why, text)) = &self.missing {
             (Verdict::Unknown, Some(*why), text.clone())
@@ -200,7 +199,8 @@ impl Open for Values {
             let text = format!("the first window of {} s is not over", self.window);
             (Verdict::Unknown, Some(Unknown::Pending), text)
         } else if pool.suspects() || windows.tally.failed_in_a_row() > 0 {
-            let text = format!("{last}{}", words::evidence(pool.log_value));
+            let suspected = words::suspected(pool.log_value, None);
+            let text = format!("{last}{suspected}");
             (Verdict::Unknown, Some(Unknown::Pending), text)
         } else {
             let text = format!("{last}, {measured} windows of {} s", self.window);
@@ -236,7 +236,7 @@ pub(super) fn errors(
             .zip(stable)
             .is_some_and(|(ratio, stable)| canary > limits.floor.max(ratio * stable));
         let failed = worse || limits.max.is_some_and(|max| canary > max);
-        let against = stable.map(|s| format!(" against {} on stable", percent(s)));
+        let against = stable.map(|s| format!(", stable {}", percent(s)));
         let text = format!("{}{}", percent(canary), against.unwrap_or_default());
         Some((failed, canary, stable, text))
     };
@@ -268,7 +268,7 @@ pub(super) fn latency(
             .zip(stable)
             .is_some_and(|(ratio, stable)| canary > ratio * stable);
         let failed = worse || limits.max.is_some_and(|max| canary > max);
-        let against = stable.map(|s| format!(" against {} on stable", span(s)));
+        let against = stable.map(|s| format!(", stable {}", span(s)));
         let text = format!("{}{}", span(canary), against.unwrap_or_default());
         Some((failed, canary, stable, text))
     };
@@ -347,7 +347,8 @@ fn tallied(windows: &Windows, rule: Threshold, missing: Option<(Unknown, String)
             None => Finding::new(Verdict::Healthy, samples, text),
         },
         Outcome::Inconclusive => {
-            let why = missing.unwrap_or((Unknown::NoData, "no data again and again".to_owned()));
+            let why =
+                missing.unwrap_or((Unknown::NoData, "no data in consecutive windows".to_owned()));
             unknown(why.0, format!("{text}; {}", why.1))
         }
         Outcome::Measuring => match missing {

@@ -9,20 +9,17 @@ use jiff::Timestamp;
 use crate::{
     analysis::{
         counts::Counts,
-        evidence::ALPHA,
         histogram::{Histogram, bracket},
         interval::{self, Interval},
-        rollout::Weighed,
-        share::{Rules, Share},
+        share::Rules,
         words::{self, Confidence},
     },
     domain::{
+        braking::{Braking, Stage},
         check::{Limits, Requests, Rule},
         meters::seconds,
     },
 };
-
-use super::{BLAME, Signals};
 
 /// What a check of requests is about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +43,15 @@ pub(super) struct Said {
     pub(super) stable: Option<f64>,
     pub(super) interval: Option<(f64, f64)>,
     pub(super) text: String,
+}
+
+/// Which requests of a check are said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    /// Those of the present step.
+    Step,
+    /// Those of the whole run: a canary may be condemned by what came at earlier steps.
+    Run,
 }
 
 /// Returns the limit of a rule in words.
@@ -86,7 +92,7 @@ pub fn limit(rule: Rule) -> String {
 pub fn percent(fraction: f64) -> String {
     let text = format!("{:.2}", fraction * 100.0);
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text} %")
+    format!("{text}%")
 }
 
 /// Returns seconds as people write them: `320 ms`, `1.5 s`.
@@ -136,54 +142,85 @@ pub(super) fn rounded(count: f64) -> u64 {
     count.round() as u64
 }
 
-/// Returns both sides' numbers at this step; where it has none yet and the canary is `condemned` all the
-/// same, those of the run.
-pub(super) fn sides(subject: &Subject, requests: &Requests, condemned: bool) -> Said {
-    let share = &requests.share;
-    let (mut canary, mut stable) = (share.canary(), share.stable());
-    if condemned && canary.all() <= 0.0 {
-        (canary, stable) = (requests.canary_run, requests.stable_run);
+/// Returns both sides' numbers and the limits: *what, limit, stable*.
+pub(super) fn sides(subject: &Subject, rules: &Rules, requests: &Requests, span: Span) -> Said {
+    let (canary, stable) = match span {
+        Span::Step => (requests.share.canary(), requests.share.stable()),
+        Span::Run => (requests.canary_run, requests.stable_run),
+    };
+    let mut said = match subject {
+        Subject::Errors(limits) => errors(canary, stable, (limits, rules)),
+        Subject::Good(min) => good(canary, *min),
+        Subject::Latency { quantile, limits } => latency(*quantile, limits, (canary, requests)),
+    };
+    if span == Span::Run {
+        said.text += " (whole run)";
     }
-    match subject {
-        Subject::Errors(_) => errors(canary, stable),
-        Subject::Good(_) => good(canary),
-        Subject::Latency { quantile, limits } => latency(*quantile, limits.max, (canary, requests)),
-    }
+    said
 }
 
 fn ends(interval: Interval) -> (f64, f64) {
     (interval.low, interval.high)
 }
 
-fn errors(canary: Counts, stable: Counts) -> Said {
-    let against = stable
-        .share()
-        .map(|share| format!(" against {} on stable", words::percent(share)));
+/// Returns `bad of all`.
+fn of(counts: Counts) -> String {
+    let (bad, all) = (words::count(counts.bad()), words::count(counts.all()));
+    format!("{bad} of {all}")
+}
+
+fn in_requests(counts: Counts) -> String {
+    requests(rounded(counts.all()))
+}
+
+fn errors(canary: Counts, stable: Counts, (limits, rules): (&Limits, &Rules)) -> Said {
+    let fails = match canary.share() {
+        None => "no requests yet".to_owned(),
+        Some(_) if canary.bad() <= 0.0 => format!("no errors in {}", in_requests(canary)),
+        Some(share) => format!("{} fail ({})", words::percent(share), of(canary)),
+    };
+    let theirs = stable.share();
+    let compared = rules.ratio.map(|ratio| match theirs {
+        Some(share) if ratio * share >= rules.floor => {
+            format!("{ratio}× stable's {}", words::percent(share))
+        }
+        Some(share) => format!(
+            "{ratio}× stable's {}, at least {}",
+            words::percent(share),
+            percent(rules.floor)
+        ),
+        None => format!("{ratio}× stable"),
+    });
+    let beside = theirs.filter(|_| compared.is_none());
+    let beside = beside.map(|share| format!(", stable {}", words::percent(share)));
+    let limit = limits.max.map(percent).into_iter().chain(compared);
+    let limit: Vec<String> = limit.collect();
     Said {
         value: canary.share(),
-        stable: stable.share(),
+        stable: theirs,
         interval: canary
             .share()
             .map(|_| ends(interval::rate(canary, interval::DOUBT))),
-        text: format!("{}{}", rate(canary), against.unwrap_or_default()),
+        text: format!("{fails}{}{}", limited(&limit), beside.unwrap_or_default()),
     }
 }
 
-/// Returns a share of bad requests with its interval and counts.
-fn rate(counts: Counts) -> String {
-    match counts.share() {
-        Some(_) => words::rate(counts).replacen(')', " requests)", 1),
-        None => "no requests yet".to_owned(),
+/// Returns the limits of a check after its value.
+fn limited(limits: &[String]) -> String {
+    if limits.is_empty() {
+        return String::new();
     }
+    format!(", limit {}", limits.join(" and "))
 }
 
-fn good(canary: Counts) -> Said {
+fn good(canary: Counts, min: f64) -> Said {
+    let limit = percent(min);
     let Some(bad) = canary.share() else {
         return Said {
             value: None,
             stable: None,
             interval: None,
-            text: "no requests yet".to_owned(),
+            text: format!("no requests yet, minimum {limit} good"),
         };
     };
     let of_bad = interval::rate(canary, interval::DOUBT);
@@ -191,67 +228,67 @@ fn good(canary: Counts) -> Said {
         low: 1.0 - of_bad.high,
         high: 1.0 - of_bad.low,
     };
-    let (good, all) = (
+    let share = words::percent(1.0 - bad);
+    let (well, all) = (
         words::count(canary.all() - canary.bad()),
         words::count(canary.all()),
     );
-    let between = words::percent_interval(of_good);
     Said {
         value: Some(1.0 - bad),
         stable: None,
         interval: Some(ends(of_good)),
-        text: format!(
-            "{} ({between}; {good} of {all} requests)",
-            words::percent(1.0 - bad)
-        ),
+        text: format!("{share} good ({well} of {all}), minimum {limit}"),
     }
 }
 
-fn latency(quantile: f64, max: Option<f64>, (canary, requests): (Counts, &Requests)) -> Said {
+fn latency(quantile: f64, limits: &Limits, (canary, requests): (Counts, &Requests)) -> Said {
     let side = |cumulative| Histogram::new(&requests.bounds, cumulative);
     let at = |side: Option<Histogram<'_>>| side.and_then(|side| side.quantile(quantile));
     let (ours, theirs) = (side(&requests.canary), side(&requests.stable));
     let finite = |value: Option<f64>| value.filter(|v| v.is_finite());
+    let stable = finite(at(theirs));
+    let compared = limits.max_ratio.map(|ratio| match stable {
+        Some(stable) => format!("{ratio}× stable's {}", span(stable)),
+        None => format!("{ratio}× stable"),
+    });
+    let beside = stable.filter(|_| compared.is_none());
+    let beside = beside.map(|stable| format!(", stable {}", span(stable)));
+    let limit: Vec<String> = limits.max.map(span).into_iter().chain(compared).collect();
+    let limit = limited(&limit);
     let Some(value) = at(ours) else {
         return Said {
             value: None,
-            stable: finite(at(theirs)),
+            stable,
             interval: None,
-            text: "no requests yet".to_owned(),
+            text: format!("no requests yet{limit}"),
         };
     };
     let between = ours.map(|ours| ours.quantile_interval(quantile, interval::DOUBT));
-    let ends = between.map(|b| match (b.low > 0.0, b.high.is_finite()) {
-        (true, true) => format!("{}–{}", span(b.low), span(b.high)),
-        (true, false) => format!("above {}", span(b.low)),
-        (false, true) => format!("below {}", span(b.high)),
-        (false, false) => "not known".to_owned(),
-    });
-    let slower = max.map(|max| {
-        let (bad, all) = (words::count(canary.bad()), words::count(canary.all()));
-        format!("; {bad} of {all} requests slower than {}", span(max))
-    });
-    let between_bounds = max.filter(|max| !bracket(&requests.bounds, *max).is_exact());
-    let blurred = between_bounds.map(|max| format!("; {} is no bound of the histogram", span(max)));
+    let slower = if limits.max.is_some() {
+        format!(", {} slower", of(canary))
+    } else {
+        format!(", {}", in_requests(canary))
+    };
+    let blurred = limits
+        .max
+        .filter(|max| !bracket(&requests.bounds, *max).is_exact());
+    let blurred = blurred.map(|max| format!("; no bucket ends at {}", span(max)));
     let shown = if value.is_finite() {
         span(value)
     } else {
         let last = requests.bounds.last().copied().unwrap_or_default();
         format!("more than {}", span(last))
     };
-    let against = at(theirs).map(|theirs| format!(" against {} on stable", span(theirs)));
     Said {
         value: finite(Some(value)),
-        stable: finite(at(theirs)),
+        stable,
         interval: between
             .filter(|b| b.high.is_finite())
             .map(|b| (b.low, b.high)),
         text: format!(
-            "{shown} ({}{}{}){}",
-            ends.unwrap_or_default(),
-            slower.unwrap_or_default(),
-            blurred.unwrap_or_default(),
-            against.unwrap_or_default()
+            "{shown}{limit}{slower}{}{}",
+            beside.unwrap_or_default(),
+            blurred.unwrap_or_default()
         ),
     }
 }
@@ -259,49 +296,19 @@ fn latency(quantile: f64, max: Option<f64>, (canary, requests): (Counts, &Reques
 /// Returns the canary's share of all requests beside the one that is meant.
 pub(super) fn traffic(both: Counts, asked: f64) -> String {
     let asked = percent(asked);
-    if both.all() <= 0.0 {
-        return format!("no requests on either side, {asked} asked");
+    match both.share() {
+        Some(share) => format!(
+            "{} of the requests ({}), asked {asked}",
+            words::percent(share),
+            of(both)
+        ),
+        None => format!("no requests on either side, {asked} asked"),
     }
-    format!("{}, asked {asked}", rate(both))
 }
 
 /// Returns how sure it is that the canary is worse than tolerated.
 pub(super) fn confidence(log_value: f64) -> String {
     Confidence::of(log_value).to_string()
-}
-
-/// Returns what the canary is condemned for.
-pub(super) fn worse(subject: &Subject, parts: &[Weighed], log_value: f64) -> String {
-    let weight = |part: &Weighed| part.share.ln() + part.log_value;
-    let most = parts.iter().map(weight).fold(f64::NEG_INFINITY, f64::max);
-    let (limit, ratio) = match subject {
-        Subject::Errors(limits) | Subject::Latency { limits, .. } => (limits.max, limits.max_ratio),
-        Subject::Good(_) => (Some(0.0), None),
-    };
-    let beyond = limit.map(|_| beyond(subject));
-    let ratio = ratio.map(|ratio| match subject {
-        Subject::Latency { .. } => format!("more than {ratio}× slower"),
-        Subject::Errors(_) | Subject::Good(_) => format!("more than {ratio}× worse"),
-    });
-    let named = beyond.into_iter().chain(ratio).zip(parts);
-    let guilty: Vec<String> = named
-        .filter(|(_, part)| weight(part) >= most + BLAME.ln())
-        .map(|(text, _)| text)
-        .collect();
-    format!(": {}, {}", guilty.join(" and "), Confidence::of(log_value))
-}
-
-/// Returns how a limit is broken.
-fn beyond(subject: &Subject) -> String {
-    match subject {
-        Subject::Errors(limits) => {
-            format!("above {}", percent(limits.max.unwrap_or_default()))
-        }
-        Subject::Latency { limits, .. } => {
-            format!("above {}", span(limits.max.unwrap_or_default()))
-        }
-        Subject::Good(min) => format!("below {}", percent(*min)),
-    }
 }
 
 /// Returns for how long nothing was counted.
@@ -313,101 +320,152 @@ pub(super) fn nothing_since(at: Timestamp, now: Timestamp) -> String {
     )
 }
 
-/// Returns the evidence that holds a release.
-pub(super) fn evidence(log_value: f64) -> String {
-    let needed = words::count(1.0 / ALPHA);
-    format!(
-        ": evidence {}, {needed}:1 rolls back",
-        words::odds(log_value)
-    )
-}
+/// Odds from which a canary is called nearly sure to be worse than its limits.
+pub(super) const NEARLY: f64 = 20.0;
 
-/// Returns why the traffic is taken off, where this check is `blamed` for it.
-pub(super) fn rests(blamed: bool, signals: Signals) -> String {
-    if blamed && signals.most() > 0.0 {
-        let odds = words::odds(signals.most());
-        format!("; no traffic for a moment, to see whether it is a burst (evidence {odds})")
+/// Returns what follows from evidence that is not enough yet: the rollback, and in how many seconds, where that can be
+/// told.
+pub(super) fn suspected(log_value: f64, seconds: Option<f64>) -> String {
+    let sure = if log_value >= NEARLY.ln() {
+        "nearly sure, "
     } else {
-        "; no traffic for a moment".to_owned()
+        "not sure yet, "
+    };
+    let when = seconds.map(|seconds| format!(" in about {}", duration(round(seconds))));
+    let when = when.unwrap_or_default();
+    format!(": {sure}rollback{when} if it goes on")
+}
+
+/// Returns seconds as an estimate deserves it: to 5 s, from a minute on to 10 s.
+fn round(seconds: f64) -> f64 {
+    let to = if seconds < 60.0 { 5.0 } else { 10.0 };
+    (seconds / to).ceil().max(1.0) * to
+}
+
+/// Returns why the traffic is taken off, or lowered where the canary was never calm, where this check is `blamed` for
+/// it.
+pub(super) fn rests(blamed: bool, stage: Stage) -> String {
+    let rest = duration(Braking::rest().as_secs_f64());
+    match (blamed, stage) {
+        (true, Stage::Probing) => ": traffic lowered to evaluate it again".to_owned(),
+        (false, Stage::Probing) => "; traffic lowered".to_owned(),
+        (true, Stage::Resting | Stage::Ordinary) => {
+            format!(": traffic paused for {rest} to see whether it is a burst")
+        }
+        (false, Stage::Resting | Stage::Ordinary) => "; traffic paused".to_owned(),
     }
 }
 
-/// Returns what is known of a canary that is looked at again.
-pub(super) fn probes(signals: Signals) -> String {
+/// Returns for what a canary is good that has proven enough, where it had something to prove.
+pub(super) fn good_for(next: Option<f64>, excluded: f64) -> String {
+    match next {
+        _ if excluded >= 1.0 => String::new(),
+        Some(weight) => format!(": enough for {}", percent(weight)),
+        None => ": enough to promote".to_owned(),
+    }
+}
+
+/// Returns what a small service leaves open that has not failed a request.
+pub(super) fn not_excluded(subject: &Subject, canary: Counts) -> String {
+    let open = percent_up(interval::rate(canary, interval::DOUBT).high);
+    let what = match subject {
+        Subject::Errors(_) | Subject::Good(_) => "error rates",
+        Subject::Latency { .. } => "shares of slow requests",
+    };
+    format!(": enough for so little traffic; {what} up to {open} are not excluded")
+}
+
+/// Returns a share in whole percents, rounded up.
+fn percent_up(share: f64) -> String {
+    format!("{:.0}%", (share * 100.0).ceil())
+}
+
+/// Returns what has to come before the next weight, or the promotion; `more` in requests and seconds. Of few bad
+/// requests nobody can tell how many more there will be.
+pub(super) fn unproven(next: Option<f64>, canary: Counts, more: Option<(f64, f64)>) -> String {
+    let before = match next {
+        Some(weight) => format!("before {}", percent(weight)),
+        None => "to promote".to_owned(),
+    };
+    match more {
+        Some((requests, seconds)) if canary.bad() <= 0.0 || canary.bad() >= FORESEEABLE => {
+            let (requests, seconds) = (words::count(requests.ceil()), duration(seconds));
+            let noun = if requests == "1" {
+                "request"
+            } else {
+                "requests"
+            };
+            format!("; about {requests} more {noun} ({seconds}) {before}")
+        }
+        Some((_, seconds)) => {
+            let (least, most) = (
+                duration(round(seconds / 2.0)),
+                duration(round(seconds * 2.0)),
+            );
+            format!("; more requests needed {before}, {least} to {most}")
+        }
+        None => format!("; more requests needed {before}"),
+    }
+}
+
+/// Bad requests from which a forecast is more than noise.
+const FORESEEABLE: f64 = 5.0;
+
+/// Returns what is waited for while the source shows nothing of the present step; it is behind by `lag` seconds.
+pub(super) fn first_samples(weight: f64, lag: f64) -> String {
+    let weight = percent(weight);
+    if lag > 0.0 {
+        let lag = duration(lag);
+        format!("waiting for the first samples at {weight} (up to {lag})")
+    } else {
+        format!("waiting for the first requests at {weight}")
+    }
+}
+
+/// Returns what is said while new pods warm up, for so many seconds more.
+pub(super) fn warms(seconds: f64) -> String {
+    let left = duration(seconds);
+    format!("new pods warm up, their requests count in {left}")
+}
+
+/// Returns how many requests a check waits for; `rate` is the canary's, in requests/s.
+pub(super) fn wanted(least: u64, canary: Counts, rate: Option<f64>) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "limits are small")]
+    let missing = (least as f64 - canary.all()).max(1.0);
+    let rate = rate.filter(|rate| *rate > 0.0);
+    let Some(seconds) = rate.map(|rate| missing / rate) else {
+        return format!("; {} needed", requests(least));
+    };
+    let slow = rate.filter(|_| seconds >= SLOW);
+    let sooner = slow.map(|rate| format!(" at {}/s (shorter with `load`)", words::decimal(rate)));
+    let time = duration(seconds);
     format!(
-        "; looked at again after a moment without traffic (evidence {} since, {} in the run)",
-        words::odds(signals.fresh),
-        words::odds(signals.total)
+        "; {least} needed, about {time} more{}",
+        sooner.unwrap_or_default()
     )
 }
 
-/// Returns what was seen of both sides but not proven: beyond the limit, or else beyond the multiple of
-/// stable's.
-pub(super) fn breaks(subject: &Subject, rules: &Rules, share: &Share, log_value: f64) -> String {
-    let canary = share.canary().share().unwrap_or_default();
-    let above = rules.limit.is_some_and(|limit| canary > limit);
-    let what = match rules.ratio.filter(|_| !above) {
-        Some(ratio) => format!("more than {ratio}× stable's"),
-        None => beyond(subject),
-    };
-    let odds = words::odds(log_value);
-    format!("; {what} so far, which may be chance (evidence {odds})")
-}
+/// Seconds of waiting for requests from which it is said what makes it shorter.
+const SLOW: f64 = 120.0;
 
-/// Returns what is proven.
-pub(super) fn proven(subject: &Subject, excluded: f64) -> String {
-    if excluded >= 1.0 {
-        return ", no sign of harm".to_owned();
-    }
-    match subject {
-        Subject::Errors(_) => format!(", proven below {}", percent(excluded)),
-        Subject::Good(_) => format!(", proven above {}", percent(1.0 - excluded)),
-        Subject::Latency { limits, .. } => {
-            let max = span(limits.max.unwrap_or_default());
-            let quick = percent(1.0 - excluded);
-            format!(", proven: {quick} take {max} at most")
-        }
-    }
-}
-
-/// Returns what is not proven yet, and what it takes.
-pub(super) fn unproven(
-    subject: &Subject,
-    canary: Counts,
-    wanted: f64,
-    more: Option<(f64, f64)>,
-) -> String {
-    let seen = interval::rate(canary, interval::DOUBT).high;
-    let (excluded, goal) = match subject {
-        Subject::Good(_) => (
-            format!("below {}", words::percent(1.0 - seen)),
-            format!("below {}", percent(1.0 - wanted)),
-        ),
-        Subject::Errors(_) => (
-            format!("above {}", words::percent(seen)),
-            format!("above {}", percent(wanted)),
-        ),
-        Subject::Latency { .. } => (
-            format!("more than {} slower", words::percent(seen)),
-            format!("more than {}", percent(wanted)),
-        ),
-    };
-    let more = match more {
-        Some((requests, seconds)) => format!(
-            ": about {} more requests ({})",
-            words::count(requests.ceil()),
-            duration(seconds)
-        ),
-        None => String::new(),
-    };
-    format!("; {excluded} is excluded, {goal} must be{more}")
-}
-
-fn duration(seconds: f64) -> String {
+/// Returns seconds as an estimate: `45s`, `16m`, `1h10m`.
+pub fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).ceil();
     match seconds {
-        s if s < 90.0 => format!("{:.0} s", s.ceil()),
-        s if s < 5400.0 => format!("{:.0} min", (s / 60.0).ceil()),
-        s => format!("{:.0} h", (s / 3600.0).ceil()),
+        s if s < 60.0 => format!("{:.0}s", s.ceil()),
+        s if s < 90.0 => "1m".to_owned(),
+        s if s < 5400.0 => format!("{minutes:.0}m"),
+        s if s < 36_000.0 => {
+            let tens = (minutes / 10.0).round() * 10.0;
+            let (hours, rest) = ((tens / 60.0).floor(), tens % 60.0);
+            if rest > 0.0 {
+                format!("{hours:.0}h{rest:.0}m")
+            } else {
+                format!("{hours:.0}h")
+            }
+        }
+        s if s < 1e6 => format!("{:.0}h", (s / 3600.0).ceil()),
+        _ => "more than a week".to_owned(),
     }
 }
 

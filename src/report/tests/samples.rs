@@ -122,12 +122,12 @@ pub(super) fn checks() -> Vec<CheckResult> {
             unknown: Some(Unknown::TooFew),
             unit: Unit::Share,
             value: Some(0.960_78),
-            limit: "≥ 95 %".into(),
+            limit: "≥ 95%".into(),
             samples: 51,
             ..result(
                 "success rate",
                 Verdict::Unknown,
-                "96.08 % (49 of 51 requests), 60 wanted",
+                "96.08% (49 of 51 requests), 60 wanted",
             )
         },
         CheckResult {

@@ -66,8 +66,8 @@ fn status_tells_in_five_seconds() {
     checks  ? unknown (1 unhealthy, 1 unknown, 1 healthy)
     ✓ healthy    pods          3 of 3 ready, 0 restarts [limit ready, ≤ 3 restarts;
                                3 samples]
-    ? unknown    success rate  96.08 % (49 of 51 requests), 60 wanted [too few
-                               requests; limit ≥ 95 %; 51 samples]
+    ? unknown    success rate  96.08% (49 of 51 requests), 60 wanted [too few
+                               requests; limit ≥ 95%; 51 samples]
     ✗ unhealthy  p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row) [limit
                                ≤ 500; 3 samples; only warns]
 
@@ -92,7 +92,7 @@ fn status_uses_the_room_of_a_wide_terminal() {
 
     checks  ? unknown (1 unhealthy, 1 unknown, 1 healthy)
     ✓ healthy    pods          3 of 3 ready, 0 restarts [limit ready, ≤ 3 restarts; 3 samples]
-    ? unknown    success rate  96.08 % (49 of 51 requests), 60 wanted [too few requests; limit ≥ 95 %; 51 samples]
+    ? unknown    success rate  96.08% (49 of 51 requests), 60 wanted [too few requests; limit ≥ 95%; 51 samples]
     ✗ unhealthy  p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row) [limit ≤ 500; 3 samples; only warns]
 
     waits   29s more at 25% (since 09:15:42Z, 31s)
@@ -117,7 +117,7 @@ fn status_needs_no_unicode() {
     checks  ? unknown (1 unhealthy, 1 unknown, 1 healthy)
     ok         pods          3 of 3 ready, 0 restarts [limit ready, <= 3 restarts; 3
                              samples]
-    ? unknown  success rate  96.08 % (49 of 51 requests), 60 wanted [too few
+    ? unknown  success rate  96.08% (49 of 51 requests), 60 wanted [too few
                              requests; limit >= 95 %; 51 samples]
     FAIL       p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row) [limit <=
                              500; 3 samples; only warns]
@@ -144,8 +144,8 @@ fn status_is_coloured_where_that_is_wanted() {
     ␛[2mchecks␛[0m  ␛[33m? unknown␛[0m␛[2m (1 unhealthy, 1 unknown, 1 healthy)␛[0m
     ␛[32m✓ healthy␛[0m    pods          3 of 3 ready, 0 restarts␛[2m [limit ready, ≤ 3 restarts;␛[0m
                                ␛[2m3 samples]␛[0m
-    ␛[33m? unknown␛[0m    success rate  96.08 % (49 of 51 requests), 60 wanted␛[2m [too few␛[0m
-                               ␛[2mrequests; limit ≥ 95 %; 51 samples]␛[0m
+    ␛[33m? unknown␛[0m    success rate  96.08% (49 of 51 requests), 60 wanted␛[2m [too few␛[0m
+                               ␛[2mrequests; limit ≥ 95%; 51 samples]␛[0m
     ␛[1m␛[31m✗ unhealthy␛[0m  p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row)␛[2m [limit␛[0m
                                ␛[2m≤ 500; 3 samples; only warns]␛[0m
 
@@ -197,8 +197,8 @@ fn status_of_a_bad_night_stays_readable() {
     checks  ✗ unhealthy (2 unhealthy, 2 unknown, 1 healthy)
     ✓ healthy    pods                        3 of 3 ready, 0 restarts [limit ready,
                                             ≤ 3 restarts; 3 samples]
-    ? unknown    success rate                96.08 % (49 of 51 requests), 60 wanted
-                                            [too few requests; limit ≥ 95 %; 51
+    ? unknown    success rate                96.08% (49 of 51 requests), 60 wanted
+                                            [too few requests; limit ≥ 95%; 51
                                             samples]
     ✗ unhealthy  p95 latency                 10.0.3.7: 812 is above 500 (2 looks in
                                             a row) [limit ≤ 500; 3 samples; only
@@ -379,7 +379,7 @@ fn monitor_shows_both_sides() {
     restarts      0            0
     requests/s    80           26.7
     pods          -            ✓ 3 of 3 ready
-    success rate  -            ? 96.08 % (limit ≥ 95 %)
+    success rate  -            ? 96.08% (limit ≥ 95%)
     p95 latency   -            ✗ 812 (limit ≤ 500, only warns)
 
     verdict ? unknown
@@ -408,7 +408,7 @@ fn monitor_without_a_canary() {
 #[test]
 fn monitor_in_a_line_names_what_is_not_well() {
     assert_snapshot!(monitor::line_of(&samples::view(), RATES, at(130), plain(120)), @r"
-    09:16:13Z  canary 25%  stable 9/9  canary 3/3  80 and 26.7 req/s  ✗ p95 latency: 812  ? success rate: 96.08 %  ✓ 1
+    09:16:13Z  canary 25%  stable 9/9  canary 3/3  80 and 26.7 req/s  ✗ p95 latency: 812  ? success rate: 96.08%  ✓ 1
                healthy
     ");
 }
@@ -661,6 +661,6 @@ fn what_users_get_stands_under_the_split() {
     assert_snapshot!(shown(served(8.1, false)), @r"
     users   8.1% of the requests reach the canary (200 of 2468 in 58s), not 25%
     users   8.1% of the requests reach the canary (200 of 2468 in 58s), not 25%
-    09:16:13Z  canary 25% (users 8.1%)  stable 9/9  canary 3/3  80 and 26.7 req/s  ✗ p95 latency: 812  ? success rate: 96.08
+    09:16:13Z  canary 25% (users 8.1%)  stable 9/9  canary 3/3  80 and 26.7 req/s  ✗ p95 latency: 812  ? success rate:
     ");
 }

@@ -19,6 +19,7 @@ steps: [10%, 50%, 100%]
 hold: 3s
 interval: 1s
 drain: 1s
+warmup: 0s
 readyTimeout: 60s
 promoteTimeout: 60s
 "#;

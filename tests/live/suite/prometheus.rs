@@ -14,7 +14,7 @@ use super::{
     shop::{HEALTHY, Shop, in_a_shop},
 };
 
-/// A Prometheus that scrapes once a second; it ends with the value.
+/// A Prometheus that scrapes once a second unless told otherwise; it ends with the value.
 pub(crate) struct Prometheus {
     folder: PathBuf,
     pub(crate) address: String,
@@ -37,15 +37,28 @@ fn script(words: &[&str], variables: &[(&str, &str)]) -> String {
 impl Prometheus {
     /// Starts one that scrapes every pod of the shop.
     pub(crate) fn start(shop: &Shop<'_>) -> Self {
+        Self::every(shop, "1s")
+    }
+
+    /// Starts one that scrapes every pod of the shop so often, each at a moment of its own.
+    pub(crate) fn every(shop: &Shop<'_>, interval: &str) -> Self {
         let targets = shop.ground.setting("CANARYCTL_LIVE_TARGETS");
         let targets = format!("{targets}?namespace={}", shop.namespace);
-        Self::scraping(&shop.folder.join("prometheus"), &targets)
+        Self::up(&shop.folder.join("prometheus"), &targets, interval)
     }
 
     /// Starts one with its state in `folder` that scrapes what this service discovery tells.
     pub(crate) fn scraping(folder: &Path, targets: &str) -> Self {
+        Self::up(folder, targets, "1s")
+    }
+
+    fn up(folder: &Path, targets: &str, interval: &str) -> Self {
         let words = ["up", folder.to_str().unwrap()];
-        let address = script(&words, &[("CANARYCTL_LIVE_TARGETS", targets)]);
+        let variables = [
+            ("CANARYCTL_LIVE_TARGETS", targets),
+            ("CANARYCTL_LIVE_SCRAPE", interval),
+        ];
+        let address = script(&words, &variables);
         let folder = folder.to_owned();
         Self { folder, address }
     }
