@@ -118,7 +118,7 @@ fn status_needs_no_unicode() {
     ok         pods          3 of 3 ready, 0 restarts [limit ready, <= 3 restarts; 3
                              samples]
     ? unknown  success rate  96.08% (49 of 51 requests), 60 wanted [too few
-                             requests; limit >= 95 %; 51 samples]
+                             requests; limit >= 95%; 51 samples]
     FAIL       p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row) [limit <=
                              500; 3 samples; only warns]
 
