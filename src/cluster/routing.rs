@@ -288,13 +288,13 @@ impl Cluster {
     }
 
     /// Changes single fields of an object by a JSON patch, unless the object changed since it was
-    /// read with `version` as its resource version.
+    /// read with `version` as its resource version. Returns it as the server has stored it.
     pub async fn change_fields(
         &self,
         place: &Place,
         version: &str,
         operations: Vec<Value>,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<Value, ClusterError> {
         let mut guarded = vec![
             // The server compares a version that a patch sets: another one is a conflict.
             json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}),
@@ -303,11 +303,13 @@ impl Cluster {
         let patch: Patch<()> = super::workloads::json_patch(Value::Array(guarded));
         let api = self.api_at(place);
         let params = self.patch_params();
-        self.write("change", &place.named(), || {
-            api.patch(&place.name, &params, &patch)
-        })
-        .await
-        .map(drop)
+        let stored = self
+            .write("change", &place.named(), || {
+                api.patch(&place.name, &params, &patch)
+            })
+            .await?;
+        serde_json::to_value(stored)
+            .map_err(|e| ClusterError::garbled("change", &place.named(), e.to_string()))
     }
 
     /// Creates an object at its place.

@@ -3,6 +3,11 @@
 //! Owns: when a weight may change, and the one way in which it is written. Must not: know any kind
 //! of object. A write changes weights of routes that hold both sides, and nothing else.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 use async_trait::async_trait;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
@@ -71,6 +76,41 @@ pub(super) struct ByWeights {
     pub(super) watched: bool,
     /// The object this router makes where it is missing.
     pub(super) made: Option<Value>,
+    /// What the server has stored of the own writes, for reads that are older.
+    pub(super) stored: Stored,
+}
+
+/// Objects as the server had them after the latest own write, by name.
+#[derive(Default)]
+pub(super) struct Stored(Mutex<BTreeMap<String, Value>>);
+
+impl Stored {
+    fn keep(&self, place: &Place, object: Value) {
+        let mut stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.insert(place.named(), object);
+    }
+
+    /// Returns an object that was read; or what an own write left, where the read is older than that: a server that
+    /// is behind would show a weight that users do not get.
+    fn newer(&self, place: &Place, read: Value) -> Value {
+        let stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = stored.get(&place.named());
+        let is_newer = |own: &&Value| {
+            let versions = version(own).zip(version(&read));
+            uid(own) == uid(&read) && versions.is_some_and(|(own, read)| own > read)
+        };
+        let own = own.filter(is_newer);
+        own.cloned().unwrap_or(read)
+    }
+}
+
+/// Returns an object's version as a number, where it is one: etcd counts its changes.
+fn version(object: &Value) -> Option<u64> {
+    object["metadata"]["resourceVersion"].as_str()?.parse().ok()
+}
+
+fn uid(object: &Value) -> Option<&str> {
+    object["metadata"]["uid"].as_str()
 }
 
 #[async_trait]
@@ -116,7 +156,12 @@ impl Router for ByWeights {
         let autoscalers = autoscalers
             .iter()
             .filter_map(|hpa| serde_json::to_value(hpa).ok());
-        Ok(objects.into_iter().chain(autoscalers).collect())
+        let newer = |object| match self.places.iter().find(|place| place.holds(&object)) {
+            Some(place) => self.stored.newer(place, object),
+            None => object,
+        };
+        let objects = objects.into_iter().map(newer);
+        Ok(objects.chain(autoscalers).collect())
     }
 
     fn read(&self, wanted: Percent, scene: &Scene<'_>) -> Result<Split, TrafficError> {
@@ -293,9 +338,13 @@ impl ByWeights {
         }
         let mut done: Vec<Act> = Vec::new();
         for (place, version, operations, act) in planned {
-            self.cluster
+            let stored = self
+                .cluster
                 .change_fields(place, &version, operations)
                 .await?;
+            if !self.cluster.is_dry() {
+                self.stored.keep(place, stored);
+            }
             done.push(act);
         }
         Ok(done)

@@ -14,7 +14,7 @@ use super::{
     backend::Backends,
     blueprint::{Blueprint, Gap, Site, services},
     findings,
-    mover::{ByWeights, Form},
+    mover::{ByWeights, Form, Stored},
     route::Route,
     words::{not_served, nothing_fits, titled},
 };
@@ -498,6 +498,7 @@ fn bound<S: Shape>(
         places,
         watched: survey.autoscalers.iter().any(|hpa| is_of(hpa, target)),
         made,
+        stored: Stored::default(),
     };
     match router.unfit(survey) {
         Some(reason) => Err(TrafficError::Refused(reason)),
