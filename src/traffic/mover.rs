@@ -95,13 +95,15 @@ impl Stored {
     fn newer(&self, place: &Place, read: Value) -> Value {
         let stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = stored.get(&place.named());
-        let is_newer = |own: &&Value| {
-            let versions = version(own).zip(version(&read));
-            uid(own) == uid(&read) && versions.is_some_and(|(own, read)| own > read)
-        };
-        let own = own.filter(is_newer);
+        let own = own.filter(|own| is_newer(own, &read));
         own.cloned().unwrap_or(read)
     }
+}
+
+/// Returns whether `own` is a later state of the object that was read, where their versions say so.
+fn is_newer(own: &Value, read: &Value) -> bool {
+    let versions = version(own).zip(version(read));
+    uid(own) == uid(read) && versions.is_some_and(|(own, read)| own > read)
 }
 
 /// Returns an object's version as a number, where it is one: etcd counts its changes.
@@ -429,5 +431,29 @@ impl ByWeights {
         // A canary without ready pods serves nobody: nothing is lost by leaving it.
         let text = format!("{}: a pod to be ready", self.target.stable);
         (to < present && stable == 0 && canary > 0).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_read_is_older_than_a_write_only_where_versions_say_so() {
+        let object = |uid: &str, version: &str| json!({"metadata": {"uid": uid, "resourceVersion": version}});
+        let own = object("a", "1000");
+        for (read, older) in [
+            (object("a", "999"), true),
+            (object("a", "1000"), false),
+            (object("a", "1001"), false),
+            // It was deleted and made again, or its version is no number.
+            (object("b", "999"), false),
+            (object("a", "x9"), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_newer(&own, &read), older, "{read}");
+        }
     }
 }
