@@ -464,7 +464,7 @@ async fn a_source_of_another_namespace_needs_its_role_there() {
         };
         let whole = check(&roles).await;
         let counted =
-            r"works on stable: 0 % of [0-9]+ requests failed, [1-9] asked \(check error rate\)";
+            r"works on stable: 0% of [0-9]+ requests failed, [1-9] asked \(check error rate\)";
         let counted = Regex::new(counted).unwrap();
         assert!(counted.is_match(&whole), "{whole}");
         let lacks_forward = format!(
