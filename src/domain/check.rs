@@ -435,6 +435,11 @@ impl Rate {
         let rate = all / self.seconds;
         (rate.is_finite() && rate > 0.0).then_some(rate)
     }
+
+    /// Returns the same of this step, or else of the one before; `None` where neither is known.
+    pub fn latest(&self, weight: f64) -> Option<f64> {
+        self.average(weight).or(self.known)
+    }
 }
 
 /// What a check that takes one value in each window remembers.

@@ -120,16 +120,9 @@ impl Round<'_> {
     }
 
     fn least_of(&self, weights: &[Percent], left: Percent) -> Percent {
-        let requests = self
-            .release
-            .checks
-            .values()
-            .filter_map(|m| m.requests.as_ref());
         // What was counted came at the present weight; during a pause at the one that was left.
         let at = Some(self.release.target).filter(|target| *target > Percent::ZERO);
-        let at = at.unwrap_or(left).fraction();
-        let rates = requests.filter_map(|r| r.rate.average(at).or(r.rate.known));
-        let rate = rates.fold(0.0, f64::max);
+        let rate = self.rate(at.unwrap_or(left)).unwrap_or(0.0);
         let seconds = self.release.plan.interval.as_secs_f64();
         let fractions: Vec<f64> = weights.iter().map(|w| w.fraction()).collect();
         let weight = probe_weight(&fractions, rate, seconds);

@@ -214,6 +214,15 @@ impl Round<'_> {
         )
     }
 
+    /// Returns the requests per second of the service, as the check that counted most saw them at a weight; `None`
+    /// where none has.
+    pub(super) fn rate(&self, weight: Percent) -> Option<f64> {
+        let checks = self.release.checks.values();
+        let requests = checks.filter_map(|memory| memory.requests.as_ref());
+        let rates = requests.filter_map(|requests| requests.rate.latest(weight.fraction()));
+        rates.reduce(f64::max)
+    }
+
     pub(super) fn unsure_text(&self) -> String {
         let unsure = self
             .canary_checks()

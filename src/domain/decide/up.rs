@@ -160,9 +160,9 @@ impl Round<'_> {
         if let Some(action) = self.guards(false) {
             return action;
         }
+        // The brake has said something that was not followed yet: the split was put right first.
         let braking = &self.release.braking;
-        if braking.stage() != Stage::Ordinary
-            && braking.from().is_none()
+        if (braking.stage() == Stage::Ordinary) == braking.from().is_some()
             && let Some(turn) = self.brakes()
         {
             return turn;
@@ -266,11 +266,7 @@ impl Round<'_> {
 
     /// Returns how long the step may take: what was said of it, or what it needs at the traffic that was seen.
     fn deadline(&self) -> Duration {
-        let weight = self.release.target.fraction();
-        let requests = self.release.checks.values();
-        let requests = requests.filter_map(|memory| memory.requests.as_ref());
-        let rates = requests.filter_map(|r| r.rate.average(weight).or(r.rate.known));
-        let rate = rates.reduce(f64::max);
+        let rate = self.rate(self.release.target);
         forecast::deadline(&self.release.plan, self.release.step, rate)
     }
 

@@ -403,8 +403,7 @@ impl Case {
 
     /// Returns all requests/s of the service, as far as they are known.
     fn rate(&self, requests: &Requests) -> Option<f64> {
-        let weight = self.circumstances.weight;
-        requests.rate.average(weight).or(requests.rate.known)
+        requests.rate.latest(self.circumstances.weight)
     }
 
     /// Returns what is not proven yet, and how long it will take.
