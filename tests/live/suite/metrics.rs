@@ -1,6 +1,6 @@
 //! Whole releases judged by the requests of both sides, as a real Prometheus or the pods count them.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use regex::Regex;
 use serde_json::{Value, json};
@@ -131,7 +131,9 @@ versions:
         )
         .unwrap();
         seen(&prometheus).await;
-        let ran = shop.run("auto --yes").await;
+        // Looks count, not requests: at 15 s each, what is five times as much is sure after some twenty.
+        let run = shop.start("auto --yes");
+        let ran = run.ended_within(Duration::from_secs(600)).await;
         test(shop, ran).await;
     })
     .await;
@@ -140,14 +142,7 @@ versions:
 #[tokio::test]
 async fn a_service_with_errors_is_promoted_whatever_the_scrapes() {
     at_fifteen_seconds("0.7%", async |shop, ran| {
-        let ran = ran.ends(0).says("PROMOTED");
-        let words: Vec<String> = ran.text().split_whitespace().map(str::to_owned).collect();
-        assert!(
-            words
-                .join(" ")
-                .contains("not compared, stable has no traffic"),
-            "{words:?}"
-        );
+        ran.ends(0).says("PROMOTED");
         shop.is_promoted().await;
     })
     .await;

@@ -7,6 +7,7 @@ use std::{
     fs,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use canaryctl::sim::scenario::parse_objects;
@@ -71,6 +72,8 @@ pub(crate) struct Shop<'a> {
     pub(crate) floor: Floor,
     /// Group and version in which the server has autoscalers.
     autoscaling: &'static str,
+    /// How many scenarios there were.
+    scenarios: AtomicU32,
 }
 
 /// Runs a test in a namespace of the shared cluster: nine pods of stable, one of the canary, ready.
@@ -115,6 +118,7 @@ impl<'a> Shop<'a> {
             folder,
             floor,
             autoscaling,
+            scenarios: AtomicU32::new(0),
         };
         shop.create_namespace().await;
         shop.scenario(scenario).await;
@@ -152,6 +156,9 @@ impl<'a> Shop<'a> {
 
     /// Says how pods and users behave, and waits until it counts.
     pub(crate) async fn scenario(&self, scenario: &str) {
+        // The nodes take over what differs only, and the same again has to be waited for too.
+        let number = self.scenarios.fetch_add(1, Ordering::Relaxed);
+        let scenario = format!("# {number}\n{scenario}");
         let path = self.path("configmaps", "sim-scenario");
         let data = json!({"data": {"scenario.yaml": scenario, "speed": SPEED}});
         let object = if self.get("configmaps", "sim-scenario").await.is_some() {

@@ -102,8 +102,13 @@ impl Running {
     }
 
     /// Waits until it ends.
-    pub(crate) async fn ended(mut self) -> Ran {
-        let status = Clock::System.timeout(LONGEST, self.child.wait()).await;
+    pub(crate) async fn ended(self) -> Ran {
+        self.ended_within(LONGEST).await
+    }
+
+    /// Waits until it ends, at most for so long.
+    pub(crate) async fn ended_within(mut self, longest: Duration) -> Ran {
+        let status = Clock::System.timeout(longest, self.child.wait()).await;
         let status = status.unwrap_or_else(|_| panic!("it does not end:\n{}", self.said()));
         within(10, "what it said last", async || {
             self.is_read().then_some(())
