@@ -7,6 +7,7 @@ pub mod api;
 pub mod cluster;
 pub mod fault;
 pub mod fields;
+mod hash;
 pub mod meter;
 mod replies;
 pub mod scenario;

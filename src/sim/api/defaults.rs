@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::resources::Resource;
+use crate::sim::hash::hash_of;
 
 /// Fills in what is missing; `creating` adds the first status as well.
 pub(crate) fn fill(resource: &Resource, object: &mut Value, creating: bool) {
@@ -406,15 +407,6 @@ fn allocate(object: &mut Value) {
         }
     }
     default(&mut object["status"], "loadBalancer", json!({}));
-}
-
-/// Returns a number that belongs to some words: the same in every run.
-fn hash_of<'w>(words: impl Iterator<Item = &'w str>) -> u32 {
-    let words: Vec<&str> = words.collect();
-    let bytes = words.join("/");
-    bytes.bytes().fold(2_166_136_261, |hash: u32, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
-    })
 }
 
 /// Moves `stringData` into `data`.

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ use super::{
     pod::Program,
 };
 use crate::sim::{
-    scenario::{Alert, Answering, Prometheus as Settings},
+    scenario::{Alert, Answering},
     store::Store,
 };
 
@@ -38,6 +39,8 @@ mod storage;
 mod tests;
 mod text;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// The port it listens on.
 pub(super) const PORT: u16 = 9090;
 
@@ -47,6 +50,8 @@ pub(super) struct Prometheus {
     /// How they answer.
     pub(super) answering: Answering,
     next: Option<Timestamp>,
+    /// When it was last seen to whose turn it was.
+    turned: Option<Timestamp>,
     servers: BTreeMap<PodName, Server>,
 }
 
@@ -100,47 +105,86 @@ fn is_image(image: &str) -> bool {
 }
 
 impl State {
-    /// Lets every Prometheus scrape, if it is time.
+    /// Lets every Prometheus scrape those whose turn it is. Each target has its own moment within the interval, as with
+    /// a real one: at no moment are all pods seen at once.
     pub(super) fn scrape(&mut self, store: &Store, now: Timestamp) {
         let began = self.traffic.began;
-        let settings = &self.scenario.prometheus;
         let next = *self.prometheus.next.get_or_insert(began);
         if now < next {
             return;
         }
-        self.prometheus.next = Some(after(next, now, settings));
+        let since = self.prometheus.turned.replace(now);
+        self.prometheus.next = Some(after(next, now));
         if !self.prometheus.keep(&self.kubelet) || self.prometheus.answering == Answering::Down {
             return;
         }
-        let found: Vec<(Target, Option<Samples>)> = scrape::targets(store, &self.kubelet)
+        let every = self.scenario.prometheus.every.0;
+        let turn = Turn {
+            began,
+            since,
+            now,
+            every,
+        };
+        let found: Vec<(Target, Found)> = scrape::targets(store, &self.kubelet)
             .into_iter()
             .map(|target| {
-                let answer = self.ask(
-                    &target.pod.0,
-                    &target.pod.1,
-                    target.port,
-                    (&target.request, now),
-                );
+                if !turn.is_of(target.offset()) {
+                    return (target, Found::Earlier);
+                }
+                let (namespace, name) = &target.pod;
+                let answer = self.ask(namespace, name, target.port, (&target.request, now));
                 let samples = answer.ok().and_then(|answer| scraped(&answer));
-                (target, samples)
+                (target, samples.map_or(Found::Nothing, Found::Samples))
             })
             .collect();
         let alerts = firing(&self.scenario.prometheus.alerts, began, now);
+        let alerts = turn.is_of(0).then_some(alerts);
         for (name, server) in &mut self.prometheus.servers {
             let running = self.kubelet.pods.get(name);
             if running.is_some_and(|pod| {
                 !pod.unreachable && pod.app().is_some_and(|c| c.running_since().is_some())
             }) {
-                server.round(&found, &alerts, now.as_millisecond());
+                server.round(&found, alerts.as_deref(), now.as_millisecond());
             }
         }
     }
 }
 
-/// Returns the first moment after `now` on the grid of rounds.
-fn after(mut next: Timestamp, now: Timestamp, settings: &Settings) -> Timestamp {
+/// What a round found of a target.
+enum Found {
+    /// It was not its turn: what was found before holds.
+    Earlier,
+    /// It did not answer with a page of metrics.
+    Nothing,
+    Samples(Samples),
+}
+
+/// The time since the round before.
+struct Turn {
+    began: Timestamp,
+    since: Option<Timestamp>,
+    now: Timestamp,
+    every: Duration,
+}
+
+impl Turn {
+    /// Returns whether it is the turn of who is scraped so many seconds after each beginning of an interval.
+    fn is_of(&self, offset: u32) -> bool {
+        let every = i128::try_from(self.every.as_millis()).unwrap_or(1).max(1);
+        let offset = i128::from(offset) * 1000 % every;
+        let number = |at: Timestamp| {
+            let passed = at.duration_since(self.began).as_millis();
+            (passed - offset).div_euclid(every)
+        };
+        let before = self.since.map_or(-1, number);
+        number(self.now) > before
+    }
+}
+
+/// Returns the first moment after `now` of those that are whole seconds apart.
+fn after(mut next: Timestamp, now: Timestamp) -> Timestamp {
     while next <= now {
-        next = later(next, settings.every.0);
+        next = later(next, SECOND);
     }
     next
 }
@@ -189,11 +233,19 @@ impl Prometheus {
 
 impl Server {
     /// Keeps what a round found; series that are no longer there end.
-    fn round(&mut self, found: &[(Target, Option<Samples>)], alerts: &[Firing], at: i64) {
+    fn round(&mut self, found: &[(Target, Found)], alerts: Option<&[Firing]>, at: i64) {
         let mut before = std::mem::take(&mut self.targets);
-        for (target, samples) in found {
-            let up = samples.is_some();
-            let samples = samples.as_deref().unwrap_or_default();
+        for (target, found) in found {
+            let (up, samples) = match found {
+                Found::Earlier => {
+                    if let Some(series) = before.remove(&target.labels) {
+                        self.targets.insert(target.labels.clone(), series);
+                    }
+                    continue;
+                }
+                Found::Nothing => (false, &[][..]),
+                Found::Samples(samples) => (true, samples.as_slice()),
+            };
             let mut own = Vec::with_capacity(samples.len() + 2);
             for (labels, value) in samples {
                 let labels = scrape::joined(&target.labels, labels);
@@ -218,6 +270,14 @@ impl Server {
         for series in before.values() {
             self.end(series, &[], at);
         }
+        if let Some(alerts) = alerts {
+            self.evaluate(alerts, at);
+        }
+        self.storage.trim(at);
+    }
+
+    /// Keeps which alerts fire.
+    fn evaluate(&mut self, alerts: &[Firing], at: i64) {
         let shown = |alerts: &[Firing]| alerts.iter().map(series_of).collect::<Vec<_>>();
         let (earlier, own) = (shown(&self.alerts), shown(alerts));
         for labels in &own {
@@ -225,7 +285,6 @@ impl Server {
         }
         self.end(&earlier, &own, at);
         self.alerts = alerts.to_vec();
-        self.storage.trim(at);
     }
 
     fn end(&mut self, earlier: &[Labels], own: &[Labels], at: i64) {

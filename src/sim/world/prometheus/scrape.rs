@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::storage::{Labels, NAME, Samples};
 use crate::sim::{
+    hash::hash_of,
     store::Store,
     world::{
         answer::Answer,
@@ -31,6 +32,14 @@ pub(super) struct Target {
     pub(super) request: Request<Bytes>,
     /// Labels of all its series.
     pub(super) labels: Labels,
+}
+
+impl Target {
+    /// Returns a number of seconds that belongs to the target, the same in every run.
+    pub(super) fn offset(&self) -> u32 {
+        let (namespace, name) = &self.pod;
+        hash_of([namespace.as_str(), name].into_iter())
+    }
 }
 
 /// Returns the pods that are annotated with `prometheus.io/scrape: "true"` and have an address.
