@@ -37,7 +37,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_needs_command" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_needs_command" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -s V -l version -d 'Print version'
 complete -c canaryctl -n "__fish_canaryctl_needs_command" -f -a "status" -d 'Show a release, or all releases of the namespace'
@@ -78,7 +78,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l speed -d 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s A -l all-namespaces -d 'All namespaces'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -l quick -d 'Ask no pods: only what the API server knows'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand status" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l canary -d 'Name of the canary Deployment' -r
@@ -106,7 +106,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l speed -d 'Si
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -l no-journal -d 'Keep no journal'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand set" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l canary -d 'Name of the canary Deployment' -r
@@ -139,7 +139,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand monitor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l canary -d 'Name of the canary Deployment' -r
@@ -169,7 +169,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l gradual
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l delete -d 'Delete the canary Deployment at the end'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand rollback" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l canary -d 'Name of the canary Deployment' -r
@@ -205,7 +205,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l force -d
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s y -l yes -d 'Do not ask'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand promote" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l canary -d 'Name of the canary Deployment' -r
@@ -246,7 +246,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l restart -d 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s y -l yes -d 'Do not ask'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -l dry-run -d 'Ask the API server, change nothing'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand auto" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l canary -d 'Name of the canary Deployment' -r
@@ -272,7 +272,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand approve" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l canary -d 'Name of the canary Deployment' -r
@@ -306,7 +306,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l sandbox -d
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -l create-route -d 'Check what `auto --create-route` needs'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand check" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l stable -d 'Name of the stable Deployment' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l canary -d 'Name of the canary Deployment' -r
@@ -332,7 +332,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand history" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l port -d 'Port on loopback; any free one unless given' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l write-kubeconfig -d 'Where to write the kubeconfig' -r -F
@@ -350,7 +350,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l sandbox 
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -l list -d 'List the scenarios'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand sandbox" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l context -d 'Context of the kubeconfig' -r
@@ -365,7 +365,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -f -a "completions" -d 'Completion script of a shell'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and not __fish_seen_subcommand_from completions man schema rbac help" -f -a "man" -d 'Man page'
@@ -385,7 +385,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from completions" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -l context -d 'Context of the kubeconfig' -r
@@ -400,7 +400,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from man" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s n -l namespace -d 'Namespace of the app' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -l context -d 'Context of the kubeconfig' -r
@@ -415,7 +415,7 @@ never\t'Never'"
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -l sandbox -d 'Run on a simulated cluster: scenario or folder' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -l speed -d 'Simulated seconds per second [20; sandbox: 1]' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l verb -d 'What the Role is for' -r
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l router -d 'How traffic is moved' -r -f -a "replicas\t''
@@ -443,7 +443,7 @@ complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -l strict -d 'Only what the verbs cannot do without'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s A -l all-namespaces -d 'A `ClusterRole`, to be bound in several namespaces'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s q -l quiet -d 'Say only the answer'
-complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s v -l verbose -d 'Say every look and every wait'
+complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s v -l verbose -d 'Say every look and every wait, with odds and intervals'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from rbac" -s h -l help -d 'Print help'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Completion script of a shell'
 complete -c canaryctl -n "__fish_canaryctl_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Man page'

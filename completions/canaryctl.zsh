@@ -33,8 +33,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
@@ -75,8 +75,8 @@ never\:"Never"))' \
 '--quick[Ask no pods\: only what the API server knows]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -108,8 +108,8 @@ never\:"Never"))' \
 '--no-journal[Keep no journal]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':first -- The app; left out where -f names it, so that the weight comes first:_default' \
@@ -147,8 +147,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
@@ -182,8 +182,8 @@ never\:"Never"))' \
 '--dry-run[Ask the API server, change nothing]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -224,8 +224,8 @@ never\:"Never"))' \
 '--dry-run[Ask the API server, change nothing]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -271,8 +271,8 @@ never\:"Never"))' \
 '--dry-run[Ask the API server, change nothing]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -302,8 +302,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -341,8 +341,8 @@ never\:"Never"))' \
 '--create-route[Check what \`auto --create-route\` needs]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -372,8 +372,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -402,8 +402,8 @@ never\:"Never"))' \
 '--list[List the scenarios]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::scenario -- Scenario, or folder of objects:_default' \
@@ -429,8 +429,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ":: :_canaryctl__subcmd__generate_commands" \
@@ -463,8 +463,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':shell -- The shell:(bash elvish fish powershell zsh)' \
@@ -490,8 +490,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -516,8 +516,8 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -549,8 +549,8 @@ never\:"Never"))' \
 '--all-namespaces[A \`ClusterRole\`, to be bound in several namespaces]' \
 '(-v --verbose)-q[Say only the answer]' \
 '(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait]' \
-'*--verbose[Say every look and every wait]' \
+'*-v[Say every look and every wait, with odds and intervals]' \
+'*--verbose[Say every look and every wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app\: then only its own journal may be written:_default' \

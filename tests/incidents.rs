@@ -6,6 +6,7 @@ use canaryctl::{
     domain::{
         decide::{Goal, Request},
         event::EventKind,
+        meters::Witness,
         plan::{Cleanup, Load, LoadRequest, OnTrouble, Plan, Strategy},
         release::{Cause, Outcome, Phase},
         workload::Track,
@@ -512,6 +513,8 @@ async fn restarts_from_before_the_run_do_not_count() {
         lag: 0.0,
         patience: 0.0,
         warming: 0.0,
+        witness: Witness::Source,
+        load: None,
     };
     let restarts = u32::try_from(before).unwrap();
     let first = canaryctl::domain::judge::judge(&spec, &mut memory, &[sample(restarts)], watching);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     random::seeded,
-    worlds::{Ended, How, Outage, Release, World, checks, plan},
+    worlds::{Bursts, Ended, How, Outage, Release, World, checks, plan},
 };
 
 /// The default plan of the product, 25 minutes long.
@@ -117,4 +117,50 @@ fn a_canary_that_is_bad_from_the_start_is_out_within_a_minute_and_a_half() {
     all(How::RolledBack, 90.0, &ended);
     let hurt = ended.iter().map(|e| e.hurt).sum::<f64>() / 8.0;
     assert!(hurt < 130.0, "{hurt} users hurt");
+}
+
+/// W8: a pod that fails for a while by itself condemns no version, where the traffic cannot be taken off.
+#[test]
+fn bursts_of_single_pods_roll_nothing_back_without_the_brake() {
+    let bursts = Bursts {
+        seconds: 30.0,
+        an_hour: 1.0,
+        level: 0.5,
+    };
+    for world in [
+        World::new(50.0, 0.001, 0.001),
+        World::new(50.0, 0.001, 0.001).scraped(0.0),
+    ] {
+        let world = World {
+            bursts: Some(bursts),
+            ..world
+        };
+        let limits = checks(&[("errorRate", json!({"max": "1%", "maxRatio": 2}))]);
+        let release = Release::new(plan(&[20, 50, 100], 300, limits)).by_pods();
+        let ended = (0..20).map(|at| release.run(&world, seeded("bursts", at)));
+        let back: Vec<Ended> = ended.filter(|e| e.how == How::RolledBack).collect();
+        assert!(back.len() <= 1, "{:?} {back:#?}", world.source);
+    }
+}
+
+/// W9: beside a Prometheus the pods' own pages show within seconds what a scrape shows later.
+#[test]
+fn a_canary_that_fails_at_once_is_out_before_the_next_scrape() {
+    let world = World::new(1000.0, 0.001, 0.5);
+    let hurt = |world: World| {
+        let ended = runs("at once", 8, &default(), &world);
+        all(How::RolledBack, 90.0, &ended);
+        ended.iter().map(|e| e.hurt).sum::<f64>() / 8.0
+    };
+    let (scraped, announced) = (hurt(world), hurt(world.announced()));
+    assert!(
+        announced < 250.0,
+        "{announced} users hurt, {scraped} by scrapes alone"
+    );
+    let healthy = World::new(100.0, 0.002, 0.002).announced();
+    all(
+        How::Promoted,
+        WHOLE + 120.0,
+        &runs("announced", 4, &default(), &healthy),
+    );
 }

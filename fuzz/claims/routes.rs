@@ -340,6 +340,7 @@ fn workload(track: &str) -> Workload {
         restarts: 0,
         waiting: Vec::new(),
         last_end: None,
+        probed: None,
         unschedulable: None,
     };
     Workload {

@@ -45,6 +45,15 @@ impl Counts {
         (self.all > 0.0).then(|| self.bad / self.all)
     }
 
+    /// Returns what is left without others that are part of it.
+    pub fn minus(self, part: Self) -> Self {
+        let all = (self.all - part.all).max(0.0);
+        Self {
+            all,
+            bad: (self.bad - part.bad).clamp(0.0, all),
+        }
+    }
+
     /// Returns the sum of both.
     pub fn plus(self, other: Self) -> Self {
         Self {

@@ -62,6 +62,18 @@ pub struct Increment {
 }
 
 impl Increment {
+    /// Returns what is left without a part of it.
+    pub fn minus(&self, part: &Self) -> Self {
+        let mut buckets = self.buckets.clone();
+        for (sum, less) in buckets.iter_mut().zip(&part.buckets) {
+            *sum = (*sum - less).max(0.0);
+        }
+        Self {
+            counts: self.counts.minus(part.counts),
+            buckets,
+        }
+    }
+
     /// Adds what came in later; a histogram over other bounds takes the place of this one.
     pub fn add(&mut self, more: &Self) {
         self.counts = self.counts.plus(more.counts);

@@ -59,7 +59,7 @@ pub struct Global {
     /// Say only the answer
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say every look and every wait
+    /// Say every look and every wait, with odds and intervals
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// Longest time of one API request

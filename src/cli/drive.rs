@@ -288,7 +288,7 @@ impl<'t> Screen<'t> {
         let style = terminal.err_style();
         let progress = Progress::new(&invocation.app, &invocation.namespace, &[], &[]);
         Self {
-            narrator: Narrator::new(style, invocation.clone()),
+            narrator: Narrator::new(style, invocation.clone()).verbose(terminal.is_verbose()),
             progress,
             clock: work.session.cluster.clock().clone(),
             invocation,

@@ -82,7 +82,7 @@ impl<'t> Scene<'t> {
             let app = work.settings.app.clone();
             let hints = of_app(&team.invocation, &app);
             Shown {
-                narrator: Narrator::of_member(narrow, hints),
+                narrator: Narrator::of_member(narrow, hints).verbose(terminal.is_verbose()),
                 progress: Progress::new(&app, team.session.cluster.namespace(), &[], &[]),
                 app,
                 phase: None,

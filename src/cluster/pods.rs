@@ -110,6 +110,60 @@ pub struct Container {
     /// What it may use.
     #[serde(deserialize_with = "or_default")]
     pub resources: Resources,
+    /// What asks whether it is ready.
+    #[serde(deserialize_with = "or_default")]
+    pub readiness_probe: ReadinessProbe,
+}
+
+/// What asks whether a container is ready; of several ways there is one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReadinessProbe {
+    /// A GET over HTTP.
+    pub http_get: Option<ProbedPlace>,
+    /// A connection.
+    pub tcp_socket: Option<ProbedPlace>,
+    /// The health service of gRPC.
+    pub grpc: Option<ProbedPlace>,
+    /// A command in the container.
+    pub exec: Option<serde::de::IgnoredAny>,
+}
+
+/// Where a probe asks.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ProbedPlace {
+    /// The path.
+    pub path: Option<String>,
+    /// The port, by number or name.
+    pub port: Option<IntOrString>,
+}
+
+impl ReadinessProbe {
+    /// Returns it in words, such as `GET /health on port 8080`; `None` where there is none.
+    pub fn words(&self) -> Option<String> {
+        let on = |place: &ProbedPlace| match &place.port {
+            Some(IntOrString::Int(port)) => format!(" on port {port}"),
+            Some(IntOrString::String(port)) => format!(" on port {port}"),
+            None => String::new(),
+        };
+        let http = self.http_get.as_ref().map(|place| {
+            let path = place.path.as_deref().unwrap_or("/");
+            format!("GET {path}{}", on(place))
+        });
+        let tcp = || {
+            self.tcp_socket
+                .as_ref()
+                .map(|place| format!("a connection{}", on(place)))
+        };
+        let grpc = || self.grpc.as_ref().map(|place| format!("gRPC{}", on(place)));
+        let exec = || {
+            self.exec
+                .is_some()
+                .then(|| "a command in the container".to_owned())
+        };
+        http.or_else(tcp).or_else(grpc).or_else(exec)
+    }
 }
 
 /// What a container may use.
@@ -172,6 +226,8 @@ pub struct ContainerStatus {
     pub name: String,
     /// Times it was started again.
     pub restart_count: i32,
+    /// Whether it is ready.
+    pub ready: bool,
     /// Its state.
     #[serde(deserialize_with = "or_default")]
     pub state: ContainerState,

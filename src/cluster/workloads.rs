@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cluster, ClusterError, FIELD_MANAGER,
-    pods::{LivePod, LiveSet, Pods},
+    pods::{ContainerStatus, LivePod, LiveSet, Pods},
     sent::{Apart, text_unless},
 };
 use crate::domain::workload::{Pod, Track, Tracks, Workload};
@@ -506,7 +506,23 @@ fn pod_facts(pod: &LivePod, current: Option<&str>) -> Pod {
     let restarts: i32 = containers().map(|c| c.restart_count.max(0)).sum();
     let last_end = containers().find_map(|c| c.last_state.terminated.as_ref()?.reason.clone());
     let owner = meta.owner_references.first().map(|o| o.name.as_str());
+    let running = |c: &&ContainerStatus| {
+        !c.ready && c.state.waiting.is_none() && c.state.terminated.is_none()
+    };
+    let probed = status
+        .container_statuses
+        .iter()
+        .filter(running)
+        .find_map(|c| {
+            let container = pod
+                .spec
+                .containers
+                .iter()
+                .find(|spec| spec.name == c.name)?;
+            container.readiness_probe.words()
+        });
     Pod {
+        probed,
         name: meta.name.clone(),
         ready: pod.is_ready(),
         ready_since: is("Ready", "True").and_then(|ready| ready.since),
@@ -569,6 +585,55 @@ mod tests {
         marked["subresource"] = json!("status");
         let known = scaler_of(&deployment(marked));
         assert_eq!(known.as_deref(), Some("kubectl-create"));
+    }
+
+    #[test]
+    fn a_container_that_runs_and_is_not_ready_is_told_with_its_probe() {
+        let told = |probe: Value, state: Value, ready: bool| {
+            let pod: LivePod = serde_json::from_value(json!({
+                "metadata": {"name": "web-1"},
+                "spec": {"containers": [{"name": "app", "readinessProbe": probe}, {"name": "proxy"}]},
+                "status": {"containerStatuses": [
+                    {"name": "proxy", "ready": true, "state": {"running": {}}},
+                    {"name": "app", "ready": ready, "state": state},
+                ]},
+            }))
+            .unwrap();
+            let side = Workload {
+                pods: vec![pod_facts(&pod, None)],
+                ..Workload::default()
+            };
+            side.why_unready()
+        };
+        let (running, http) = (
+            json!({"running": {}}),
+            json!({"httpGet": {"path": "/health", "port": 8080}}),
+        );
+        let cases = [
+            (
+                http.clone(),
+                ": the readiness probe fails: GET /health on port 8080",
+            ),
+            (
+                json!({"tcpSocket": {"port": "web"}}),
+                ": the readiness probe fails: a connection on port web",
+            ),
+            (
+                json!({"grpc": {"port": 9000}}),
+                ": the readiness probe fails: gRPC on port 9000",
+            ),
+            (
+                json!({"exec": {"command": ["true"]}}),
+                ": the readiness probe fails: a command in the container",
+            ),
+            (Value::Null, ""),
+        ];
+        for (probe, expected) in cases {
+            assert_eq!(told(probe, running.clone(), false), expected);
+        }
+        assert_eq!(told(http.clone(), running, true), "");
+        let waiting = json!({"waiting": {"reason": "ImagePullBackOff"}});
+        assert_eq!(told(http, waiting, false), ": ImagePullBackOff");
     }
 
     #[test]

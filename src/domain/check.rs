@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{plan::OnTrouble, unit::Unit, verdict::Unknown};
+use super::{meters::Witness, plan::OnTrouble, unit::Unit, verdict::Unknown};
 use crate::analysis::{
+    brake::Settings,
     counts::Counts,
     latency::Slowdown,
     meter::Totals,
@@ -288,6 +289,10 @@ pub struct Memory {
     /// What requests have shown; none for checks that count none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Box<Requests>>,
+    /// What the pods themselves have shown sooner than the source of metrics does: the same requests, so that both
+    /// are never added up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Box<Requests>>,
     /// What values of windows have shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<Box<Windows>>,
@@ -335,6 +340,10 @@ pub struct Requests {
     /// What the brake goes by, where it is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early: Option<Box<Early>>,
+    /// Evidence without one pod of the canary, by its name, where there are several and no brake: one bad pod of
+    /// several is no bad version.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub without: BTreeMap<String, Share>,
 }
 
 /// What the brake goes by in one check.
@@ -498,6 +507,7 @@ impl Memory {
             && self.streak == before.streak
             && self.bad_looks == before.bad_looks
             && self.requests == before.requests
+            && self.direct == before.direct
             && self.windows == before.windows
             && self.subjects == before.subjects
     }
@@ -514,9 +524,42 @@ impl Memory {
     pub fn begin_step(&mut self) {
         self.streak = 0;
         self.begin_watch();
-        if let Some(requests) = &mut self.requests {
+        for requests in self.all_requests() {
             requests.begun = false;
         }
+    }
+
+    /// Returns what requests have shown, as one of both tells it.
+    pub fn counted(&mut self, witness: Witness) -> &mut Requests {
+        let requests = match witness {
+            Witness::Source => &mut self.requests,
+            Witness::Pods => &mut self.direct,
+        };
+        requests.get_or_insert_default()
+    }
+
+    /// Keeps the evidence as it is for when what came later is forgiven; what the pods themselves showed only where it
+    /// is calm, too.
+    pub fn calm(&mut self) {
+        let calm = |requests: &Requests| {
+            let early = requests.early.as_ref();
+            early.is_none_or(|early| {
+                let quick = &early.quick;
+                quick.absolute_value().max(quick.relative_value()) < Settings::default().calm.ln()
+            })
+        };
+        if let Some(direct) = self.direct.as_mut().filter(|direct| calm(direct)) {
+            direct.calm();
+        }
+        if let Some(requests) = &mut self.requests {
+            requests.calm();
+        }
+    }
+
+    /// Returns what requests have shown, by either way.
+    pub fn all_requests(&mut self) -> impl Iterator<Item = &mut Requests> {
+        let both = self.requests.iter_mut().chain(&mut self.direct);
+        both.map(AsMut::as_mut)
     }
 }
 

@@ -11,8 +11,8 @@ use super::{
     braking::Stage,
     check::{CheckSpec, Reading, Rule},
     decide::{Looks, elapsed},
-    judge::{Circumstances, judge_all},
-    meters::{Counting, Moment},
+    judge::{Circumstances, LEFT_OUT, judge_all},
+    meters::{Counting, Moment, Witness},
     release::{Phase, Release},
     verdict::CheckResult,
     weight::Percent,
@@ -112,18 +112,18 @@ impl Due {
     }
 }
 
-/// Returns what is due, where the source of metrics lags behind by `lag`.
+/// Returns what is due; `at_once` says whether requests can be seen as they come.
 pub fn due(
     release: &Release,
     looks: Looks,
     looked: Looked,
-    (now, lag): (Timestamp, Duration),
+    (now, at_once): (Timestamp, bool),
 ) -> Due {
     if looks == Looks::Nothing {
         return Due::Nothing;
     }
     let over = |at: Option<Timestamp>, pause| at.is_none_or(|at| elapsed(at, now) >= pause);
-    let quick = is_new(release, (now, lag)) && over(looked.requests, QUICK);
+    let quick = at_once && is_new(release, now) && over(looked.requests, QUICK);
     let ends = may_end(release, now) && over(looked.all, QUICK);
     if over(looked.all, release.plan.interval) || ends {
         Due::All
@@ -138,7 +138,7 @@ pub fn due(
 pub fn next(
     release: &Release,
     looked: Looked,
-    (now, lag): (Timestamp, Duration),
+    (now, at_once): (Timestamp, bool),
 ) -> Option<Timestamp> {
     let after = |at: Option<Timestamp>, pause: Duration| {
         let pause = SignedDuration::try_from(pause).ok()?;
@@ -146,7 +146,7 @@ pub fn next(
     };
     let all = after(looked.all, release.plan.interval)?;
     let requests = after(looked.requests, QUICK);
-    let requests = requests.filter(|_| is_new(release, (now, lag)));
+    let requests = requests.filter(|_| at_once && is_new(release, now));
     Some(requests.map_or(all, |requests| requests.min(all)))
 }
 
@@ -160,12 +160,10 @@ fn may_end(release: &Release, now: Timestamp) -> bool {
     least.is_none_or(|least| elapsed(release.since, now) >= least)
 }
 
-/// Returns whether what the weight does to users is new: it was changed a moment ago, or lowered to look again. A
-/// source that is behind shows nothing sooner.
-fn is_new(release: &Release, (now, lag): (Timestamp, Duration)) -> bool {
+/// Returns whether what the weight does to users is new: it was changed a moment ago, or lowered to look again.
+fn is_new(release: &Release, now: Timestamp) -> bool {
     let again = release.braking.stage() == Stage::Probing;
-    lag.is_zero()
-        && release.phase == Phase::Holding
+    release.phase == Phase::Holding
         && release.target > Percent::ZERO
         && (again || elapsed(release.since, now) < NEW)
 }
@@ -186,8 +184,11 @@ pub fn take_in(
     seen: &Seen,
     glance: Glance,
 ) -> Vec<CheckResult> {
+    let witness = seen.counting.as_ref().map(|seen| seen.witness);
+    let witness = witness.unwrap_or_default();
     let circumstances = Circumstances {
         brake: brake_for(release, track, glance.by_weight),
+        witness,
         ..circumstances(release, track, glance)
     };
     let moment = Moment {
@@ -203,13 +204,32 @@ pub fn take_in(
         Track::Stable => format!("{STABLE}{}", check.name),
     };
     let memories = (&mut release.checks, &mut release.braking);
-    judge_all(
+    let mut results = judge_all(
         &seen.readings,
         counted.as_ref(),
         memories,
         &name,
         circumstances,
-    )
+    );
+    if witness == Witness::Pods {
+        // What the source of metrics shows goes on being said, unless the pods show that something is wrong.
+        let counts = |result: &CheckResult| {
+            let of = |(spec, _): &&(CheckSpec, Vec<Reading>)| spec.name == result.name;
+            seen.readings
+                .iter()
+                .find(of)
+                .is_some_and(|(spec, _)| spec.rule.counts())
+        };
+        results.retain(|result| result.blamed || !counts(result));
+    }
+    results
+}
+
+/// Returns whether looks may be so short that they are not immune to what a pod of the canary does for a moment: the
+/// brake outlasts it, or there are several `pods`, each of which can be left out.
+pub fn is_immune(release: &Release, by_weight: bool, pods: u32) -> bool {
+    let braked = brake_for(release, Track::Canary, by_weight).is_some();
+    braked || LEFT_OUT.contains(&pods)
 }
 
 /// Returns whether pods of a side are meant to come and go in a phase.
@@ -255,6 +275,8 @@ fn circumstances(release: &Release, track: Track, glance: Glance) -> Circumstanc
         lag: lag.as_secs_f64(),
         patience,
         warming: warming(release, track, glance),
+        witness: Witness::Source,
+        load: release.plan.load.as_ref().map(|load| load.rate),
     }
 }
 

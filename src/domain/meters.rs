@@ -2,7 +2,7 @@
 //!
 //! Owns: increments of both sides over common bounds, silence. Must not: fetch, or judge a check.
 
-use std::mem::take;
+use std::{collections::BTreeMap, mem::take};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,16 @@ use crate::analysis::{
 /// Seconds between two looks that count at most, as silence or as anything else: beyond, nobody looked.
 pub(super) const LONGEST_SILENCE: f64 = 60.0;
 
+/// Who tells of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Witness {
+    /// The source of metrics, or whom a check asks.
+    #[default]
+    Source,
+    /// The pods themselves, sooner than a source that is behind.
+    Pods,
+}
+
 /// What a source of metrics sees at one look.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Counting {
@@ -29,6 +39,8 @@ pub struct Counting {
     pub stable: Vec<Reading>,
     /// Where it was asked: a query or an address, for people.
     pub asked: String,
+    /// Who was asked.
+    pub witness: Witness,
 }
 
 /// What is remembered of both sides' counters; part of the journal.
@@ -46,6 +58,9 @@ pub struct Meters {
     lately: Lately,
     #[serde(skip_serializing_if = "Waiting::is_empty")]
     waiting: Waiting,
+    /// What the pods themselves showed: the same requests at other moments, so that each is counted by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direct: Option<Box<Self>>,
 }
 
 /// What came in on one side and waits for its other half: a source that is behind shows pods at different
@@ -54,6 +69,9 @@ pub struct Meters {
 #[serde(default, rename_all = "camelCase")]
 struct Waiting {
     canary: Increment,
+    /// The canary's, by pod.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pods: BTreeMap<String, Increment>,
     stable: Increment,
     /// When the first of it was seen.
     since: Option<Timestamp>,
@@ -70,18 +88,17 @@ impl Waiting {
     }
 
     /// Takes in what came, and returns what can be compared now.
-    fn pair(
-        &mut self,
-        (canary, stable): (&Increment, &Increment),
-        moment: Moment,
-    ) -> (Increment, Increment) {
+    fn pair(&mut self, canary: &Side, stable: &Side, moment: Moment) -> (Side, Increment) {
         let Moment {
             now, weight, lag, ..
         } = moment;
         let same = self.is_empty() || (self.weight - weight).abs() < f64::EPSILON;
         self.weight = weight;
-        self.canary.add(canary);
-        self.stable.add(stable);
+        self.canary.add(&canary.sum);
+        for (pod, came) in &canary.pods {
+            self.pods.entry(pod.clone()).or_default().add(came);
+        }
+        self.stable.add(&stable.sum);
         if self.is_empty() {
             return Default::default();
         }
@@ -93,11 +110,16 @@ impl Waiting {
             return Default::default();
         }
         self.since = None;
-        (take(&mut self.canary), take(&mut self.stable))
+        let canary = Side {
+            sum: take(&mut self.canary),
+            pods: take(&mut self.pods),
+        };
+        (canary, take(&mut self.stable))
     }
 
     fn rebase(&mut self, before: &[f64], now: &[f64]) {
-        for side in [&mut self.canary, &mut self.stable] {
+        let both = [&mut self.canary, &mut self.stable];
+        for side in both.into_iter().chain(self.pods.values_mut()) {
             side.buckets = rebased(&side.buckets, before, now).unwrap_or_default();
         }
     }
@@ -110,6 +132,8 @@ pub struct Counted {
     pub seconds: f64,
     /// The canary's requests.
     pub canary: Increment,
+    /// The same by pod, of those without requests too, where pods are counted each by itself.
+    pub pods: BTreeMap<String, Increment>,
     /// Stable's requests.
     pub stable: Increment,
     /// Bounds of both histograms, in seconds; empty without histograms.
@@ -150,6 +174,14 @@ impl Meters {
 
     /// Takes in one look.
     pub fn count(&mut self, seen: &Counting, moment: Moment) -> Counted {
+        if seen.witness == Witness::Pods {
+            self.direct.get_or_insert_default().take_in(seen, moment)
+        } else {
+            self.take_in(seen, moment)
+        }
+    }
+
+    fn take_in(&mut self, seen: &Counting, moment: Moment) -> Counted {
         let Moment {
             now,
             started,
@@ -165,12 +197,13 @@ impl Meters {
         let since = |at: Option<Timestamp>| seconds(at.unwrap_or(started), now);
         // Nobody looked in between; that is no silence.
         let lasted = since(self.looked).min(LONGEST_SILENCE);
-        let requests = canary.counts.all() + stable.counts.all();
-        let quiet = if missing.is_some() && canary.counts.all() <= 0.0 {
+        let came = |side: &Side| side.sum.counts.all();
+        let requests = came(&canary) + came(&stable);
+        let quiet = if missing.is_some() && came(&canary) <= 0.0 {
             self.silence.miss(lasted)
         } else {
             let total = if lasted > 0.0 { requests / lasted } else { 0.0 };
-            let seen = canary.counts.all();
+            let seen = came(&canary);
             let quiet = self.silence.observe((lasted, lag), total, weight, seen);
             if quiet == Quiet::No && self.silence.is_still(lag) {
                 Quiet::Still
@@ -179,20 +212,21 @@ impl Meters {
             }
         };
         let between = (self.looked.unwrap_or(started), now);
-        let sides = (stable.counts.all(), canary.counts.all());
+        let sides = (came(&stable), came(&canary));
         if missing.is_none() && stable_missing.is_none() {
             self.lately.add(between, (weight, lag), sides);
         }
-        let (canary, stable) = self.waiting.pair((&canary, &stable), moment);
+        let (canary, stable) = self.waiting.pair(&canary, &stable, moment);
         let seconds = since(self.at);
-        let came = canary.counts.all() + stable.counts.all() > 0.0;
-        if came || self.at.is_none() {
+        let news = came(&canary) + stable.counts.all() > 0.0;
+        if news || self.at.is_none() {
             self.at = Some(now);
         }
         self.looked = Some(now);
         Counted {
             seconds,
-            canary,
+            canary: canary.sum,
+            pods: canary.pods,
             stable,
             bounds: bounds.clone(),
             missing,
@@ -224,14 +258,22 @@ fn totals(readings: &[Reading]) -> impl Iterator<Item = &Totals> {
     })
 }
 
-/// Counts one side: every pod by itself, summed.
+/// What came in on one side.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Side {
+    sum: Increment,
+    /// By pod.
+    pods: BTreeMap<String, Increment>,
+}
+
+/// Counts one side: every pod by itself, and summed.
 fn side(
     meter: &mut Meter,
     readings: &[Reading],
     bounds: &[f64],
     whose: &str,
-) -> (Increment, Option<(Unknown, String)>) {
-    let mut sum = Increment::default();
+) -> (Side, Option<(Unknown, String)>) {
+    let mut side = Side::default();
     let mut missing = None;
     for Reading { subject, sample } in readings {
         let named = |text: &str| {
@@ -249,7 +291,12 @@ fn side(
                     missing = Some((Unknown::NoData, named(&text)));
                     continue;
                 }
-                meter.advance(subject, *born, totals, bounds, &mut sum);
+                let mut came = Increment::default();
+                meter.advance(subject, *born, totals, bounds, &mut came);
+                side.sum.add(&came);
+                if !subject.is_empty() {
+                    side.pods.entry(subject.clone()).or_default().add(&came);
+                }
             }
             Sample::Missing(why, text) => missing = Some((*why, named(text))),
             Sample::Holds(..)
@@ -267,7 +314,7 @@ fn side(
     }
     let present = |pod: &str| readings.iter().any(|reading| reading.subject == pod);
     meter.forget(&present);
-    (sum, missing)
+    (side, missing)
 }
 
 /// Returns the seconds from `from` to `to`; 0 when it is negative.
@@ -306,6 +353,7 @@ mod tests {
             canary,
             stable,
             asked: "the metrics".to_owned(),
+            witness: Witness::Source,
         };
         meters.count(&seen, moment)
     }

@@ -127,6 +127,9 @@ pub struct Pod {
     /// Why it has no node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unschedulable: Option<String>,
+    /// The readiness probe of a container that runs and is not ready, such as `GET /health on port 8080`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probed: Option<String>,
 }
 
 impl Pod {
@@ -171,6 +174,32 @@ impl Workload {
             .filter_map(|pod| after(pod.ready_since?, SETTLED))
             .max();
         settled.filter(|settled| *settled > now)
+    }
+
+    /// Returns why its pods are not ready, as an addition to a sentence such as `: its readiness probe fails: GET /health`;
+    /// empty where that is not known.
+    pub fn why_unready(&self) -> String {
+        let unready = self
+            .pods
+            .iter()
+            .filter(|pod| !pod.ready && !pod.terminating);
+        let mut reasons: Vec<String> = Vec::new();
+        for pod in unready {
+            let waiting = pod.waiting.iter().map(|(_, reason, _)| reason.clone());
+            let probed = pod
+                .probed
+                .iter()
+                .map(|probe| format!("the readiness probe fails: {probe}"));
+            for reason in waiting.chain(probed) {
+                if !reason.is_empty() && !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
+            }
+        }
+        if reasons.is_empty() {
+            return String::new();
+        }
+        format!(": {}", reasons.join(", "))
     }
 
     /// Returns what the roll-out still waits for, by the rule of `kubectl rollout status`.

@@ -80,6 +80,8 @@ impl Engine {
             wrote: None,
             audit_warned: false,
             audit_off: None,
+            pods_silent_until: None,
+            canary_pods: 0,
             unaudited: Vec::new(),
             untold: Vec::new(),
             canary_uid: None,

@@ -156,6 +156,10 @@ pub struct Engine {
     audit_warned: bool,
     /// No Kubernetes Events are tried until then.
     audit_off: Option<Timestamp>,
+    /// Until when pods are not asked again in place of a source that is behind.
+    pods_silent_until: Option<Timestamp>,
+    /// Ready pods of the canary at the last look.
+    canary_pods: u32,
     unaudited: Vec<Event>,
     untold: Vec<Event>,
     canary_uid: Option<String>,
@@ -465,7 +469,7 @@ impl Engine {
         if waits_for_no_look(release) {
             return None;
         }
-        let moment = (self.cluster.clock().now(), self.lag());
+        let moment = (self.cluster.clock().now(), self.sees_at_once());
         next(release, self.results.looked, moment)
     }
 

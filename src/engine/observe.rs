@@ -5,17 +5,17 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Engine, EngineError, Results, attended::attend, patience::Noticed, shares};
 use crate::{
     cluster::{pods::LivePod, streams::Place, workloads::Sides},
     domain::{
-        check::{CheckSpec, Reading, Rule},
+        check::{CheckSpec, Reading, Rule, Sample},
         decide::{Goal, Observation, Request, elapsed, looks},
         event::{Event, EventKind},
-        look::{Due, Glance, Seen, due, renew, subjects, take_in},
-        meters::Counting,
+        look::{Due, Glance, Seen, due, is_immune, renew, subjects, take_in},
+        meters::{Counting, Witness},
         release::Phase,
         route::Standing,
         split::{Grain, Split},
@@ -32,6 +32,9 @@ use crate::{
 
 /// How long what a verb began with serves as the first look.
 const FIRST: Duration = Duration::from_secs(2);
+
+/// How long pods are left alone that did not say what was asked of them in place of the source of metrics.
+const SILENT_PODS: SignedDuration = SignedDuration::from_secs(60);
 
 /// Both sides and the router's objects, read before the first round.
 pub(super) struct First {
@@ -240,10 +243,17 @@ impl Engine {
         let weight = split.actual;
         let now = self.cluster.clock().now();
         let looks = looks(release, now, split.set.max(weight));
-        let due = due(release, looks, self.results.looked, (now, self.lag()));
+        self.canary_pods = split.canary_ready;
+        let due = due(
+            release,
+            looks,
+            self.results.looked,
+            (now, self.sees_at_once()),
+        );
         if due == Due::Nothing {
             return;
         }
+        let direct = due == Due::Requests && !self.lag().is_zero();
         let asked = subjects(looks).iter().filter_map(|(track, wanted)| {
             let workload = sight.workload(*track)?;
             let checks = release.plan.checks.iter();
@@ -253,13 +263,16 @@ impl Engine {
                 return None;
             }
             let other = sight.stable.as_ref().filter(|_| *track == Track::Canary);
-            let asking = self.ask(*track, (workload, other), &sight.sides, checks);
+            let asking = self.ask(*track, (workload, other), &sight.sides, (checks, direct));
             Some(async { (*track, asking.await) })
         });
         let asked = futures::future::join_all(asked);
         let (asked, took) = attend(self.cluster.clock(), asked).await;
         self.note_attended(took);
-        for (track, seen) in asked {
+        for (track, mut seen) in asked {
+            if direct {
+                self.note_pods(&mut seen, now);
+            }
             let youngest = sight.workload(track).and_then(Workload::youngest);
             let results = self.judge_all(track, &seen, (weight, youngest));
             self.note_look((track, due), results, now);
@@ -272,6 +285,40 @@ impl Engine {
     pub(super) fn lag(&self) -> Duration {
         let source = self.probes.source.as_ref();
         source.map_or(Duration::ZERO, |source| source.lag())
+    }
+
+    /// Returns whether requests can be looked at as they come: by a source that is not behind, or at the pods themselves;
+    /// and whether what a pod does for a moment is covered.
+    pub(super) fn sees_at_once(&self) -> bool {
+        let now = self.cluster.clock().now();
+        let silent = self.pods_silent_until.is_some_and(|until| now < until);
+        let source = self.probes.source.as_ref();
+        let at_pods = source.is_some_and(|source| source.at_pods().is_some()) && !silent;
+        let at_once = self.lag().is_zero() || at_pods;
+        at_once
+            && is_immune(
+                &self.saved.release,
+                self.divides_by_weight(),
+                self.canary_pods,
+            )
+    }
+
+    fn divides_by_weight(&self) -> bool {
+        matches!(self.router.grain(), Grain::Weight(_))
+    }
+
+    /// Leaves pods alone for a while that did not say what a look at them was for.
+    fn note_pods(&mut self, seen: &mut Seen, now: Timestamp) {
+        let counts = |readings: &[Reading]| {
+            let counted = |reading: &Reading| matches!(reading.sample, Sample::Totals { .. });
+            readings.iter().any(counted)
+        };
+        let counted = |seen: &Counting| counts(&seen.canary) && counts(&seen.stable);
+        if !seen.counting.as_ref().is_some_and(counted) {
+            seen.counting = None;
+            seen.readings.retain(|(check, _)| !check.rule.counts());
+            self.pods_silent_until = now.checked_add(SILENT_PODS).ok();
+        }
     }
 
     /// Keeps the results of a look that began at `now`, and tells them.
@@ -312,18 +359,20 @@ impl Engine {
             return Vec::new();
         };
         let sides = (canary, sight.stable.as_ref());
-        let seen = self.ask(Track::Canary, sides, &sight.sides, checks).await;
+        let asked = (checks, false);
+        let seen = self.ask(Track::Canary, sides, &sight.sides, asked).await;
         self.judge_all(Track::Canary, &seen, (weight, canary.youngest()))
     }
 
     /// Returns what the probes of some checks, and the source of metrics, see of one side; of the canary
-    /// beside the `other` one. Everything is asked at the same time.
+    /// beside the `other` one. Everything is asked at the same time; where it is to be `direct`, the pods are asked in
+    /// place of a source that shows later what they show.
     async fn ask(
         &self,
         track: Track,
         (workload, other): (&Workload, Option<&Workload>),
         sides: &Sides,
-        checks: Vec<CheckSpec>,
+        (checks, direct): (Vec<CheckSpec>, bool),
     ) -> Seen {
         let release = &self.saved.release;
         let now = self.cluster.clock().now();
@@ -349,9 +398,13 @@ impl Engine {
         let latency = counted
             .iter()
             .any(|c| matches!(c.rule, Rule::Latency { .. }));
-        let source = self.probes.source.as_ref().filter(|_| !counted.is_empty());
+        let source = self
+            .probes
+            .source
+            .as_deref()
+            .filter(|_| !counted.is_empty());
         let counting = async {
-            let source = source?;
+            let source = if direct { source?.at_pods()? } else { source? };
             let theirs = async {
                 match &stable {
                     Some(stable) => source.count(stable, latency).await,
@@ -364,6 +417,11 @@ impl Engine {
                 canary,
                 stable,
                 asked,
+                witness: if direct {
+                    Witness::Pods
+                } else {
+                    Witness::Source
+                },
             })
         };
         let probing = asked.into_iter().map(|check| {
@@ -391,12 +449,14 @@ impl Engine {
         seen: &Seen,
         (weight, youngest): (Percent, Option<Timestamp>),
     ) -> Vec<CheckResult> {
+        let pods = |seen: &Counting| seen.witness == Witness::Pods;
+        let direct = seen.counting.as_ref().is_some_and(pods);
         let glance = Glance {
             now: self.cluster.clock().now(),
             weight,
-            lag: self.lag(),
+            lag: if direct { Duration::ZERO } else { self.lag() },
             youngest,
-            by_weight: matches!(self.router.grain(), Grain::Weight(_)),
+            by_weight: self.divides_by_weight(),
         };
         take_in(&mut self.saved.release, track, seen, glance)
     }

@@ -178,6 +178,7 @@ mod tests {
             restarts: 2,
             waiting: vec![("app".into(), reason.into(), "why".into())],
             last_end: None,
+            probed: None,
             unschedulable: None,
         }
     }

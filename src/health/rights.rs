@@ -31,7 +31,13 @@ pub fn rights(
         .filter_map(|check| probe(&check.probe).map(|kind| kind.targets(&check.options)));
     let counted =
         metrics.and_then(|spec| source::kind(&spec.name).map(|kind| kind.targets(&spec.options)));
+    let pods = metrics
+        .filter(|spec| source::kind(&spec.name).is_some_and(|kind| kind.asks_pods(&spec.options)));
+    let soon = "ask the pods themselves in the first seconds at a weight (port-forward needs get and create)";
     let mut all: Vec<Right> = Vec::new();
+    for verb in pods.map_or(&[][..], |_| &["get", "create"]) {
+        all.push(right((verb, "", "pods", "portforward"), Need::Better, soon));
+    }
     for target in asked.chain(counted).flatten() {
         for right in of_target(&target, own.unwrap_or(OWN)) {
             if !all.contains(&right) {
@@ -128,6 +134,10 @@ mod tests {
 
     /// Returns namespace, verb, resource, names and need of each right.
     fn needed(options: Value, own: Option<&str>) -> Vec<String> {
+        let mut options = options;
+        if let Some(options) = options.as_object_mut() {
+            options.entry("askPods").or_insert(json!(false));
+        }
         let spec = MetricsSpec {
             name: "prometheus".to_owned(),
             options,
@@ -184,6 +194,25 @@ mod tests {
             json!({"url": "https://x.example.com", "auth": {"bearer": {"env": "TOKEN"}}}),
         ] {
             assert!(needed(options.clone(), None).is_empty(), "{options}");
+        }
+    }
+
+    #[test]
+    fn pods_are_asked_beside_the_server_where_they_can_be() {
+        let asked = |options| needed(options, Some("shop"));
+        let url = "https://prometheus.example.com";
+        assert_eq!(
+            asked(json!({"url": url, "askPods": true, "selector": "job"})),
+            [
+                "- get pods/portforward  Better",
+                "- create pods/portforward  Better",
+            ]
+        );
+        for other in [
+            json!({"url": url, "askPods": true, "preset": "nginx"}),
+            json!({"url": url, "askPods": true, "selector": "x=\"{{track}}\",path=\"/pay\""}),
+        ] {
+            assert!(asked(other.clone()).is_empty(), "{other}");
         }
     }
 

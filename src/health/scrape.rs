@@ -44,6 +44,9 @@ const AT_ONCE: usize = 64;
 /// Longest time a page may take, unless configured.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The same where a source shows later what is on it: longer, and nothing is won.
+const SOON: Duration = Duration::from_secs(2);
+
 /// Longest time for reading the pages once more in search of other presets.
 const SEARCH: Duration = Duration::from_secs(10);
 
@@ -103,7 +106,20 @@ impl SourceKind for Scrape {
             options,
             timeout,
             presets,
+            announced: false,
         }))
+    }
+}
+
+/// Returns the pages of the pods that say they have one, read with a preset and within a moment; for a source that
+/// shows the same later.
+pub(super) fn announced(preset: &'static Preset, cluster: &Cluster) -> Pages {
+    Pages {
+        cluster: cluster.clone(),
+        options: Options::default(),
+        timeout: SOON,
+        presets: vec![preset],
+        announced: true,
     }
 }
 
@@ -145,11 +161,14 @@ fn usable(options: &Options) -> Result<(Duration, Vec<&'static Preset>), String>
     Ok((timeout, presets))
 }
 
-struct Pages {
+/// Pages of metrics, read as they are at the moment.
+pub(super) struct Pages {
     cluster: Cluster,
     options: Options,
     timeout: Duration,
     presets: Vec<&'static Preset>,
+    /// Whether only pods are asked that say they have one.
+    announced: bool,
 }
 
 #[async_trait]
@@ -162,8 +181,10 @@ impl Source for Pages {
             .filter(|pod| pod.created >= look.started)
             .map(|pod| pod.name.as_str())
             .collect();
+        let wanted = |pod: &&LivePod| !self.announced || is_announced(pod);
         let asked: Vec<_> = ready(look)
             .into_iter()
+            .filter(wanted)
             .map(|pod| {
                 let born = born.contains(pod.name());
                 async move {

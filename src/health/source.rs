@@ -70,6 +70,12 @@ pub trait SourceKind: Sync {
         false
     }
 
+    /// Returns whether the release's pods may be asked beside the source with these options.
+    fn asks_pods(&self, options: &Value) -> bool {
+        let _ = options;
+        false
+    }
+
     /// Makes the source; nothing is asked yet. The error names the option that cannot be used.
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String>;
 }
@@ -100,6 +106,12 @@ pub trait Source: Send + Sync {
     /// Returns how long what happens may take to be seen.
     fn lag(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Returns the same counters as the pods themselves show them at this moment, where this source shows them later;
+    /// only of pods that say they have a page of metrics.
+    fn at_pods(&self) -> Option<&dyn Source> {
+        None
     }
 
     /// Returns where it is asked, for people; without credentials.

@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Service;
 
 use super::{fine, forecast, found, ground::Ground, metrics};
 use crate::{
-    analysis::{counts::Counts, interval, meter::Totals},
+    analysis::{counts::Counts, histogram::bracket, interval, meter::Totals},
     cluster::{forward::AppRequest, pods::LivePod},
     domain::{
         check::{self, CheckSpec, Limits, Reading, Rule, Sample},
@@ -182,6 +182,7 @@ async fn one(
         _ => probe.look(&look).await,
     };
     let loaded = ground.subject.plan.load.is_some();
+    all.extend(buckets(check, &place, &readings));
     all.push(weigh(check, &place, &readings, loaded));
     (all, readings)
 }
@@ -265,6 +266,69 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
         place,
         format!("the check works on stable: {seen}, {asked} asked"),
     )
+}
+
+/// Says where stable's buckets cannot prove the limit of a latency: what lies in the bucket that the limit divides may be
+/// slower.
+fn buckets(check: &CheckSpec, place: &str, readings: &[Reading]) -> Option<Finding> {
+    let Rule::Latency { quantile, limits } = check.rule else {
+        return None;
+    };
+    let max = limits.max.filter(|_| check.rule.is_sequential())?;
+    let summed = summed(readings);
+    let totals = summed.iter().find_map(|reading| match &reading.sample {
+        Sample::Totals { totals, .. } => Some(totals),
+        Sample::Missing(..)
+        | Sample::Holds(..)
+        | Sample::Number(_)
+        | Sample::Numbers { .. }
+        | Sample::Counters { .. }
+        | Sample::Pod { .. }
+        | Sample::Fatal(_)
+        | Sample::Troubled(_)
+        | Sample::Pending(_) => None,
+    })?;
+    let all = totals.all.filter(|all| *all > 0.0)?;
+    let bounds: Vec<f64> = totals.buckets.iter().map(|(bound, _)| *bound).collect();
+    let around = bracket(&bounds, max);
+    if around.is_exact() {
+        return None;
+    }
+    let (below, above) = (
+        around.below.map(|at| totals.buckets[at]),
+        around.above.map(|at| bounds[at]),
+    );
+    let slower = all - below.map_or(0.0, |(_, quick)| quick);
+    let near: Vec<String> = below
+        .map(|(bound, _)| bound)
+        .into_iter()
+        .chain(above)
+        .filter(|bound| bound.is_finite())
+        .map(span)
+        .collect();
+    let surely = surely_above(Counts::new(all, slower)?, 1.0 - quantile);
+    let what = format!("no bucket of the histogram ends at {}", span(max));
+    let mend = format!(
+        "take {} as the limit, or give the histogram a bucket that ends at {}",
+        near.join(" or "),
+        span(max)
+    );
+    Some(if surely {
+        let why = format!(
+            "{} of stable's requests are slower than {}, so that no version as quick as stable proves the limit: the release would stop at its last step",
+            percent(slower / all),
+            below.map_or_else(|| "the first bucket".to_owned(), |(bound, _)| span(bound))
+        );
+        found(Severity::Warning, place, what, why, mend)
+    } else {
+        let why = "requests in the bucket that the limit divides count as slow where the limit has to be proven";
+        found(Severity::Note, place, what, why, mend)
+    })
+}
+
+/// Returns whether a share is surely above a limit; right at every number of requests, one of them as well.
+fn surely_above(counts: Counts, max: f64) -> bool {
+    interval::rate(counts, DOUBT).low > max
 }
 
 /// Returns the counters of all pods as one, where they are counters: few requests of a single pod say little.
@@ -398,11 +462,8 @@ fn counted(rule: Rule, totals: &Totals) -> Word {
     if all <= 0.0 {
         return Word::Idle;
     }
-    // Right at every number of requests, one of them as well.
-    let surely_above = |bad: f64, max: f64| {
-        let counts = Counts::new(all, bad);
-        counts.is_some_and(|counts| interval::rate(counts, DOUBT).low > max)
-    };
+    let surely_above =
+        |bad: f64, max: f64| Counts::new(all, bad).is_some_and(|counts| surely_above(counts, max));
     match rule {
         Rule::Errors(Limits { max, .. }) => {
             let bad = totals.bad.unwrap_or(0.0);
@@ -602,6 +663,59 @@ mod tests {
         assert_eq!(
             said(rule, check::Severity::Warn, samples),
             Severity::Warning
+        );
+    }
+
+    #[test]
+    fn a_limit_within_a_bucket_is_named_with_the_bounds_to_use() {
+        let check = |max| CheckSpec {
+            name: "p95 latency".into(),
+            probe: "latency".into(),
+            options: Value::Null,
+            rule: Rule::Latency {
+                quantile: 0.95,
+                limits: Limits {
+                    max: Some(max),
+                    max_ratio: None,
+                    floor: 0.001,
+                    min_requests: 20,
+                    mode: check::Mode::Sequential,
+                    dependence: crate::analysis::share::Dependence::Look,
+                },
+            },
+            severity: check::Severity::Rollback,
+            on_unknown: None,
+            pre: false,
+        };
+        let stable = |quick: f64| {
+            let totals = Totals {
+                all: Some(1000.0),
+                bad: Some(0.0),
+                buckets: vec![(0.25, quick), (1.0, 1000.0), (f64::INFINITY, 1000.0)],
+            };
+            vec![Reading {
+                subject: String::new(),
+                sample: Sample::Totals {
+                    totals,
+                    born: false,
+                },
+            }]
+        };
+        let said = |max, quick| buckets(&check(max), "check p95 latency", &stable(quick));
+        assert!(said(1.0, 900.0).is_none(), "it is a bound");
+        let fine = said(0.5, 990.0).unwrap();
+        assert_eq!(fine.severity, Severity::Note, "{fine:?}");
+        assert!(
+            fine.mend.starts_with("take 250 ms or 1 s as the limit"),
+            "{fine:?}"
+        );
+        let never = said(0.5, 800.0).unwrap();
+        assert_eq!(never.severity, Severity::Warning, "{never:?}");
+        assert!(
+            never
+                .why
+                .starts_with("20% of stable's requests are slower than 250 ms"),
+            "{never:?}"
         );
     }
 

@@ -57,6 +57,27 @@ pub fn facts(result: &CheckResult) -> String {
     facts.join("; ")
 }
 
+/// Returns how sure it is that the canary is worse than its limits, as odds, and between which values its own lies;
+/// `None` where neither is known.
+pub fn sure(result: &CheckResult) -> Option<String> {
+    let odds = result.evidence.map(|odds| {
+        if odds >= 1.0 {
+            format!("odds {}:1", number(odds.round()))
+        } else {
+            format!("odds 1:{}", number((1.0 / odds.max(1e-9)).round()))
+        }
+    });
+    let interval = result.interval.map(|(low, high)| {
+        let say = |value| match result.unit {
+            Unit::Plain => number(value),
+            unit @ (Unit::Share | Unit::Seconds | Unit::Bytes | Unit::Cores) => unit.say(value),
+        };
+        format!("between {} and {}", say(low), say(high))
+    });
+    let both: Vec<String> = odds.into_iter().chain(interval).collect();
+    (!both.is_empty()).then(|| both.join(", "))
+}
+
 /// Returns why a verdict is unknown, in words.
 pub fn reason(why: Unknown) -> &'static str {
     match why {

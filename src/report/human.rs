@@ -52,6 +52,8 @@ pub struct Narrator {
     news: Vec<(Timestamp, String)>,
     /// Whether it is one of several, so that the end is told for all of them.
     member: bool,
+    /// Whether every look and every wait is said, with how sure it is.
+    verbose: bool,
 }
 
 // === impl Narrator ===
@@ -72,7 +74,13 @@ impl Narrator {
             acted: None,
             news: Vec::new(),
             member: false,
+            verbose: false,
         }
+    }
+
+    /// Returns it so that every look and every wait is said, with odds and intervals.
+    pub fn verbose(self, verbose: bool) -> Self {
+        Self { verbose, ..self }
     }
 
     /// Returns a narrator of one member of a group: its end is a line, the commands come for all.
@@ -241,12 +249,12 @@ impl Narrator {
             };
             let said = (result.verdict, kind);
             let key = (track, result.name.clone());
-            if self.checks.get(&key) == Some(&said) {
+            if self.checks.get(&key) == Some(&said) && !self.verbose {
                 continue;
             }
             self.news.push((at, class(&result.text)));
             self.checks.insert(key, said);
-            if result.verdict == Verdict::Healthy {
+            if result.verdict == Verdict::Healthy && !self.verbose {
                 healthy.push(result);
             } else {
                 lines.extend(self.check_line(at, track, result));
@@ -274,21 +282,28 @@ impl Narrator {
             result.name,
             check::sentence(result)
         );
-        self.said(at, Tone::of(result.verdict), &mark, &text)
+        let sure = check::sure(result).filter(|_| self.verbose);
+        let sure = sure.map_or_else(String::new, |sure| format!(" [{sure}]"));
+        self.said(
+            at,
+            Tone::of(result.verdict),
+            &mark,
+            &format!("{text}{sure}"),
+        )
     }
 
     fn waiting(&mut self, at: Timestamp, what: &str, since: Timestamp) -> Option<Painted> {
         let kind = class(what);
         let label = match self.waits.get(&kind) {
             None => "waits",
-            Some(said) if between(*said, at) >= REMIND => "still waits",
+            Some(said) if self.verbose || between(*said, at) >= REMIND => "still waits",
             Some(_) => return None,
         };
         // A wait for evidence repeats the sentence of a check that was just said.
         let told = |(when, text): &(Timestamp, String)| {
             between(*when, at) < JUST && kind.contains(text.as_str())
         };
-        if self.news.iter().any(told) {
+        if self.news.iter().any(told) && !self.verbose {
             self.waits.insert(kind, at);
             return None;
         }

@@ -29,12 +29,13 @@ async fn auto_promotes_a_healthy_release() {
     09:00:05Z  step 1 of 3  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
     09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
-    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
-                            before 50%, 30s to 2m
-    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 636 more requests
-                            (2m) before 50%
-    09:01:05Z  ✓ healthy    success rate: 98.4% good (300 of 305), minimum 95%: enough for 50%
+    09:00:15Z  ? unknown    success rate: 97.1% good (33 of 34), minimum 95%; 50 needed, about 4s more
+    09:00:20Z  ? unknown    success rate: 96.8% good (61 of 63), minimum 95%; more requests needed
+                            before 50%, 5m to 20m
+    09:00:40Z  ? unknown    success rate: 97.2% good (172 of 177), minimum 95%; about 832 more requests
+                            (3m) before 50%
+    09:01:05Z  ✓ healthy    success rate: 98.2% good (329 of 335), minimum 95%: enough for 50%, counting
+                            `load`
     09:01:05Z  step 2 of 3  moving traffic to 50%
     09:01:05Z  doing        scale payment-api-canary from 1 to 5
     09:01:06Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
@@ -47,7 +48,8 @@ async fn auto_promotes_a_healthy_release() {
     09:01:18Z  step 2 of 3  watching at 50%
     09:01:18Z  ✓ healthy    pods, health
     09:01:18Z  ? unknown    success rate: new pods warm up, their requests count in 9s
-    09:01:27Z  ✓ healthy    success rate: 100% good (70 of 70), minimum 95%: enough for 100%
+    09:01:27Z  ✓ healthy    success rate: 100% good (70 of 70), minimum 95%: enough for 100%, counting
+                            `load`
     09:01:27Z  waits        51s more at 50%
     09:02:18Z  step 3 of 3  moving traffic to 100%
     09:02:18Z  doing        scale payment-api-canary from 5 to 10
@@ -60,12 +62,11 @@ async fn auto_promotes_a_healthy_release() {
     09:02:30Z  step 3 of 3  watching at 100%
     09:02:30Z  ✓ healthy    pods, health
     09:02:30Z  ? unknown    success rate: new pods warm up, their requests count in 9s
-    09:02:39Z  ? unknown    success rate: 97.0% good (131 of 135), minimum 95%; more requests needed to
-                            promote, 10s to 40s
-    09:02:40Z  ? unknown    success rate: 97.6% good (201 of 206), minimum 95%; about 397 more requests
-                            (7s) to promote
-    09:02:42Z  ✓ healthy    success rate: 98.5% good (323 of 328), minimum 95%: enough to promote
-    09:02:42Z  waits        48s more at 100%
+    09:02:40Z  ? unknown    success rate: 97.6% good (279 of 286), minimum 95%; about 295 more requests
+                            (5s) to promote
+    09:02:45Z  ✓ healthy    success rate: 97.5% good (625 of 641), minimum 95%: enough to promote,
+                            counting `load`
+    09:02:45Z  waits        45s more at 100%
     09:03:30Z  promoting    moving all traffic to the canary
     09:03:30Z  reached      canary at 100% (10 of 10 pods)
     09:03:30Z  promoting    updating stable
@@ -121,7 +122,8 @@ async fn auto_rolls_back_what_is_unhealthy() {
     $ canaryctl auto payment-api --sandbox=errors-at-25 --speed 1
     exit 3
     --- stdout
-    09:01:48Z  ROLLED BACK after 1m48s: verified at 0%: success rate: 72% good (120 of 167), minimum 95%
+    09:01:50Z  ROLLED BACK after 1m50s: verified at 0%: success rate: 74% good (148 of 201), minimum
+               95%, counting `load`
                weights  0% → 10% → 30% → 0%
                live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox errors-at-25
@@ -139,12 +141,16 @@ async fn auto_rolls_back_what_is_unhealthy() {
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
     09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:00:15Z  ? unknown    success rate: 100% good (6 of 6), minimum 95%; 50 needed, about 8s more
-    09:00:24Z  ✓ healthy    success rate: 100% good (53 of 53), minimum 95%: enough for 25%
-    09:00:24Z  waits        41s more at 10%
-    09:00:35Z  ? unknown    success rate: 98.0% good (97 of 99), minimum 95%; more requests needed
-                            before 25%, 10s to 40s
-    09:00:45Z  ✓ healthy    success rate: 98.6% good (144 of 146), minimum 95%: enough for 25%
+    09:00:15Z  ? unknown    success rate: 100% good (36 of 36), minimum 95%; 50 needed, about 3s more
+    09:00:20Z  ? unknown    success rate: 100% good (56 of 56), minimum 95%; about 15 more requests (3s)
+                            before 25%
+    09:00:25Z  ✓ healthy    success rate: 100% good (87 of 87), minimum 95%: enough for 25%, counting
+                            `load`
+    09:00:25Z  waits        40s more at 10%
+    09:00:35Z  ? unknown    success rate: 98.4% good (127 of 129), minimum 95%; more requests needed
+                            before 25%, 15s to 1m
+    09:00:45Z  ✓ healthy    success rate: 98.9% good (174 of 176), minimum 95%: enough for 25%, counting
+                            `load`
     09:01:05Z  step 2 of 4  moving traffic to 25%
     09:01:05Z  doing        scale payment-api-canary from 1 to 3
     09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -161,17 +167,17 @@ async fn auto_rolls_back_what_is_unhealthy() {
                             about 10s if it goes on
     09:01:34Z  ? unknown    success rate: 71% good (100 of 141), minimum 95%: nearly sure, rollback in
                             about 5s if it goes on
-    09:01:36Z  ✗ unhealthy  success rate: 72% good (120 of 167), minimum 95%
-    09:01:36Z  ROLLING BACK from 30%: success rate: 72% good (120 of 167), minimum 95%
-    09:01:36Z  back         moving traffic to stable
-    09:01:36Z  doing        scale payment-api-stable from 7 to 10
-    09:01:37Z  waits        payment-api-canary: to be scaled from 3 to 0
-    09:01:47Z  doing        scale payment-api-canary from 3 to 2
-    09:01:47Z  doing        scale payment-api-canary from 2 to 0
-    09:01:48Z  reached      canary at 0% (0 of 10 pods)
-    09:01:48Z  phase        draining
-    09:01:48Z  phase        cleaning up
-    09:01:48Z  doing        scale payment-api-stable from 10 to 9
+    09:01:38Z  ✗ unhealthy  success rate: 74% good (148 of 201), minimum 95%, counting `load`
+    09:01:38Z  ROLLING BACK from 30%: success rate: 74% good (148 of 201), minimum 95%, counting `load`
+    09:01:38Z  back         moving traffic to stable
+    09:01:38Z  doing        scale payment-api-stable from 7 to 10
+    09:01:39Z  waits        payment-api-canary: to be scaled from 3 to 0
+    09:01:49Z  doing        scale payment-api-canary from 3 to 2
+    09:01:49Z  doing        scale payment-api-canary from 2 to 0
+    09:01:50Z  reached      canary at 0% (0 of 10 pods)
+    09:01:50Z  phase        draining
+    09:01:50Z  phase        cleaning up
+    09:01:50Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -200,13 +206,14 @@ async fn auto_stops_at_a_step() {
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
     09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
-    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
-                            before 25%, 10s to 40s
-    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 85 more requests
-                            (15s) before 25%
-    09:00:50Z  ✓ healthy    success rate: 97.7% good (208 of 213), minimum 95%: enough for 25%
-    09:00:50Z  waits        15s more at 10%
+    09:00:15Z  ? unknown    success rate: 97.1% good (33 of 34), minimum 95%; 50 needed, about 4s more
+    09:00:20Z  ? unknown    success rate: 96.8% good (61 of 63), minimum 95%; more requests needed
+                            before 25%, 4m to 13m
+    09:00:40Z  ? unknown    success rate: 97.2% good (172 of 177), minimum 95%; about 613 more requests
+                            (2m) before 25%
+    09:01:00Z  ✓ healthy    success rate: 98.1% good (302 of 308), minimum 95%: enough for 25%, counting
+                            `load`
+    09:01:00Z  waits        5s more at 10%
     09:01:05Z  step 2 of 4  moving traffic to 25%
     09:01:05Z  doing        scale payment-api-canary from 1 to 3
     09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -224,7 +231,8 @@ async fn auto_stops_at_a_step() {
                             before 50%
     09:01:31Z  ? unknown    success rate: 99.0% good (95 of 96), minimum 95%; more requests needed
                             before 50%, 5s to 10s
-    09:01:33Z  ✓ healthy    success rate: 99.24% good (131 of 132), minimum 95%: enough for 50%
+    09:01:33Z  ✓ healthy    success rate: 99.24% good (131 of 132), minimum 95%: enough for 50%,
+                            counting `load`
     09:01:33Z  waits        46s more at 25%
     ");
 }
@@ -254,12 +262,13 @@ async fn auto_stops_at_an_approval() {
     09:00:05Z  step 1 of 2  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
     09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
-    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
-                            before 100%, 30s to 2m
-    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 636 more requests
-                            (2m) before 100%
-    09:01:05Z  ✓ healthy    success rate: 98.4% good (300 of 305), minimum 95%: enough for 100%
+    09:00:15Z  ? unknown    success rate: 97.1% good (33 of 34), minimum 95%; 50 needed, about 4s more
+    09:00:20Z  ? unknown    success rate: 96.8% good (61 of 63), minimum 95%; more requests needed
+                            before 100%, 5m to 20m
+    09:00:40Z  ? unknown    success rate: 97.2% good (172 of 177), minimum 95%; about 832 more requests
+                            (3m) before 100%
+    09:01:05Z  ✓ healthy    success rate: 98.2% good (329 of 335), minimum 95%: enough for 100%,
+                            counting `load`
     09:01:05Z  step 1 of 2  waiting for approval at 10%
     ");
     assert_snapshot!(console.shows("auto payment-api --sandbox --speed 1 --steps 10:60s:approve,100").await, @r"
@@ -284,12 +293,13 @@ async fn auto_stops_at_an_approval() {
     09:00:05Z  step 1 of 2  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
     09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 9s more
-    09:00:24Z  ? unknown    success rate: 98.4% good (61 of 62), minimum 95%; more requests needed
-                            before 100%, 30s to 2m
-    09:00:45Z  ? unknown    success rate: 97.3% good (182 of 187), minimum 95%; about 636 more requests
-                            (2m) before 100%
-    09:01:05Z  ✓ healthy    success rate: 98.4% good (300 of 305), minimum 95%: enough for 100%
+    09:00:15Z  ? unknown    success rate: 97.1% good (33 of 34), minimum 95%; 50 needed, about 4s more
+    09:00:20Z  ? unknown    success rate: 96.8% good (61 of 63), minimum 95%; more requests needed
+                            before 100%, 5m to 20m
+    09:00:40Z  ? unknown    success rate: 97.2% good (172 of 177), minimum 95%; about 832 more requests
+                            (3m) before 100%
+    09:01:05Z  ✓ healthy    success rate: 98.2% good (329 of 335), minimum 95%: enough for 100%,
+                            counting `load`
     09:01:05Z  step 1 of 2  waiting for approval at 10%
     ");
 }
@@ -380,12 +390,16 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
     09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:00:15Z  ? unknown    success rate: 100% good (11 of 11), minimum 95%; 50 needed, about 6s more
-    09:00:24Z  ✓ healthy    success rate: 100% good (53 of 53), minimum 95%: enough for 25%
-    09:00:24Z  waits        41s more at 10%
-    09:00:35Z  ? unknown    success rate: 98.0% good (97 of 99), minimum 95%; more requests needed
-                            before 25%, 10s to 40s
-    09:00:45Z  ✓ healthy    success rate: 98.6% good (146 of 148), minimum 95%: enough for 25%
+    09:00:15Z  ? unknown    success rate: 100% good (41 of 41), minimum 95%; 50 needed, about 2s more
+    09:00:20Z  ? unknown    success rate: 100% good (56 of 56), minimum 95%; about 15 more requests (3s)
+                            before 25%
+    09:00:25Z  ✓ healthy    success rate: 100% good (87 of 87), minimum 95%: enough for 25%, counting
+                            `load`
+    09:00:25Z  waits        40s more at 10%
+    09:00:35Z  ? unknown    success rate: 98.4% good (127 of 129), minimum 95%; more requests needed
+                            before 25%, 15s to 1m
+    09:00:45Z  ✓ healthy    success rate: 98.9% good (176 of 178), minimum 95%: enough for 25%, counting
+                            `load`
     09:01:05Z  step 2 of 4  moving traffic to 25%
     09:01:05Z  doing        scale payment-api-canary from 1 to 3
     09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
@@ -401,7 +415,8 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:01:28Z  ? unknown    success rate: 100% good (27 of 27), minimum 95%; 50 needed, about 2s more
     09:01:31Z  ? unknown    success rate: 97.7% good (84 of 86), minimum 95%; more requests needed
                             before 50%, 15s to 50s
-    09:01:38Z  ✓ healthy    success rate: 98.5% good (194 of 197), minimum 95%: enough for 50%
+    09:01:38Z  ✓ healthy    success rate: 98.5% good (194 of 197), minimum 95%: enough for 50%, counting
+                            `load`
     09:01:38Z  waits        41s more at 25%
     09:02:19Z  step 3 of 4  moving traffic to 50%
     09:02:19Z  doing        scale payment-api-canary from 3 to 5
@@ -416,7 +431,8 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:02:31Z  ? unknown    success rate: new pods warm up, their requests count in 9s
     09:02:40Z  ? unknown    success rate: 100% good (56 of 56), minimum 95%; about 15 more requests (1s)
                             before 100%
-    09:02:41Z  ✓ healthy    success rate: 100% good (80 of 80), minimum 95%: enough for 100%
+    09:02:41Z  ✓ healthy    success rate: 100% good (80 of 80), minimum 95%: enough for 100%, counting
+                            `load`
     09:02:41Z  waits        50s more at 50%
     09:03:31Z  step 4 of 4  moving traffic to 100%
     09:03:31Z  doing        scale payment-api-canary from 5 to 10
@@ -429,15 +445,13 @@ async fn auto_refuses_or_pins_an_autoscaler() {
     09:03:43Z  step 4 of 4  watching at 100%
     09:03:43Z  ✓ healthy    pods, health
     09:03:43Z  ? unknown    success rate: new pods warm up, their requests count in 9s
-    09:03:52Z  ? unknown    success rate: 98.1% good (103 of 105), minimum 95%; more requests needed to
-                            promote, 5s to 15s
-    09:03:55Z  ? unknown    success rate: 98.2% good (269 of 274), minimum 95%; about 27 more requests
-                            (1s) to promote
-    09:03:57Z  ✓ healthy    success rate: 98.2% good (372 of 379), minimum 95%: enough to promote
-    09:03:57Z  waits        46s more at 100%
-    09:03:58Z  ? unknown    success rate: 97.7% good (418 of 428), minimum 95%; about 52 more requests
-                            (2s) to promote
-    09:04:00Z  ✓ healthy    success rate: 98.1% good (571 of 582), minimum 95%: enough to promote
+    09:03:53Z  ✓ healthy    success rate: 98.7% good (223 of 226), minimum 95%: enough to promote,
+                            counting `load`
+    09:03:53Z  waits        50s more at 100%
+    09:03:58Z  ? unknown    success rate: 97.4% good (486 of 499), minimum 95%; about 139 more requests
+                            (3s) to promote
+    09:04:08Z  ✓ healthy    success rate: 97.2% good (1,049 of 1,079), minimum 95%: enough to promote,
+                            counting `load`
     09:04:43Z  promoting    moving all traffic to the canary
     09:04:43Z  reached      canary at 100% (10 of 10 pods)
     09:04:43Z  promoting    updating stable
@@ -488,78 +502,79 @@ async fn auto_holds_with_too_few_requests() {
     09:00:05Z  step 1 of 4  watching at 10%
     09:00:05Z  ✓ healthy    pods, health
     09:00:05Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:00:15Z  ? unknown    success rate: 100% good (1 of 1), minimum 95%; 50 needed, about 1m more
-    09:01:10Z  ✓ healthy    success rate: 98.0% good (50 of 51), minimum 95%: enough for 25%
-    09:01:10Z  step 2 of 4  moving traffic to 25%
-    09:01:10Z  doing        scale payment-api-canary from 1 to 3
-    09:01:12Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
-    09:01:13Z  waits        payment-api-canary: 1 of 3 pods to be ready
-    09:01:18Z  ? unknown    pods: 1 of 3 ready, 0 restarts
-    09:01:22Z  doing        scale payment-api-stable from 9 to 8
-    09:01:23Z  doing        scale payment-api-stable from 8 to 7
-    09:01:24Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
-    09:01:24Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
-    09:01:24Z  step 2 of 4  watching at 25%
-    09:01:24Z  ✓ healthy    pods, health
-    09:01:24Z  ? unknown    success rate: new pods warm up, their requests count in 9s
-    09:01:33Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 22s more
-    09:01:49Z  ? unknown    success rate: 92.1% good (35 of 38), minimum 95%: not sure yet, rollback in
-                            about 55s if it goes on
-    09:01:59Z  ? unknown    success rate: 94.9% good (56 of 59), minimum 95%: not sure yet, rollback if
-                            it goes on
-    09:02:04Z  ✓ healthy    success rate: 95.7% good (66 of 69), minimum 95%: enough for 50%
-    09:02:04Z  waits        20s more at 25%
-    09:02:24Z  step 3 of 4  moving traffic to 50%
-    09:02:24Z  doing        scale payment-api-canary from 3 to 5
-    09:02:25Z  waits        payment-api-canary: 3 of 5 pods to be ready
-    09:02:30Z  ? unknown    pods: 3 of 5 ready, 0 restarts
-    09:02:35Z  doing        scale payment-api-stable from 7 to 5
-    09:02:35Z  reached      canary at 50% (5 of 10 pods)
-    09:02:35Z  step 3 of 4  watching at 50%
-    09:02:35Z  ✓ healthy    pods, health
-    09:02:35Z  ? unknown    success rate: new pods warm up, their requests count in 10s
-    09:02:45Z  ? unknown    success rate: 75% good (3 of 4), minimum 95%; 50 needed, about 13s more
-    09:03:00Z  ? unknown    success rate: 96.4% good (54 of 56), minimum 95%; more requests needed
-                            before 100%, 10s to 30s
-    09:03:05Z  ✓ healthy    success rate: 97.3% good (72 of 74), minimum 95%: enough for 100%
-    09:03:05Z  waits        30s more at 50%
-    09:03:35Z  step 4 of 4  moving traffic to 100%
-    09:03:35Z  doing        scale payment-api-canary from 5 to 10
-    09:03:36Z  waits        payment-api-canary: 5 of 10 pods to be ready
-    09:03:41Z  ? unknown    pods: 5 of 10 ready, 0 restarts
-    09:03:46Z  doing        scale payment-api-stable from 5 to 4
-    09:03:46Z  doing        scale payment-api-stable from 4 to 0
-    09:03:47Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
-    09:03:47Z  reached      canary at 100% (10 of 10 pods)
-    09:03:47Z  step 4 of 4  watching at 100%
-    09:03:47Z  ✓ healthy    pods, health
-    09:03:47Z  ? unknown    success rate: new pods warm up, their requests count in 9s
-    09:03:56Z  ? unknown    success rate: 100% good (13 of 13), minimum 95%; 50 needed, about 6s more
-    09:04:02Z  ? unknown    success rate: 96.3% good (52 of 54), minimum 95%; more requests needed to
-                            promote, 25m to 1h40m
-    09:04:27Z  ✓ healthy    success rate: 98.7% good (223 of 226), minimum 95%: enough to promote
-    09:04:27Z  waits        20s more at 100%
-    09:04:47Z  promoting    moving all traffic to the canary
-    09:04:47Z  reached      canary at 100% (10 of 10 pods)
-    09:04:47Z  promoting    updating stable
-    09:04:47Z  doing        give payment-api-stable the version of payment-api-canary
-    09:04:47Z  waits        payment-api-stable: the controller to see the change
-    09:04:47Z  promoting    starting stable's pods
-    09:04:47Z  doing        scale payment-api-stable from 0 to 10
-    09:04:47Z  ? unknown    stable, pods: no pods
-    09:04:47Z  ? unknown    stable, health: no pods to ask
+    09:00:15Z  ? unknown    success rate: 100% good (4 of 4), minimum 95%; 50 needed, about 58s more
+    09:01:05Z  ✓ healthy    success rate: 98.0% good (49 of 50), minimum 95%: enough for 25%, counting
+                            `load`
+    09:01:05Z  step 2 of 4  moving traffic to 25%
+    09:01:05Z  doing        scale payment-api-canary from 1 to 3
+    09:01:07Z  waits        payment-api-canary: 1 of 3 pods to be ready (ContainerCreating)
+    09:01:08Z  waits        payment-api-canary: 1 of 3 pods to be ready
+    09:01:13Z  ? unknown    pods: 1 of 3 ready, 0 restarts
+    09:01:17Z  doing        scale payment-api-stable from 9 to 8
+    09:01:18Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:01:18Z  doing        scale payment-api-stable from 8 to 7
+    09:01:19Z  reached      canary at 30% (wanted 25%, 3 of 10 pods = 30%)
+    09:01:19Z  step 2 of 4  watching at 25%
+    09:01:19Z  ✓ healthy    pods, health
+    09:01:19Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:01:28Z  ? unknown    success rate: 100% good (5 of 5), minimum 95%; 50 needed, about 22s more
+    09:01:54Z  ✓ healthy    success rate: 98.2% good (56 of 57), minimum 95%: enough for 50%, counting
+                            `load`
+    09:01:54Z  waits        25s more at 25%
+    09:02:19Z  step 3 of 4  moving traffic to 50%
+    09:02:19Z  doing        scale payment-api-canary from 3 to 5
+    09:02:20Z  waits        payment-api-canary: 3 of 5 pods to be ready
+    09:02:25Z  ? unknown    pods: 3 of 5 ready, 0 restarts
+    09:02:30Z  doing        scale payment-api-stable from 7 to 6
+    09:02:30Z  doing        scale payment-api-stable from 6 to 5
+    09:02:31Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
+    09:02:31Z  reached      canary at 50% (5 of 10 pods)
+    09:02:31Z  step 3 of 4  watching at 50%
+    09:02:31Z  ✓ healthy    pods, health
+    09:02:31Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:02:40Z  ? unknown    success rate: 100% good (7 of 7), minimum 95%; 50 needed, about 12s more
+    09:02:56Z  ✓ healthy    success rate: 98.4% good (61 of 62), minimum 95%: enough for 100%, counting
+                            `load`
+    09:02:56Z  waits        35s more at 50%
+    09:03:31Z  step 4 of 4  moving traffic to 100%
+    09:03:31Z  doing        scale payment-api-canary from 5 to 10
+    09:03:32Z  waits        payment-api-canary: 5 of 10 pods to be ready
+    09:03:37Z  ? unknown    pods: 5 of 10 ready, 0 restarts
+    09:03:42Z  doing        scale payment-api-stable from 5 to 1
+    09:03:42Z  doing        scale payment-api-stable from 1 to 0
+    09:03:43Z  ✓ healthy    pods: 10 of 10 ready, 0 restarts
+    09:03:43Z  reached      canary at 100% (10 of 10 pods)
+    09:03:43Z  step 4 of 4  watching at 100%
+    09:03:43Z  ✓ healthy    pods, health
+    09:03:43Z  ? unknown    success rate: new pods warm up, their requests count in 9s
+    09:03:53Z  ? unknown    success rate: 100% good (34 of 34), minimum 95%; 50 needed, about 3s more
+    09:03:58Z  ? unknown    success rate: 98.6% good (68 of 69), minimum 95%; more requests needed to
+                            promote, 20s to 1m
+    09:04:13Z  ? unknown    success rate: 97.1% good (167 of 172), minimum 95%; about 961 more requests
+                            (3m) to promote
+    09:04:48Z  ✓ healthy    success rate: 97.8% good (405 of 414), minimum 95%: enough to promote,
+                            counting `load`
+    09:04:48Z  promoting    moving all traffic to the canary
+    09:04:48Z  reached      canary at 100% (10 of 10 pods)
+    09:04:48Z  promoting    updating stable
+    09:04:48Z  doing        give payment-api-stable the version of payment-api-canary
+    09:04:48Z  waits        payment-api-stable: the controller to see the change
+    09:04:48Z  promoting    starting stable's pods
+    09:04:48Z  doing        scale payment-api-stable from 0 to 10
+    09:04:48Z  ? unknown    stable, pods: no pods
+    09:04:48Z  ? unknown    stable, health: no pods to ask
     09:04:48Z  waits        payment-api-stable: 0 of 10 new pods to be created
-    09:04:48Z  waits        payment-api-stable: 0 of 10 pods to be available
-    09:04:52Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
-    09:04:59Z  promoting    checking stable
-    09:04:59Z  waits        stable to prove itself healthy
-    09:04:59Z  ✓ healthy    stable, pods, health
-    09:05:04Z  promoting    returning traffic to stable
-    09:05:04Z  doing        scale payment-api-canary from 10 to 0
-    09:05:04Z  reached      canary at 0% (0 of 10 pods)
-    09:05:04Z  phase        draining
-    09:05:04Z  phase        cleaning up
-    09:05:04Z  doing        scale payment-api-stable from 10 to 9
+    09:04:49Z  waits        payment-api-stable: 0 of 10 pods to be available
+    09:04:53Z  ? unknown    stable, pods: 0 of 10 ready, 0 restarts
+    09:05:00Z  promoting    checking stable
+    09:05:00Z  waits        stable to prove itself healthy
+    09:05:00Z  ✓ healthy    stable, pods, health
+    09:05:05Z  promoting    returning traffic to stable
+    09:05:05Z  doing        scale payment-api-canary from 10 to 0
+    09:05:05Z  reached      canary at 0% (0 of 10 pods)
+    09:05:05Z  phase        draining
+    09:05:05Z  phase        cleaning up
+    09:05:05Z  doing        scale payment-api-stable from 10 to 9
     ");
 }
 

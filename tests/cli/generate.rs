@@ -112,7 +112,7 @@ async fn scenarios_are_listed() {
 #[tokio::test(start_paused = true)]
 async fn no_verb_shows_help() {
     let console = Console::new();
-    assert_snapshot!(console.shows("").await, @r#"
+    assert_snapshot!(console.shows("").await, @r"
     $ canaryctl 
     exit 2
     --- stderr
@@ -145,7 +145,7 @@ async fn no_verb_shows_help() {
       -f, --file <FILE>               Configuration of the release (canary.yaml)
       -o, --output <FORM>             Form of the answer: human or json [default: human]
       -q, --quiet                     Say only the answer
-      -v, --verbose...                Say every look and every wait
+      -v, --verbose...                Say every look and every wait, with odds and intervals
           --timeout <TIME>            Longest time of one API request [default: 15s]
           --color <WHEN>              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]  Run on a simulated cluster: scenario or folder
@@ -156,13 +156,13 @@ async fn no_verb_shows_help() {
       canaryctl auto payment-api --image IMAGE    the same on your cluster
       canaryctl status payment-api                where it is
       canaryctl rollback payment-api              out of the traffic, from any state
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn short_help() {
     let console = Console::new().columns(80);
-    assert_snapshot!(console.shows("-h").await, @r#"
+    assert_snapshot!(console.shows("-h").await, @r"
     $ canaryctl -h
     exit 0
     --- stdout
@@ -202,7 +202,7 @@ async fn short_help() {
       -q, --quiet
               Say only the answer
       -v, --verbose...
-              Say every look and every wait
+              Say every look and every wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>
@@ -217,8 +217,8 @@ async fn short_help() {
       canaryctl auto payment-api --image IMAGE    the same on your cluster
       canaryctl status payment-api                where it is
       canaryctl rollback payment-api              out of the traffic, from any state
-    "#);
-    assert_snapshot!(console.shows("set -h").await, @r#"
+    ");
+    assert_snapshot!(console.shows("set -h").await, @r"
     $ canaryctl set -h
     exit 0
     --- stdout
@@ -257,7 +257,7 @@ async fn short_help() {
       -q, --quiet
               Say only the answer
       -v, --verbose...
-              Say every look and every wait
+              Say every look and every wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>
@@ -272,8 +272,8 @@ async fn short_help() {
       canaryctl set payment-api +10
       canaryctl set payment-api 0.5% --dry-run
       canaryctl set 25 -f canary.yaml
-    "#);
-    assert_snapshot!(console.shows("auto -h").await, @r#"
+    ");
+    assert_snapshot!(console.shows("auto -h").await, @r"
     $ canaryctl auto -h
     exit 0
     --- stdout
@@ -337,7 +337,7 @@ async fn short_help() {
       -q, --quiet
               Say only the answer
       -v, --verbose...
-              Say every look and every wait
+              Say every look and every wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>
@@ -352,13 +352,13 @@ async fn short_help() {
       canaryctl auto payment-api --steps 5,25,50,100 --hold 5m
       canaryctl auto payment-api --once          (from cron)
       canaryctl auto payment-api --sandbox=errors-at-25
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn help_of_the_plugin() {
     let console = Console::new().columns(80).called("kubectl-canary");
-    assert_snapshot!(console.shows("status --help").await, @r#"
+    assert_snapshot!(console.shows("status --help").await, @r"
     $ kubectl-canary status --help
     exit 0
     --- stdout
@@ -396,7 +396,7 @@ async fn help_of_the_plugin() {
       -q, --quiet
               Say only the answer
       -v, --verbose...
-              Say every look and every wait
+              Say every look and every wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>
@@ -409,7 +409,7 @@ async fn help_of_the_plugin() {
     Examples:
       kubectl canary status payment-api -n shop
       kubectl canary status -A -o json
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]

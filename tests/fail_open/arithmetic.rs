@@ -5,7 +5,7 @@ use canaryctl::{
     domain::{
         check::{CheckSpec, Memory, Number, Reading, Rule, Sample, Severity},
         judge::{Circumstances, judge},
-        meters::{Counted, Counting, Meters, Moment},
+        meters::{Counted, Counting, Meters, Moment, Witness},
         release::Outcome,
         verdict::{Unknown, Verdict},
     },
@@ -39,6 +39,8 @@ pub(super) fn watching(at: i64) -> Circumstances {
         lag: 0.0,
         patience: 600.0,
         warming: 0.0,
+        witness: Witness::Source,
+        load: None,
     }
 }
 
@@ -80,6 +82,7 @@ fn look(meters: &mut Meters, at: i64, canary: Vec<Reading>) -> Counted {
         canary,
         stable: Vec::new(),
         asked: "a test".into(),
+        witness: Witness::Source,
     };
     let moment = Moment {
         now: second(at),

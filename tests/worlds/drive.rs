@@ -10,7 +10,7 @@ use canaryctl::{
         braking::Braking,
         check::CheckSpec,
         decide::{Action, Goal, Observation, decide, looks},
-        look::{Due, Glance, Looked, Seen, due, next, renew, subjects, take_in},
+        look::{Due, Glance, Looked, Seen, due, is_immune, next, renew, subjects, take_in},
         meters::Meters,
         plan::{Cleanup, OnTrouble, Plan, Promotion, Step, Strategy},
         release::{FORMAT, Origin, Outcome, Phase, Release as Record, RouterSpec},
@@ -297,8 +297,11 @@ impl Run<'_> {
         match decision.action {
             Action::Look => {}
             Action::Wait { until, .. } => {
-                let lag = Duration::from_secs_f64(self.traffic.lag());
-                let next = next(&self.record, self.results.looked, (now, lag));
+                let next = next(
+                    &self.record,
+                    self.results.looked,
+                    (now, self.sees_at_once()),
+                );
                 let next = next.map_or(until, |next| until.min(next));
                 let wait = next.duration_since(now).as_secs_f64().max(0.2);
                 let weight = self.actual().fraction();
@@ -353,10 +356,17 @@ impl Run<'_> {
         let actual = self.actual();
         let looks = looks(&self.record, now, actual);
         let lag = Duration::from_secs_f64(self.traffic.lag());
-        let due = due(&self.record, looks, self.results.looked, (now, lag));
+        let due = due(
+            &self.record,
+            looks,
+            self.results.looked,
+            (now, self.sees_at_once()),
+        );
         if due == Due::Nothing {
             return;
         }
+        let direct = due == Due::Requests && !lag.is_zero();
+        let lag = if direct { Duration::ZERO } else { lag };
         for (track, wanted) in subjects(looks) {
             if *track == Track::Stable {
                 continue;
@@ -368,7 +378,7 @@ impl Run<'_> {
                 .collect();
             let counts = checks.iter().any(|check| check.rule.counts());
             let seen = Seen {
-                counting: counts.then(|| self.traffic.count(self.started)),
+                counting: counts.then(|| self.traffic.count(self.started, direct)),
                 readings: checks
                     .into_iter()
                     .map(|check| (check, Vec::new()))
@@ -390,6 +400,12 @@ impl Run<'_> {
             }
         }
         self.results.looked.requests = Some(now);
+    }
+
+    /// As the engine does.
+    fn sees_at_once(&self) -> bool {
+        let at_once = self.traffic.lag() <= 0.0 || self.traffic.announced();
+        at_once && is_immune(&self.record, self.release.by_weight, self.pods[1])
     }
 
     fn observe(&self, now: Timestamp) -> Observation {

@@ -4,7 +4,7 @@ use canaryctl::{
     analysis::meter::Totals,
     domain::{
         check::{Reading, Sample},
-        meters::Counting,
+        meters::{Counting, Witness},
         workload::Track,
     },
 };
@@ -63,6 +63,8 @@ pub struct World {
     /// Median latencies in seconds: stable's, the canary's.
     pub latency: (f64, f64),
     pub source: Source,
+    /// Whether the pods say that they have a page of metrics, so that they can be read beside a Prometheus.
+    pub announced: bool,
     /// Share of the scrapes that bring nothing.
     pub missed: f64,
     pub outage: Option<Outage>,
@@ -82,6 +84,7 @@ impl World {
             canary,
             latency: (0.08, 0.08),
             source: Source::Prometheus(15.0),
+            announced: false,
             missed: 0.0,
             outage: None,
             bursts: None,
@@ -98,6 +101,14 @@ impl World {
             Source::Pods
         };
         Self { source, ..self }
+    }
+
+    /// The same with pods that announce their page.
+    pub fn announced(self) -> Self {
+        Self {
+            announced: true,
+            ..self
+        }
     }
 }
 
@@ -281,14 +292,15 @@ impl<'w> Traffic<'w> {
         }
     }
 
-    /// Returns what the source of metrics shows, for a release that began at `started`.
-    pub fn count(&self, started: f64) -> Counting {
+    /// Returns what the source of metrics shows, or what the pods themselves do where it is to be `direct`, for a
+    /// release that began at `started`.
+    pub fn count(&self, started: f64, direct: bool) -> Counting {
         let readings = |track: Track| {
             let pods = self.pods.iter().filter(move |pod| pod.track == track);
             let read = pods.filter_map(|pod| {
                 let totals = match self.world.source {
-                    Source::Pods => pod.totals(),
-                    Source::Prometheus(_) => pod.scraped.clone()?,
+                    Source::Prometheus(_) if !direct => pod.scraped.clone()?,
+                    Source::Pods | Source::Prometheus(_) => pod.totals(),
                 };
                 let born = pod.born >= started;
                 Some(Reading {
@@ -303,7 +315,17 @@ impl<'w> Traffic<'w> {
             canary: readings(Track::Canary),
             stable: readings(Track::Stable),
             asked: "the world".to_owned(),
+            witness: if direct {
+                Witness::Pods
+            } else {
+                Witness::Source
+            },
         }
+    }
+
+    /// Returns whether pods can be read beside the source.
+    pub fn announced(&self) -> bool {
+        self.world.announced
     }
 
     /// Returns how old may be what the source shows.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::{Action, Round, Turn, elapsed, pods_needed, signed, unhealthy_text};
 use crate::domain::{
-    check::{Memory, Severity},
+    check::{Memory, Rule, Severity},
     event::{Event, EventKind},
     plan::{OnTrouble, Strategy},
     release::{Cause, Outcome, Phase},
     split::Grain,
     verdict::{CheckResult, Verdict, overall},
     weight::Percent,
-    workload::Track,
+    workload::{Track, Workload},
 };
 
 impl Round<'_> {
@@ -49,9 +49,14 @@ impl Round<'_> {
         if self.overdue(self.release.plan.ready_timeout) {
             let limit = humantime::format_duration(self.release.plan.ready_timeout);
             let text = format!(
-                "{} not reached within {limit}: {}",
+                "{} not reached within {limit}: {}{}",
                 self.release.target,
-                self.waits_for()
+                self.waits_for(),
+                self.seen
+                    .canary
+                    .as_ref()
+                    .map(Workload::why_unready)
+                    .unwrap_or_default()
             );
             return self.fail(text);
         }
@@ -71,7 +76,9 @@ impl Round<'_> {
         }
         if self.overdue(self.release.plan.ready_timeout) {
             let limit = humantime::format_duration(self.release.plan.ready_timeout);
-            return self.fail(format!("still waiting after {limit} for {what}"));
+            let why = self.seen.canary.as_ref().map(Workload::why_unready);
+            let why = why.unwrap_or_default();
+            return self.fail(format!("still waiting after {limit} for {what}{why}"));
         }
         Some(self.wait(what))
     }
@@ -79,7 +86,9 @@ impl Round<'_> {
     pub(super) fn wait_or_undo(&mut self, what: &str) -> Turn {
         if self.overdue(self.release.plan.promote_timeout) {
             let limit = humantime::format_duration(self.release.plan.promote_timeout);
-            return self.undo(format!("still waiting after {limit} for {what}"));
+            let why = self.seen.stable.as_ref().map(Workload::why_unready);
+            let why = why.unwrap_or_default();
+            return self.undo(format!("still waiting after {limit} for {what}{why}"));
         }
         Some(self.wait(what))
     }
@@ -221,6 +230,16 @@ impl Round<'_> {
         let requests = checks.filter_map(|memory| memory.requests.as_ref());
         let rates = requests.filter_map(|requests| requests.rate.latest(weight.fraction()));
         rates.reduce(f64::max)
+    }
+
+    /// Returns the share of stable's requests that failed in this run; 0 where that is not known.
+    pub(super) fn usual(&self) -> f64 {
+        let checks = self.release.plan.checks.iter();
+        let errors = checks.filter(|check| matches!(check.rule, Rule::Errors(_)));
+        let memories = errors.filter_map(|check| self.release.checks.get(&check.name));
+        let requests = memories.filter_map(|memory| memory.requests.as_ref());
+        let shares = requests.filter_map(|requests| requests.stable_run.share());
+        shares.fold(0.0, f64::max)
     }
 
     pub(super) fn unsure_text(&self) -> String {

@@ -267,7 +267,7 @@ impl Round<'_> {
     /// Returns how long the step may take: what was said of it, or what it needs at the traffic that was seen.
     fn deadline(&self) -> Duration {
         let rate = self.rate(self.release.target);
-        forecast::deadline(&self.release.plan, self.release.step, rate)
+        forecast::deadline(&self.release.plan, self.release.step, (rate, self.usual()))
     }
 
     pub(super) fn approval(&mut self) -> Turn {

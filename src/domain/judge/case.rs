@@ -5,7 +5,7 @@
 use super::{
     Circumstances, Finding, Open, Pool,
     early::Signs,
-    leaning,
+    leaning, without,
     words::{self, Span, Subject},
 };
 use crate::{
@@ -21,12 +21,17 @@ use crate::{
     },
     domain::{
         check::{Memory, Requests},
+        meters::Witness,
         verdict::{Unknown, Verdict},
     },
 };
 
 /// What a check says while requests are due and nothing is counted.
 pub(super) const STILL: &str = "no request counted on either side although traffic is expected: it stopped, or the metrics are stale";
+
+/// Share of the probability of error of what the pods themselves show sooner; the rest is that of the source of metrics,
+/// where both are asked. It is for what fails at once, and wins that much more in one look.
+const DIRECT: f64 = 0.1;
 
 /// Looks beyond which nobody can tell when the evidence will be enough.
 const FORESEEABLE: f64 = 100.0;
@@ -37,6 +42,8 @@ pub(super) struct Case {
     pub(super) rules: Rules,
     pub(super) min_requests: u64,
     pub(super) parts: Vec<Weighed>,
+    /// The same as far as it does not rest on a single pod of several.
+    pub(super) sure: Vec<Weighed>,
     pub(super) missing: Option<(Unknown, String)>,
     pub(super) stable_missing: Option<String>,
     pub(super) quiet: Quiet,
@@ -73,9 +80,55 @@ pub(super) fn parts(
     limit.into_iter().chain(ratio).collect()
 }
 
+/// Returns the logarithm of the share of the probability of error that either way of counting has.
+pub(super) fn stake(memory: &Memory, circumstances: Circumstances) -> f64 {
+    if circumstances.witness == Witness::Pods {
+        DIRECT.ln()
+    } else if memory.direct.is_some() {
+        (1.0 - DIRECT).ln()
+    } else {
+        0.0
+    }
+}
+
+/// Returns the parts with evidence of which only such a share counts.
+pub(super) fn staked(parts: Vec<Weighed>, stake: f64) -> Vec<Weighed> {
+    let less = |part: Weighed| Weighed {
+        log_value: part.log_value + stake,
+        ..part
+    };
+    parts.into_iter().map(less).collect()
+}
+
+/// Returns what a check has against the canary where each pod of several is left out once; `least` is the least
+/// evidence against the limit and the quotient then.
+pub(super) fn without_one(
+    parts: &[Weighed],
+    least: Option<(f64, f64)>,
+    rules: &Rules,
+) -> Vec<Weighed> {
+    let Some((absolute, relative)) = least else {
+        return parts.to_vec();
+    };
+    // In the order of `parts`; a comparison of latencies is not taken apart.
+    let limit = rules.limit.map(|_| absolute);
+    let ratio = rules.ratio.map(|_| relative);
+    let least = limit.into_iter().chain(ratio);
+    let bounds = least.chain(std::iter::repeat(f64::INFINITY));
+    let bounded = parts.iter().zip(bounds).map(|(part, least)| Weighed {
+        share: part.share,
+        log_value: part.log_value.min(least),
+    });
+    bounded.collect()
+}
+
 impl Open for Case {
     fn parts(&self) -> &[Weighed] {
         &self.parts
+    }
+
+    fn sure(&self) -> &[Weighed] {
+        &self.sure
     }
 
     fn signs(&self) -> Option<&Signs> {
@@ -84,7 +137,12 @@ impl Open for Case {
 
     fn close(&self, memory: &Memory, pool: Pool) -> Finding {
         let nothing = Requests::default();
-        let requests = memory.requests.as_deref().unwrap_or(&nothing);
+        let requests = if self.circumstances.witness == Witness::Pods {
+            &memory.direct
+        } else {
+            &memory.requests
+        };
+        let requests = requests.as_deref().unwrap_or(&nothing);
         let share = &requests.share;
         let said = words::sides(
             &self.subject,
@@ -97,8 +155,11 @@ impl Open for Case {
             unknown,
             tail,
         } = self.verdict(requests, pool);
+        // What the plan itself sends is no user's.
+        let decided = verdict != Verdict::Unknown && self.circumstances.load.is_some();
+        let load = if decided { words::WITH_LOAD } else { "" };
         let text = match tail {
-            Tail::After(more) => format!("{}{more}", said.text),
+            Tail::After(more) => format!("{}{more}{load}", said.text),
             Tail::Instead(text) => text,
         };
         Finding {
@@ -115,11 +176,16 @@ impl Open for Case {
             blamed: pool.condemns() || (pool.order == Order::Rest && pool.blamed),
             // Where nothing has to be excluded, nothing is proven either.
             proven: self.rules.limit.map(|_| {
-                verdict == Verdict::Healthy && share.to_exclude() < 1.0 && share.is_proven(BETA)
+                verdict == Verdict::Healthy && share.to_exclude() < 1.0 && is_proven(requests)
             }),
             ..Finding::new(verdict, 0, text)
         }
     }
+}
+
+/// Returns whether the step's share is excluded, for all pods together or for all but one that had trouble.
+fn is_proven(requests: &Requests) -> bool {
+    requests.share.is_proven(BETA) || without::is_proven(requests)
 }
 
 /// A verdict, why it is unknown, and how it is said.
@@ -224,18 +290,25 @@ impl Case {
             return Saying::unknown(Unknown::NoTraffic, Tail::After(wanted()));
         }
         let suspected = || words::suspected(pool.log_value, self.until_rollback(share, pool));
+        if pool.is_of_one_pod()
+            && let Some((pod, own, others)) = without::suspect(requests)
+        {
+            return Saying::pending(words::one_pod(pod, own, others));
+        }
         if pool.suspects() {
             return Saying::pending(suspected());
         }
         let patient = self.circumstances.elapsed < self.circumstances.patience;
         let promotes = self.circumstances.next.is_none();
-        if self.holds(share, &self.rules_at()) && (promotes || patient) {
+        let rules = self.rules_at();
+        let holds = self.holds(share, &rules) && !without::is_of_one_pod(requests, &rules);
+        if holds && (promotes || patient) {
             return Saying::pending(suspected());
         }
         if words::rounded(canary.all()) < least {
             return Saying::unknown(Unknown::TooFew, Tail::After(wanted()));
         }
-        if !share.is_proven(BETA) {
+        if !is_proven(requests) {
             if self.ends_by_time(requests) {
                 let text = words::not_excluded(&self.subject, canary);
                 return Saying::known(Verdict::Healthy, text);
@@ -366,7 +439,7 @@ impl Case {
     fn until_rollback(&self, share: &Share, pool: Pool) -> Option<f64> {
         let (limit, ratio) = share.growth(&self.rules);
         let growth = limit.max(ratio);
-        let left = (1.0 / ALPHA).ln() - pool.log_value.max(0.0);
+        let left = (1.0 / ALPHA).ln() - pool.sure.max(0.0);
         let looks = (left / growth).ceil();
         let known = self.pause > 0.0 && growth > 0.0;
         (known && looks < FORESEEABLE).then_some(looks * self.pause)

@@ -3,9 +3,11 @@
 //! Owns: evidence by request beside that by look, and what is fresh since the last rest. Must not: decide
 //! what the brake does.
 
+use jiff::Timestamp;
+
 use super::{
     Circumstances,
-    case::{Case, parts},
+    case::{Case, parts, staked},
     words::{self, Subject},
 };
 use crate::{
@@ -19,9 +21,13 @@ use crate::{
     },
     domain::{
         braking::Stage,
-        check::{Apart, Early, Requests},
+        check::{Apart, Early, Memory, Requests},
+        meters::{Witness, seconds},
     },
 };
+
+/// Seconds for which what the other way of counting has shown keeps a canary from being calm.
+const LATELY: f64 = 20.0;
 
 /// What the brake goes by in one check.
 pub(super) struct Signs {
@@ -150,15 +156,42 @@ pub(super) fn demand(requests: &mut Requests, demanded: f64) {
     }
 }
 
-/// Returns what the brake goes by after a look; `None` where it is off.
-pub(super) fn signs(requests: &Requests, subject: &Subject, rules: &Rules) -> Option<Signs> {
+/// Returns what the other way of counting has shown lately: the pods themselves, or the source of metrics.
+pub(super) fn other(memory: &Memory, circumstances: Circumstances) -> Option<Requests> {
+    let other = if circumstances.witness == Witness::Pods {
+        &memory.requests
+    } else {
+        &memory.direct
+    };
+    let late = |at: Timestamp| seconds(at, circumstances.now) > LATELY;
+    let lately = |requests: &&Requests| requests.at.is_some_and(|at| !late(at));
+    other.as_deref().filter(lately).cloned()
+}
+
+/// Returns what the brake goes by after a look; `None` where it is off. `other` is what the other way of counting has
+/// shown, `stake` the logarithm of the share that the evidence of this one has.
+pub(super) fn signs(
+    requests: &Requests,
+    (other, stake): (Option<&Requests>, f64),
+    subject: &Subject,
+    rules: &Rules,
+) -> Option<Signs> {
     let early = requests.early.as_ref()?;
-    let slowdown = requests.slowdown.as_ref();
     let of = |apart: &Apart| parts((&apart.share, apart.slowdown.as_ref()), subject, rules);
+    let quick = |requests: &Requests| {
+        let early = requests.early.as_ref()?;
+        let sides = (&early.quick, requests.slowdown.as_ref());
+        Some(parts(sides, subject, rules))
+    };
+    let mut all = quick(requests).unwrap_or_default();
+    let others = other.and_then(quick).unwrap_or_default();
+    for (part, other) in all.iter_mut().zip(others) {
+        part.log_value = part.log_value.max(other.log_value);
+    }
     Some(Signs {
-        quick: parts((&early.quick, slowdown), subject, rules),
+        quick: all,
         fresh: early.fresh.as_ref().map(of).unwrap_or_default(),
-        whole: early.whole.as_ref().map(of),
+        whole: early.whole.as_ref().map(|whole| staked(of(whole), stake)),
         settled: false,
         heard: false,
     })

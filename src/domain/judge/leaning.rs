@@ -8,6 +8,7 @@
 use super::{
     Pool,
     case::Case,
+    without,
     words::{NEARLY, Span, Subject, rounded, sides as said},
 };
 use crate::{
@@ -64,6 +65,11 @@ pub(super) fn of_requests(case: &Case, requests: &Requests, pool: Pool) -> Optio
     let suspected = pool.suspects() && bad;
     let worse = compared.is_some_and(|sides| sides.worse);
     if !share.breaks(&absolute) && !worse && !suspected {
+        return None;
+    }
+    // The comparison of latencies is not taken apart.
+    let slower = worse && matches!(case.subject, Subject::Latency { .. });
+    if !slower && without::is_of_one_pod(requests, &case.rules) {
         return None;
     }
     let text = said(&case.subject, &case.rules, requests, Span::Step).text;

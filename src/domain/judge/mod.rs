@@ -16,6 +16,7 @@ mod state;
 mod tests;
 mod traffic;
 mod windows;
+mod without;
 mod words;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use jiff::Timestamp;
 use super::{
     braking::{Braking, Signals, Stage},
     check::{CheckSpec, Memory, Number, Reading, Requests, Rule, Severity},
-    meters::Counted,
+    meters::{Counted, Witness},
     verdict::{CheckResult, Unknown, Verdict},
 };
 use crate::analysis::{
@@ -34,6 +35,7 @@ use crate::analysis::{
     rollout::{self, Weighed},
 };
 use early::Signs;
+pub use without::LEFT_OUT;
 pub use words::{duration, limit, percent, span};
 
 /// Checks are blamed whose part of the evidence is at least this share of the greatest part.
@@ -116,6 +118,10 @@ pub struct Circumstances {
     pub patience: f64,
     /// Seconds for which what is counted still comes from pods that warm up: it is shown and not judged.
     pub warming: f64,
+    /// Who tells of requests.
+    pub witness: Witness,
+    /// Requests per second that the plan's load sends to both sides, where it has one.
+    pub load: Option<f64>,
 }
 
 /// A check after its look was taken in, and before the evidence of all is known.
@@ -131,6 +137,11 @@ trait Open {
     /// Returns what the check has against the canary: shares of the stake and logarithms of evidence.
     fn parts(&self) -> &[Weighed];
 
+    /// Returns the same as far as it does not rest on a single pod of several.
+    fn sure(&self) -> &[Weighed] {
+        self.parts()
+    }
+
     /// Returns what the brake goes by, where it is on.
     fn signs(&self) -> Option<&Signs> {
         None
@@ -145,6 +156,8 @@ trait Open {
 struct Pool {
     /// Logarithm of the evidence of all checks together.
     log_value: f64,
+    /// The same as far as it does not rest on a single pod.
+    sure: f64,
     /// Whether this check has a great part in it.
     blamed: bool,
     /// What the brake says.
@@ -157,7 +170,16 @@ impl Pool {
     /// Returns whether the canary is condemned, and for this check.
     fn condemns(self) -> bool {
         let decides = matches!(self.order, Order::Ordinary | Order::Rollback);
-        decides && self.blamed && self.log_value >= (1.0 / ALPHA).ln()
+        decides && self.blamed && self.sure >= (1.0 / ALPHA).ln()
+    }
+
+    /// Returns whether the canary would be condemned, were it not for a single pod of several, without which nothing is
+    /// suspected.
+    fn is_of_one_pod(self) -> bool {
+        self.order == Order::Ordinary
+            && self.blamed
+            && self.log_value >= (1.0 / ALPHA).ln()
+            && self.sure < SUSPICION.ln()
     }
 
     /// Returns whether evidence builds up, and in this check.
@@ -194,14 +216,15 @@ pub fn judge_all(
         order = Order::Rest;
     }
     let pools = pools(&halves, (order, signals), braking.stage());
-    let requests = memories.values_mut();
-    let requests = requests.filter_map(|memory| memory.requests.as_deref_mut());
+    let all = memories.values_mut();
     if order == Order::Resume {
-        requests.for_each(Requests::forgive);
+        all.flat_map(Memory::all_requests)
+            .for_each(Requests::forgive);
     } else if order == Order::Rest && at_a_step {
+        let requests = all.flat_map(Memory::all_requests);
         requests.for_each(|requests| requests.keep_apart(circumstances.step));
     } else if signals.is_some() && braking.is_calm() {
-        requests.for_each(Requests::calm);
+        all.for_each(Memory::calm);
     }
     let restless = halves.iter().any(|(spec, half)| {
         let pods = matches!(spec.rule, Rule::Pods { .. });
@@ -312,6 +335,16 @@ fn common(halves: &[(&CheckSpec, Half)]) -> Vec<Weighed> {
     counting.flat_map(|(_, half)| parts(half)).collect()
 }
 
+/// The same as far as it does not rest on a single pod of several.
+fn surely(halves: &[(&CheckSpec, Half)]) -> Vec<Weighed> {
+    let counting = halves.iter().filter(|(spec, _)| counts(spec));
+    let sure = counting.map(|(_, half)| match half {
+        Half::Done(_) => Vec::new(),
+        Half::Open(open) => open.sure().to_vec(),
+    });
+    sure.flatten().collect()
+}
+
 /// Returns what the brake goes by; `None` where no check has anything for it.
 fn signals(halves: &[(&CheckSpec, Half)]) -> Option<Signals> {
     let counting = halves.iter().filter(|(spec, _)| counts(spec));
@@ -360,20 +393,28 @@ fn pools(
     let forgiven = early.filter(|_| order == Order::Rollback);
     let forgiven = forgiven.and_then(|signals| signals.whole);
     // Who is taken back although forgiven is condemned by all that was ever seen.
-    let log_value = rollout::pooled(&scaled(common)).max(forgiven.unwrap_or(f64::NEG_INFINITY));
+    let forgiven = forgiven.unwrap_or(f64::NEG_INFINITY);
+    let log_value = rollout::pooled(&scaled(common)).max(forgiven);
+    let sure = rollout::pooled(&scaled(surely(halves))).max(forgiven);
     let pool = |(spec, half): &(&CheckSpec, Half)| {
         let own = parts(half);
         if counts(spec) {
             let own = reasons(half, order);
             Pool {
                 log_value,
+                sure,
                 blamed: !own.is_empty() && most(&own) >= greatest + BLAME.ln(),
                 order,
                 stage,
             }
         } else {
+            let alone = match half {
+                Half::Done(_) => Vec::new(),
+                Half::Open(open) => open.sure().to_vec(),
+            };
             Pool {
                 log_value: rollout::pooled(&scaled(own.clone())),
+                sure: rollout::pooled(&scaled(alone)),
                 blamed: !own.is_empty(),
                 order: Order::Ordinary,
                 stage: Stage::Ordinary,

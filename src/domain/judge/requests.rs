@@ -5,8 +5,8 @@
 
 use super::{
     Circumstances, Finding, Half,
-    case::{Case, parts},
-    early, windows,
+    case::{self, Case, parts},
+    early, windows, without,
     words::Subject,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     domain::{
         braking::Stage,
         check::{Limits, Memory, Mode, Rate, Reading, Requests, Sample, SubjectMemory},
-        meters::{Counted, seconds},
+        meters::{Counted, Witness, seconds},
         verdict::Unknown,
     },
 };
@@ -31,6 +31,8 @@ use crate::{
 pub(super) struct Brought {
     /// Requests of both sides; those are bad that the check counts as bad.
     pub(super) look: Look,
+    /// The same without each pod of the canary.
+    pub(super) without: Vec<(String, Look)>,
     /// Bounds of the histograms, and what came in both.
     pub(super) histograms: Option<(Vec<f64>, Vec<f64>, Vec<f64>)>,
     /// Why the canary could not be counted.
@@ -56,8 +58,14 @@ pub(super) fn errors(
         counted.canary.counts,
         counted.stable.counts,
     );
+    let without = counted.pods.iter().map(|(pod, own)| {
+        let canary = counted.canary.counts.minus(own.counts);
+        let look = Look::new(counted.seconds, canary, counted.stable.counts);
+        (pod.clone(), look)
+    });
     let brought = Brought {
         look,
+        without: without.collect(),
         histograms: None,
         ..brought(counted)
     };
@@ -104,7 +112,16 @@ pub(super) fn latency(
                 Some(max) => slow_requests(lasted, ours, theirs, &counted.bounds, max),
                 None => Look::new(lasted, all(ours), all(theirs)),
             };
-            brought.histograms = Some((counted.bounds.clone(), canary, stable));
+            brought.without = limits.max.map_or_else(Vec::new, |max| {
+                let pods = counted.pods.iter().filter_map(|(pod, own)| {
+                    let left = filled(&counted.canary.minus(own).buckets);
+                    let ours = Histogram::new(&counted.bounds, &left)?;
+                    let look = slow_requests(lasted, ours, theirs, &counted.bounds, max);
+                    Some((pod.clone(), look))
+                });
+                pods.collect()
+            });
+            brought.histograms = Some((counted.bounds.clone(), canary.clone(), stable.clone()));
         }
         None if brought.missing.is_none() => {
             let text = format!("no histogram of latencies ({})", counted.asked);
@@ -137,6 +154,7 @@ pub(super) fn share(
 ) -> Half {
     let mut missing = None;
     let (mut good, mut all) = (0.0, 0.0);
+    let mut pods = Vec::new();
     for Reading { subject, sample } in readings {
         match sample {
             Sample::Counters {
@@ -147,6 +165,7 @@ pub(super) fn share(
                 let (more_good, more) = increment(memory, subject, (*g, *t), *born);
                 good += more_good;
                 all += more;
+                pods.push((subject.clone(), (more_good, more)));
             }
             Sample::Missing(why, text) => missing = Some((*why, format!("{subject}: {text}"))),
             Sample::Counters {
@@ -172,15 +191,23 @@ pub(super) fn share(
     if readings.is_empty() {
         missing = Some((Unknown::NoData, "no pods to ask".to_owned()));
     }
+    // They are asked themselves in any case.
+    let circumstances = Circumstances {
+        witness: Witness::Source,
+        ..circumstances
+    };
     let now = circumstances.now;
     let before = memory.requests.as_ref().and_then(|requests| requests.at);
-    let canary = Counts::new(all, all - good).unwrap_or(Counts::NONE);
+    let counts = |all: f64, good: f64| Counts::new(all, all - good).unwrap_or(Counts::NONE);
+    let canary = counts(all, good);
+    let lasted = seconds(before.unwrap_or(circumstances.started), now);
+    let without = pods.into_iter().map(|(pod, (own_good, own))| {
+        let left = canary.minus(counts(own, own_good));
+        (pod, Look::new(lasted, left, Counts::NONE))
+    });
     let brought = Brought {
-        look: Look::new(
-            seconds(before.unwrap_or(circumstances.started), now),
-            canary,
-            Counts::NONE,
-        ),
+        look: Look::new(lasted, canary, Counts::NONE),
+        without: without.collect(),
         histograms: None,
         missing,
         stable_missing: None,
@@ -204,6 +231,7 @@ fn nothing() -> Half {
 fn brought(counted: &Counted) -> Brought {
     Brought {
         look: Look::default(),
+        without: Vec::new(),
         histograms: None,
         missing: counted.missing.clone(),
         stable_missing: counted.stable_missing.clone(),
@@ -256,7 +284,9 @@ fn take_in(
     (subject, rules, min_requests): (Subject, Rules, u64),
     circumstances: Circumstances,
 ) -> Half {
-    let requests = memory.requests.get_or_insert_default();
+    let stake = case::stake(memory, circumstances);
+    let other = early::other(memory, circumstances);
+    let requests = memory.counted(circumstances.witness);
     early::prepare(requests, circumstances);
     let look = &brought.look;
     // What comes in while the canary is to have no traffic says nothing of a split.
@@ -276,15 +306,18 @@ fn take_in(
         requests.rate.known = Some(rate);
         let demanded = to_exclude(&rules, Some(rate), circumstances);
         requests.share.demand(demanded);
+        without::demand(requests, demanded);
         early::demand(requests, demanded);
     }
     if news || requests.at.is_none() {
         requests.at = Some(circumstances.now);
     }
     let sides = (&requests.share, requests.slowdown.as_ref());
+    let all = case::staked(parts(sides, &subject, &rules), stake);
     let mut case = Case {
-        parts: parts(sides, &subject, &rules),
-        signs: early::signs(requests, &subject, &rules),
+        sure: case::without_one(&all, without::least(requests), &rules),
+        parts: all,
+        signs: early::signs(requests, (other.as_ref(), stake), &subject, &rules),
         subject,
         rules,
         min_requests,
@@ -322,6 +355,7 @@ fn observe(
     };
     let warm = circumstances.warming <= 0.0;
     if warm {
+        without::observe(requests, &rules, (look, &brought.without), circumstances);
         requests.share.observe(&rules, look, circumstances.steps);
         requests.canary_run = requests.canary_run.plus(look.canary);
         requests.stable_run = requests.stable_run.plus(look.stable);
@@ -377,6 +411,7 @@ fn begin_step(
     let demanded = to_exclude(rules, requests.rate.known, circumstances);
     requests.share.begin_step(weight, demanded, later);
     early::begin_step(requests, demanded, circumstances);
+    without::begin_step(requests, demanded, circumstances);
     if let (Subject::Latency { limits, .. }, Some(bounds)) = (
         subject,
         (!requests.bounds.is_empty()).then_some(&requests.bounds),

@@ -2,8 +2,10 @@
 //!
 //! Owns: verdicts of readings made by hand. Must not: repeat the statistics' own tests.
 
+mod direct;
 mod leaning;
 mod sentences;
+mod without;
 
 use serde_json::Value;
 
@@ -31,6 +33,8 @@ const WATCHING: Circumstances = Circumstances {
     lag: 0.0,
     patience: 600.0,
     warming: 0.0,
+    witness: Witness::Source,
+    load: None,
 };
 
 fn spec(rule: Rule) -> CheckSpec {
@@ -344,14 +348,26 @@ impl Stand {
 
     /// Takes in one look of 10 s: `(requests, bad)` of the canary, and of stable where it is counted.
     fn look(&mut self, canary: (f64, f64), stable: Option<(f64, f64)>) -> Vec<CheckResult> {
+        self.look_by_pod(canary, &[], stable)
+    }
+
+    /// The same, with what each of some pods of the canary had.
+    fn look_by_pod(
+        &mut self,
+        canary: (f64, f64),
+        pods: &[(&str, (f64, f64))],
+        stable: Option<(f64, f64)>,
+    ) -> Vec<CheckResult> {
         self.looks += 1;
         let increment = |(all, bad)| Increment {
             counts: Counts::new(all, bad).unwrap(),
             buckets: Vec::new(),
         };
+        let by_pod = |(pod, had): &(&str, (f64, f64))| ((*pod).to_owned(), increment(*had));
         let counted = Counted {
             seconds: 10.0,
             canary: increment(canary),
+            pods: pods.iter().map(by_pod).collect(),
             stable: increment(stable.unwrap_or_default()),
             bounds: Vec::new(),
             missing: None,
@@ -369,6 +385,7 @@ impl Stand {
         self.take_in(&Counted {
             seconds: 10.0,
             canary: Increment::default(),
+            pods: BTreeMap::new(),
             stable: Increment::default(),
             bounds: Vec::new(),
             missing: Some(down),

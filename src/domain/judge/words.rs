@@ -122,6 +122,9 @@ pub(super) fn points(share: f64) -> String {
     format!("{text} points")
 }
 
+/// What is said of numbers that requests of the plan's own are among.
+pub(super) const WITH_LOAD: &str = ", counting `load`";
+
 /// Returns a number of requests in words.
 pub(super) fn requests(number: u64) -> String {
     if number == 1 {
@@ -334,6 +337,21 @@ pub(super) fn suspected(log_value: f64, seconds: Option<f64>) -> String {
     let when = seconds.map(|seconds| format!(" in about {}", duration(round(seconds))));
     let when = when.unwrap_or_default();
     format!(": {sure}rollback{when} if it goes on")
+}
+
+/// Returns which pod of several is bad, while the others are not.
+pub(super) fn one_pod(pod: &str, own: Counts, others: usize) -> String {
+    let share = own.share().unwrap_or(0.0);
+    let others = match others {
+        1 => "the other one is".to_owned(),
+        others => format!("the other {others} are"),
+    };
+    let bad = if own.bad() > 0.0 {
+        format!("fails {}", percent(share))
+    } else {
+        "failed earlier".to_owned()
+    };
+    format!(": pod {pod} alone {bad}, {others} fine; delete it to go on")
 }
 
 /// Returns seconds as an estimate deserves it: to 5 s, from a minute on to 10 s.

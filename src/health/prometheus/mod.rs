@@ -26,6 +26,7 @@ use super::{
     Look,
     facts::{Filling, Place},
     presets::{Gathered, RECORDING_RULES, recorded_errors, recorded_latency},
+    scrape,
     source::{Sides, Source, SourceKind},
     suggestion::Search,
     value,
@@ -94,6 +95,15 @@ struct Options {
     /// Which way requests go.
     #[serde(default)]
     via: Via,
+    /// Whether pods that say they have a page of metrics (prometheus.io/scrape) are asked themselves, every two
+    /// seconds, in the first seconds after a change of weight: what fails at once is seen before the next scrape.
+    /// Only with a preset of the app's own metrics and its usual selector, and a router that divides by weight.
+    #[serde(default = "yes")]
+    ask_pods: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn http() -> String {
@@ -147,9 +157,18 @@ impl SourceKind for Prometheus {
         options.iter().map(|options| target!(options)).collect()
     }
 
+    fn asks_pods(&self, options: &Value) -> bool {
+        let options = options::read::<Options>(options);
+        options.is_ok_and(|options| {
+            let selection = usable(&options);
+            options.ask_pods && selection.is_ok_and(|(selection, _)| selection.of_pods().is_some())
+        })
+    }
+
     fn bind(&self, options: &Value, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
         let options: Options = options::read(options)?;
         let (selection, lag) = usable(&options)?;
+        let preset = selection.of_pods().filter(|_| options.ask_pods);
         let target = target!(options);
         Ok(Arc::new(Server {
             web: target.connect(cluster)?,
@@ -159,6 +178,7 @@ impl SourceKind for Prometheus {
             kept: kept(&options),
             clock: cluster.clock().clone(),
             time: ServerTime::default(),
+            pods: preset.map(|preset| scrape::announced(preset, cluster)),
             selection,
             lag,
         }))
@@ -174,6 +194,7 @@ fn kept(options: &Options) -> Vec<&'static str> {
         ("headers", !options.headers.is_empty()),
         ("timeout", options.timeout.is_some()),
         ("via", options.via != Via::default()),
+        ("askPods", !options.ask_pods),
         // What follows the path may be a credential.
         ("the query of url", options.url.contains('?')),
     ];
@@ -199,6 +220,8 @@ struct Server {
     clock: Clock,
     time: ServerTime,
     selection: Selection,
+    /// Where pods can be asked for what is scraped later.
+    pods: Option<scrape::Pages>,
     lag: Duration,
     namespace: String,
     place: String,
@@ -274,6 +297,10 @@ impl Source for Server {
 
     fn lag(&self) -> Duration {
         self.lag
+    }
+
+    fn at_pods(&self) -> Option<&dyn Source> {
+        self.pods.as_ref().map(|pods| pods as &dyn Source)
     }
 
     fn place(&self) -> String {

@@ -100,6 +100,13 @@ impl Selection {
         }
     }
 
+    /// Returns its preset where it selects the pods' own counters, so that the pods show the same.
+    pub(super) fn of_pods(&self) -> Option<&'static Preset> {
+        let words = |written: &String| SELECTORS.iter().any(|(word, _)| word == written);
+        let usual = self.written.as_ref().is_none_or(words);
+        (self.preset.in_pods && usual).then_some(self.preset)
+    }
+
     /// Returns whether its values are recorded, in place of counters.
     pub(super) fn is_recorded(&self) -> bool {
         self.preset.name == RECORDING_RULES.name

@@ -170,6 +170,7 @@ pub(super) fn crashing() -> Pod {
         restarts: 4,
         waiting: vec![("app".into(), "CrashLoopBackOff".into(), text.into())],
         last_end: Some("OOMKilled".into()),
+        probed: None,
         unschedulable: None,
     }
 }

@@ -5,7 +5,13 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::samples::{self, ascii, at, color, plain};
-use crate::domain::{event::Event, served::Served, view::StatusView};
+use crate::domain::{
+    event::{Event, EventKind},
+    served::Served,
+    verdict::CheckResult,
+    view::StatusView,
+    workload::Track,
+};
 use crate::report::{
     findings::findings,
     history::history,
@@ -662,5 +668,29 @@ fn what_users_get_stands_under_the_split() {
     users   8.1% of the requests reach the canary (200 of 2468 in 58s), not 25%
     users   8.1% of the requests reach the canary (200 of 2468 in 58s), not 25%
     09:16:13Z  canary 25% (users 8.1%)  stable 9/9  canary 3/3  80 and 26.7 req/s  ✗ p95 latency: 812  ? success rate:
+    ");
+}
+
+/// With `-v` each look is said, also what was said before, and how sure it is.
+#[test]
+fn verbose_says_every_look_with_odds_and_interval() {
+    let results = samples::checks().into_iter().map(|result| CheckResult {
+        evidence: result.value.map(|_| 0.25),
+        interval: result.value.map(|_| (0.881, 0.993)),
+        ..result
+    });
+    let kind = EventKind::Checked {
+        track: Track::Canary,
+        results: results.collect(),
+    };
+    let look = Event { at: at(0), kind };
+    let narrator = || Narrator::new(plain(120), samples::invocation());
+    let (mut brief, mut verbose) = (narrator(), narrator().verbose(true));
+    assert!(brief.line(&look).is_some() && brief.line(&look).is_none());
+    verbose.line(&look);
+    assert_snapshot!(verbose.line(&look).unwrap(), @r"
+    09:14:03Z  ✓ healthy    pods: 3 of 3 ready, 0 restarts
+    09:14:03Z  ? unknown    success rate: 96.08% (49 of 51 requests), 60 wanted [odds 1:4, between 88.1% and 99.3%]
+    09:14:03Z  ✗ unhealthy  p95 latency: 10.0.3.7: 812 is above 500 (2 looks in a row) [odds 1:4, between 0.881 and 0.993]
     ");
 }

@@ -224,6 +224,7 @@ mod tests {
             restarts: 0,
             waiting: Vec::new(),
             last_end: None,
+            probed: None,
             unschedulable: None,
         };
         Workload {

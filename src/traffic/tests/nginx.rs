@@ -189,6 +189,7 @@ fn all_of_the_traffic_needs_somebody_behind_the_main_service() {
         restarts: 0,
         waiting: Vec::new(),
         last_end: None,
+        probed: None,
         unschedulable: None,
     };
     let with = |pods: Vec<Pod>| Workload {

@@ -109,6 +109,7 @@ pub(crate) fn side(track: Track, pods: &[&str]) -> Workload {
         restarts: 0,
         waiting: Vec::new(),
         last_end: None,
+        probed: None,
         unschedulable: None,
     };
     Workload {

@@ -1,6 +1,9 @@
 //! Whole releases judged by the requests of both sides, as a real Prometheus or the pods count them.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use regex::Regex;
 use serde_json::{Value, json};
@@ -8,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     ground::within,
     prometheus::Prometheus,
-    shop::{CANARY, HEALTHY, Shop, in_a_shop},
+    shop::{CANARY, HEALTHY, STABLE, Shop, in_a_shop},
     tool::Ran,
 };
 
@@ -152,6 +155,51 @@ async fn a_service_with_errors_is_promoted_whatever_the_scrapes() {
 async fn five_times_the_errors_of_stable_are_taken_back_whatever_the_scrapes() {
     at_fifteen_seconds("3.5%", async |shop, ran| {
         ran.ends(3).says("ROLLED BACK").says("limit 5%");
+        shop.is_rolled_back().await;
+    })
+    .await;
+}
+
+/// W9: pods that say they have a page are read themselves beside a Prometheus, so that what fails at once is out
+/// before two scrapes could show it.
+#[tokio::test]
+async fn what_fails_at_once_is_out_before_the_scrapes_show_it() {
+    let scenario = "
+traffic: {service: x/payment-api-service, rate: 200}
+versions:
+  - {match: {image: 'payment-api:2.'}, errors: {base: 50%}}
+";
+    in_a_shop(scenario, async |shop| {
+        let page = json!({
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": "3000",
+            "prometheus.io/path": "/prometheus-metrics",
+        });
+        let template = json!({"spec": {"template": {"metadata": {"annotations": page}}}});
+        for deployment in [STABLE, CANARY] {
+            shop.patch("deployments", deployment, &template).await;
+        }
+        within(90, "pods that say where their page is", async || {
+            let pods = shop.list("pods").await;
+            let says =
+                |pod: &Value| !pod["metadata"]["annotations"]["prometheus.io/port"].is_null();
+            pods.iter().all(says).then_some(())
+        })
+        .await;
+        shop.ready(STABLE, 9).await;
+        shop.ready(CANARY, 1).await;
+        let prometheus = Prometheus::every(shop, "15s");
+        let source = json!({"prometheus": {"url": prometheus.address}});
+        let plan = format!("metrics: {source}\n{SLOW}");
+        fs::write(shop.folder.join("canary.yaml"), plan).unwrap();
+        seen(&prometheus).await;
+        let mut run = shop.start("auto --yes");
+        run.until("watching at 20%").await;
+        let begin = Instant::now();
+        run.until("ROLLING BACK").await;
+        let took = begin.elapsed();
+        let ran = run.ended().await.ends(3).says("ROLLED BACK");
+        assert!(took < Duration::from_secs(25), "{took:?}: {}", ran.text());
         shop.is_rolled_back().await;
     })
     .await;

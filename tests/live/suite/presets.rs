@@ -17,7 +17,7 @@ use canaryctl::{
     analysis::meter::Totals,
     domain::{
         check::{Reading, Sample},
-        meters::{Counted, Counting, Meters, Moment},
+        meters::{Counted, Counting, Meters, Moment, Witness},
         workload::Track,
     },
     health::presets::{PRESETS, Preset},
@@ -380,6 +380,7 @@ fn counted(meters: &mut Meters, time: usize, [stable, canary]: [Vec<Reading>; 2]
         canary,
         stable,
         asked: String::new(),
+        witness: Witness::Source,
     };
     let moment = Moment {
         now: Timestamp::from_second(10 + 10 * i64::try_from(time).unwrap()).unwrap(),

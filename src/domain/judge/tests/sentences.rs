@@ -281,6 +281,7 @@ fn nothing_counted() -> Counted {
     Counted {
         seconds: 10.0,
         canary: Increment::default(),
+        pods: BTreeMap::new(),
         stable: Increment::default(),
         bounds: Vec::new(),
         missing: None,
@@ -288,4 +289,25 @@ fn nothing_counted() -> Counted {
         quiet: Quiet::No,
         asked: "the metrics".to_owned(),
     }
+}
+
+/// Requests of the plan's own are evidence, and nobody takes them for users'.
+#[test]
+fn evidence_of_a_load_is_labelled() {
+    let mut stand = Stand::errors(Some(0.01), None);
+    stand.around.load = Some(1.5);
+    let unsure = stand.after(1, (100.0, 0.0), Some((900.0, 1.0)));
+    assert!(!unsure.text.contains("load"), "{}", unsure.text);
+    let enough = stand.after(9, (100.0, 0.0), Some((900.0, 1.0)));
+    assert!(
+        enough.text.ends_with("enough to promote, counting `load`"),
+        "{}",
+        enough.text
+    );
+    let bad = stand.after(20, (100.0, 50.0), Some((900.0, 1.0)));
+    assert!(
+        bad.text.ends_with("stable 0.11%, counting `load`"),
+        "{}",
+        bad.text
+    );
 }

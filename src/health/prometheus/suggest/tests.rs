@@ -67,6 +67,7 @@ fn side(name: &str, pod: &str) -> Workload {
         restarts: 0,
         waiting: Vec::new(),
         last_end: None,
+        probed: None,
         unschedulable: None,
     };
     Workload {

@@ -1,0 +1,131 @@
+//! Evidence without one pod: what is bad on a single one of several is no bad version.
+//!
+//! Owns: one share of bad requests for each pod that is left out. Must not: decide what follows.
+//!
+//! That *some* pod is bad for reasons of its own is a union of possibilities, so that the least of the values counts,
+//! and no further probability of error is spent. Where there is a brake, a pause of the traffic outlasts such pods.
+
+use std::ops::RangeInclusive;
+
+use super::Circumstances;
+use crate::{
+    analysis::{
+        counts::{Counts, Look},
+        evidence::SUSPICION,
+        proof::BETA,
+        share::{Rules, Share},
+    },
+    domain::check::Requests,
+};
+
+/// Numbers of pods of which each is left out: of more, a single one has so small a part of the requests that it is not
+/// worth remembering.
+pub const LEFT_OUT: RangeInclusive<u32> = 2..=8;
+
+/// Part of the requests of evenly loaded pods that the others need before one is left out.
+const LEAST_PART: f64 = 0.5;
+
+/// Takes in a look: as a whole, and without each pod of the canary. Before the whole is taken in.
+pub(super) fn observe(
+    requests: &mut Requests,
+    rules: &Rules,
+    (look, without): (&Look, &[(String, Look)]),
+    circumstances: Circumstances,
+) {
+    let braked = circumstances.brake.is_some();
+    let pods = u32::try_from(without.len()).unwrap_or(u32::MAX);
+    if braked || pods > *LEFT_OUT.end() {
+        requests.without.clear();
+        return;
+    }
+    leave(requests, without);
+    for (pod, _) in without {
+        // Before a pod had its first request, all were without it.
+        if !requests.without.contains_key(pod) {
+            requests.without.insert(pod.clone(), requests.share.clone());
+        }
+    }
+    for (pod, share) in &mut requests.without {
+        let of = without.iter().find(|(name, _)| name == pod);
+        let look = of.map_or(look, |(_, look)| look);
+        share.observe(rules, look, circumstances.steps);
+    }
+}
+
+/// Forgets pods that are gone; with one that alone was suspected goes what it had done.
+fn leave(requests: &mut Requests, without: &[(String, Look)]) {
+    if without.is_empty() {
+        return;
+    }
+    let gone = |pod: &&String| !without.iter().any(|(name, _)| name == *pod);
+    let gone: Vec<String> = requests.without.keys().filter(gone).cloned().collect();
+    for pod in gone {
+        let several = requests.without.len() > 1;
+        let Some(others) = requests.without.remove(&pod) else {
+            continue;
+        };
+        let suspected = |share: &Share| value(share) >= SUSPICION.ln();
+        if several && suspected(&requests.share) && !suspected(&others) {
+            requests.share = others;
+        }
+    }
+}
+
+/// Changes the share that this step has to exclude.
+pub(super) fn demand(requests: &mut Requests, demanded: f64) {
+    let shares = requests.without.values_mut();
+    shares.for_each(|share| share.demand(demanded));
+}
+
+fn value(share: &Share) -> f64 {
+    share.absolute_value().max(share.relative_value())
+}
+
+/// Begins a step.
+pub(super) fn begin_step(requests: &mut Requests, demanded: f64, circumstances: Circumstances) {
+    for share in requests.without.values_mut() {
+        share.begin_step(circumstances.weight, demanded, circumstances.later);
+    }
+}
+
+/// Returns the evidence without each pod that can be left out: there are others, and they had at least half as many
+/// requests as pods have that share them evenly. Of pods without requests nobody knows whether they are fine.
+fn each(requests: &Requests) -> impl Iterator<Item = (&String, &Share)> {
+    let pods = requests.without.len();
+    #[expect(clippy::cast_precision_loss, reason = "pods are few")]
+    let even = pods.saturating_sub(1) as f64 / pods.max(1) as f64;
+    let least = requests.share.canary().all() * even * LEAST_PART;
+    let told = move |share: &Share| pods > 1 && share.canary().all() >= least;
+    requests
+        .without
+        .iter()
+        .filter(move |(_, share)| told(share))
+}
+
+/// Returns the least evidence, against the limit and against the quotient, that is left without one pod; `None` where
+/// none can be left out.
+pub(super) fn least(requests: &Requests) -> Option<(f64, f64)> {
+    let values = each(requests).map(|(_, share)| (share.absolute_value(), share.relative_value()));
+    values.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)))
+}
+
+/// Returns whether what was seen at the step breaks the rules because of a single pod of several.
+pub(super) fn is_of_one_pod(requests: &Requests, rules: &Rules) -> bool {
+    each(requests).any(|(_, others)| !others.breaks(rules))
+}
+
+/// Returns whether the share that this step has to exclude is excluded without one pod, whichever it is: each has its
+/// part of the probability of error.
+pub(super) fn is_proven(requests: &Requests) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "pods are few")]
+    let pods = requests.without.len().max(1) as f64;
+    each(requests).any(|(_, others)| others.is_proven(BETA / pods))
+}
+
+/// Returns the pod without which the least is left, its own requests at the step, and how many others there are.
+pub(super) fn suspect(requests: &Requests) -> Option<(&str, Counts, usize)> {
+    let least = each(requests).min_by(|(_, a), (_, b)| value(a).total_cmp(&value(b)));
+    let (pod, others) = least?;
+    let own = requests.share.canary().minus(others.canary());
+    Some((pod, own, requests.without.len() - 1))
+}
