@@ -20,7 +20,7 @@ use canaryctl::{
         braking::{Braking, Stage},
         check::{CheckSpec, Memory, Reading, Sample},
         judge::{Circumstances, judge_all},
-        meters::{Counting, Meters, Moment},
+        meters::{Counting, Meters, Moment, Witness},
         plan::MetricsSpec,
         workload::{Track, Tracks},
     },
@@ -138,6 +138,7 @@ fn evaluation() {
             canary: side("canary", seconds),
             stable: side("stable", seconds),
             asked: String::new(),
+            witness: Witness::Source,
         };
         let circumstances = Circumstances {
             steps: 5,
@@ -155,6 +156,8 @@ fn evaluation() {
             lag: 0.0,
             patience: 600.0,
             warming: 0.0,
+            witness: Witness::Source,
+            load: None,
         };
         let moment = Moment {
             now,

@@ -159,19 +159,24 @@ fn rows() -> Vec<Row> {
         },
         Goal::Promoted(95.0, 2.0 * whole),
     );
-    add(
-        "bursts of 30 s on single pods, by pods",
-        of(DEFAULT, &one).by_pods(),
-        World {
-            bursts: Some(Bursts {
-                seconds: 30.0,
-                an_hour: 1.0,
-                level: 0.5,
-            }),
-            ..World::new(50.0, 0.001, 0.001)
-        },
-        Goal::RolledBack(1.0),
-    );
+    for (weights, scrape) in [(DEFAULT, 15.0), (DEFAULT, 0.0), (&[20, 50, 100], 15.0)] {
+        let first = weights[0];
+        add(
+            &format!(
+                "bursts of 30 s on single pods, by pods from {first} % on, {scrape} s scrapes"
+            ),
+            of(weights, &one).by_pods(),
+            World {
+                bursts: Some(Bursts {
+                    seconds: 30.0,
+                    an_hour: 1.0,
+                    level: 0.5,
+                }),
+                ..World::new(50.0, 0.001, 0.001).scraped(scrape)
+            },
+            Goal::RolledBack(1.0),
+        );
+    }
     for (drift, most) in [(0.5, 0.5), (0.7, 2.0)] {
         add(
             &format!("each side drifts by {drift}, identical canary"),
@@ -219,25 +224,27 @@ fn rows() -> Vec<Row> {
         Goal::Found(200.0, 40.0),
     );
     for (scrape, hurt) in [(15.0, 200.0), (0.0, 150.0)] {
+        let world = World::new(1000.0, 0.001, 0.5).scraped(scrape);
+        let name = format!("0.1 → 50 % errors, 1,000 rps, scraped every {scrape} s");
+        add(&name, default(), world, Goal::Found(60.0, hurt));
+        if scrape > 0.0 {
+            let name = format!("{name}, pages announced");
+            add(&name, default(), world.announced(), Goal::Found(60.0, hurt));
+        }
+    }
+    for (rps, errors, seconds, hurt) in [(100.0, 0.5, 15.0, 60.0), (1000.0, 0.1, 60.0, 150.0)] {
+        let world = World::new(rps, 0.001, errors).scraped(5.0);
+        let percent = errors * 100.0;
+        let name = format!("0.1 → {percent} % errors, {rps} rps, 5 s scrapes");
+        add(&name, default(), world, Goal::Found(seconds, hurt));
+        let name = format!("{name}, pages announced");
         add(
-            &format!("0.1 → 50 % errors, 1,000 rps, scraped every {scrape} s"),
+            &name,
             default(),
-            World::new(1000.0, 0.001, 0.5).scraped(scrape),
-            Goal::Found(60.0, hurt),
+            world.announced(),
+            Goal::Found(seconds, hurt),
         );
     }
-    add(
-        "0.1 → 50 % errors, 100 rps, 5 s scrapes",
-        default(),
-        World::new(100.0, 0.001, 0.5).scraped(5.0),
-        Goal::Found(15.0, 60.0),
-    );
-    add(
-        "0.1 → 10 % errors, 1,000 rps, 5 s scrapes",
-        default(),
-        World::new(1000.0, 0.001, 0.1).scraped(5.0),
-        Goal::Found(60.0, 150.0),
-    );
     rows
 }
 

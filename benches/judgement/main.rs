@@ -17,6 +17,7 @@
 mod bounds;
 mod brake;
 mod cost;
+mod e2e;
 mod evidence;
 mod goals;
 mod latency;
@@ -59,4 +60,5 @@ fn main() {
     print("14", &brake::print_held_out, 1000);
     print("12", &tables::held_out, 1000);
     print("17", &goals::print, 400);
+    print("e2e", &e2e::print, 100);
 }
