@@ -634,6 +634,14 @@ mod tests {
         assert_eq!(told(http.clone(), running, true), "");
         let waiting = json!({"waiting": {"reason": "ImagePullBackOff"}});
         assert_eq!(told(http, waiting, false), ": ImagePullBackOff");
+        let waits = Workload {
+            pods: vec![Pod {
+                waiting: vec![("app".into(), "ContainerCreating".into(), String::new())],
+                ..pod_facts(&LivePod::default(), None)
+            }],
+            ..Workload::default()
+        };
+        assert_eq!(waits.failing_probes(), "", "who waits for it says that");
     }
 
     #[test]

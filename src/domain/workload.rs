@@ -2,7 +2,10 @@
 //!
 //! Owns: the facts and the roll-out rule. Must not: know how they were read.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -176,30 +179,29 @@ impl Workload {
         settled.filter(|settled| *settled > now)
     }
 
-    /// Returns why its pods are not ready, as an addition to a sentence such as `: its readiness probe fails: GET /health`;
-    /// empty where that is not known.
+    /// Returns why its pods are not ready, as an addition to a sentence such as `: ImagePullBackOff`; empty where that is
+    /// not known.
     pub fn why_unready(&self) -> String {
-        let unready = self
-            .pods
-            .iter()
-            .filter(|pod| !pod.ready && !pod.terminating);
-        let mut reasons: Vec<String> = Vec::new();
-        for pod in unready {
-            let waiting = pod.waiting.iter().map(|(_, reason, _)| reason.clone());
-            let probed = pod
-                .probed
-                .iter()
-                .map(|probe| format!("the readiness probe fails: {probe}"));
-            for reason in waiting.chain(probed) {
-                if !reason.is_empty() && !reasons.contains(&reason) {
-                    reasons.push(reason);
-                }
-            }
-        }
-        if reasons.is_empty() {
-            return String::new();
-        }
-        format!(": {}", reasons.join(", "))
+        let waiting = self.unready().flat_map(|pod| &pod.waiting);
+        let waiting = waiting.map(|(_, reason, _)| reason.clone());
+        let waiting = waiting.filter(|reason| !reason.is_empty());
+        addition(waiting.chain(self.probes()))
+    }
+
+    /// Returns which readiness probes fail, as an addition to a sentence such as
+    /// `: the readiness probe fails: GET /health on port 8080`; empty where none does.
+    pub fn failing_probes(&self) -> String {
+        addition(self.probes())
+    }
+
+    fn unready(&self) -> impl Iterator<Item = &Pod> {
+        let pods = self.pods.iter();
+        pods.filter(|pod| !pod.ready && !pod.terminating)
+    }
+
+    fn probes(&self) -> impl Iterator<Item = String> {
+        let probed = self.unready().filter_map(|pod| pod.probed.as_ref());
+        probed.map(|probe| format!("the readiness probe fails: {probe}"))
     }
 
     /// Returns what the roll-out still waits for, by the rule of `kubectl rollout status`.
@@ -229,4 +231,14 @@ impl Workload {
         }
         None
     }
+}
+
+/// Returns reasons, each once, after a colon; nothing without any.
+fn addition(reasons: impl Iterator<Item = String>) -> String {
+    let reasons: BTreeSet<String> = reasons.collect();
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let reasons: Vec<String> = reasons.into_iter().collect();
+    format!(": {}", reasons.join(", "))
 }

@@ -52,11 +52,8 @@ impl Round<'_> {
                 "{} not reached within {limit}: {}{}",
                 self.release.target,
                 self.waits_for(),
-                self.seen
-                    .canary
-                    .as_ref()
-                    .map(Workload::why_unready)
-                    .unwrap_or_default()
+                // Why containers wait is said by who waits for them.
+                self.side(Track::Canary, Workload::failing_probes)
             );
             return self.fail(text);
         }
@@ -69,6 +66,15 @@ impl Round<'_> {
         Some(Action::Shift(weight))
     }
 
+    /// Returns what is said of a side; nothing where it is not there.
+    fn side(&self, track: Track, say: fn(&Workload) -> String) -> String {
+        let side = match track {
+            Track::Stable => &self.seen.stable,
+            Track::Canary => &self.seen.canary,
+        };
+        side.as_ref().map(say).unwrap_or_default()
+    }
+
     pub(super) fn wait_or_fail(&mut self, what: &str) -> Turn {
         if overall(self.canary_checks()) == Verdict::Unhealthy {
             let text = unhealthy_text(self.canary_checks());
@@ -76,8 +82,7 @@ impl Round<'_> {
         }
         if self.overdue(self.release.plan.ready_timeout) {
             let limit = humantime::format_duration(self.release.plan.ready_timeout);
-            let why = self.seen.canary.as_ref().map(Workload::why_unready);
-            let why = why.unwrap_or_default();
+            let why = self.side(Track::Canary, Workload::why_unready);
             return self.fail(format!("still waiting after {limit} for {what}{why}"));
         }
         Some(self.wait(what))
@@ -86,8 +91,7 @@ impl Round<'_> {
     pub(super) fn wait_or_undo(&mut self, what: &str) -> Turn {
         if self.overdue(self.release.plan.promote_timeout) {
             let limit = humantime::format_duration(self.release.plan.promote_timeout);
-            let why = self.seen.stable.as_ref().map(Workload::why_unready);
-            let why = why.unwrap_or_default();
+            let why = self.side(Track::Stable, Workload::why_unready);
             return self.undo(format!("still waiting after {limit} for {what}{why}"));
         }
         Some(self.wait(what))
