@@ -17,7 +17,7 @@ use canaryctl::{
 };
 use tokio::sync::mpsc;
 
-use crate::table::{heading, number, percent, row};
+use crate::table::{heading, number, percent, quantile, row};
 
 const NOW: &str = "2026-01-05T09:00:00Z";
 
@@ -96,9 +96,9 @@ fn release(scenario: &str, plan: &Path) -> Ended {
         let sim = SimCluster::start(scenario, None, clock.clone()).expect("a cluster");
         clock.sleep(Duration::from_secs(120)).await;
         let before = clock.now();
-        let (out, err) = (Printed::default(), Printed::default());
+        let err = Printed::default();
         let terminal = Terminal::of(
-            Box::new(out),
+            Box::new(io::sink()),
             Box::new(err.clone()),
             (false, false),
             100,
@@ -155,15 +155,13 @@ pub fn print(times: u64) {
         let share =
             |code: u8| ended.iter().filter(|e| e.code == code).count() as f64 / ended.len() as f64;
         let mut seconds: Vec<f64> = ended.iter().map(|e| e.seconds).collect();
-        seconds.sort_by(f64::total_cmp);
-        let at = |part: f64| seconds[((seconds.len() - 1) as f64 * part).round() as usize];
         row(&[
             format!("{stable} → {canary} errors, {rate} rps, scraped every {every} s"),
             percent(share(right)),
             percent(share(0)),
             percent(share(3)),
-            number(at(0.5)),
-            number(at(0.95)),
+            number(quantile(&mut seconds, 0.5)),
+            number(quantile(&mut seconds, 0.95)),
         ]);
     }
 }

@@ -7,7 +7,7 @@ use canaryctl::health::requests::default_checks;
 use serde_json::json;
 
 use crate::{
-    table::{heading, number, percent, row, runs},
+    table::{heading, number, percent, quantile, row, runs},
     worlds::{Bursts, Ended, How, Outage, Release, World, checks, plan},
 };
 
@@ -66,14 +66,12 @@ impl Seen {
         let all = ended.len() as f64;
         let share = |how| ended.iter().filter(|e| e.how == how).count() as f64 / all * 100.0;
         let mut seconds: Vec<f64> = ended.iter().map(|e| e.seconds).collect();
-        seconds.sort_by(f64::total_cmp);
-        let at = |part: f64| seconds[((seconds.len() - 1) as f64 * part).round() as usize];
         Self {
             promoted: share(How::Promoted),
             back: share(How::RolledBack),
             paused: share(How::Paused),
-            middle: at(0.5),
-            late: at(0.95),
+            middle: quantile(&mut seconds, 0.5),
+            late: quantile(&mut seconds, 0.95),
             hurt: ended.iter().map(|e| e.hurt).sum::<f64>() / all,
         }
     }

@@ -48,6 +48,12 @@ pub fn seconds(runs: &[Run], end: End) -> f64 {
     mean(runs, |run| (run.end == end).then_some(run.seconds))
 }
 
+/// The value below which a `part` in [0, 1] of all lies; sorts them.
+pub fn quantile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * part).round() as usize]
+}
+
 /// Mean number of requests hurt; a wrong promotion counts an hour of all traffic, at `an_hour`.
 pub fn hurt(runs: &[Run], an_hour: f64) -> f64 {
     mean(runs, |run| {

@@ -20,11 +20,15 @@ pub fn sentence(result: &CheckResult) -> &str {
 
 /// Returns the value in its unit, if there is one.
 pub fn value(result: &CheckResult) -> Option<String> {
-    let value = result.value?;
-    Some(match result.unit {
+    Some(in_unit(result, result.value?))
+}
+
+/// Returns a number in the unit of a check.
+fn in_unit(result: &CheckResult, value: f64) -> String {
+    match result.unit {
         Unit::Plain => number(value),
         unit @ (Unit::Share | Unit::Seconds | Unit::Bytes | Unit::Cores) => unit.say(value),
-    })
+    }
 }
 
 /// Returns the value where there is one, else the sentence up to its first comma or bracket.
@@ -68,10 +72,7 @@ pub fn sure(result: &CheckResult) -> Option<String> {
         }
     });
     let interval = result.interval.map(|(low, high)| {
-        let say = |value| match result.unit {
-            Unit::Plain => number(value),
-            unit @ (Unit::Share | Unit::Seconds | Unit::Bytes | Unit::Cores) => unit.say(value),
-        };
+        let say = |value| in_unit(result, value);
         format!("between {} and {}", say(low), say(high))
     });
     let both: Vec<String> = odds.into_iter().chain(interval).collect();
