@@ -529,7 +529,15 @@ impl Memory {
         }
     }
 
-    /// Returns what requests have shown, as one of both tells it.
+    /// Returns what requests have shown so far, as one of both tells it.
+    pub fn told(&self, witness: Witness) -> Option<&Requests> {
+        match witness {
+            Witness::Source => self.requests.as_deref(),
+            Witness::Pods => self.direct.as_deref(),
+        }
+    }
+
+    /// Returns the same to be gone on with.
     pub fn counted(&mut self, witness: Witness) -> &mut Requests {
         let requests = match witness {
             Witness::Source => &mut self.requests,

@@ -186,6 +186,11 @@ pub fn take_in(
 ) -> Vec<CheckResult> {
     let witness = seen.counting.as_ref().map(|seen| seen.witness);
     let witness = witness.unwrap_or_default();
+    let lag = match witness {
+        Witness::Source => glance.lag,
+        Witness::Pods => Duration::ZERO,
+    };
+    let glance = Glance { lag, ..glance };
     let circumstances = Circumstances {
         brake: brake_for(release, track, glance.by_weight),
         witness,
@@ -204,25 +209,19 @@ pub fn take_in(
         Track::Stable => format!("{STABLE}{}", check.name),
     };
     let memories = (&mut release.checks, &mut release.braking);
-    let mut results = judge_all(
+    let results = judge_all(
         &seen.readings,
         counted.as_ref(),
         memories,
         &name,
         circumstances,
     );
-    if witness == Witness::Pods {
-        // What the source of metrics shows goes on being said, unless the pods show that something is wrong.
-        let counts = |result: &CheckResult| {
-            let of = |(spec, _): &&(CheckSpec, Vec<Reading>)| spec.name == result.name;
-            seen.readings
-                .iter()
-                .find(of)
-                .is_some_and(|(spec, _)| spec.rule.counts())
-        };
-        results.retain(|result| result.blamed || !counts(result));
-    }
-    results
+    // What the source of metrics shows goes on being said, unless the pods show that something is wrong.
+    let said = |((spec, _), result): &(&(CheckSpec, Vec<Reading>), CheckResult)| {
+        witness == Witness::Source || result.blamed || !spec.rule.counts()
+    };
+    let results = seen.readings.iter().zip(results).filter(said);
+    results.map(|(_, result)| result).collect()
 }
 
 /// Returns whether looks may be so short that they are not immune to what a pod of the canary does for a moment: the

@@ -30,6 +30,16 @@ pub enum Witness {
     Pods,
 }
 
+impl Witness {
+    /// Returns the other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Pods,
+            Self::Pods => Self::Source,
+        }
+    }
+}
+
 /// What a source of metrics sees at one look.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Counting {
@@ -88,7 +98,7 @@ impl Waiting {
     }
 
     /// Takes in what came, and returns what can be compared now.
-    fn pair(&mut self, canary: &Side, stable: &Side, moment: Moment) -> (Side, Increment) {
+    fn pair(&mut self, canary: &Side, stable: &Increment, moment: Moment) -> (Side, Increment) {
         let Moment {
             now, weight, lag, ..
         } = moment;
@@ -98,7 +108,7 @@ impl Waiting {
         for (pod, came) in &canary.pods {
             self.pods.entry(pod.clone()).or_default().add(came);
         }
-        self.stable.add(&stable.sum);
+        self.stable.add(stable);
         if self.is_empty() {
             return Default::default();
         }
@@ -216,7 +226,7 @@ impl Meters {
         if missing.is_none() && stable_missing.is_none() {
             self.lately.add(between, (weight, lag), sides);
         }
-        let (canary, stable) = self.waiting.pair(&canary, &stable, moment);
+        let (canary, stable) = self.waiting.pair(&canary, &stable.sum, moment);
         let seconds = since(self.at);
         let news = came(&canary) + stable.counts.all() > 0.0;
         if news || self.at.is_none() {

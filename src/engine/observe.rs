@@ -449,12 +449,10 @@ impl Engine {
         seen: &Seen,
         (weight, youngest): (Percent, Option<Timestamp>),
     ) -> Vec<CheckResult> {
-        let pods = |seen: &Counting| seen.witness == Witness::Pods;
-        let direct = seen.counting.as_ref().is_some_and(pods);
         let glance = Glance {
             now: self.cluster.clock().now(),
             weight,
-            lag: if direct { Duration::ZERO } else { self.lag() },
+            lag: self.lag(),
             youngest,
             by_weight: self.divides_by_weight(),
         };

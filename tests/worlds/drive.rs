@@ -366,7 +366,6 @@ impl Run<'_> {
             return;
         }
         let direct = due == Due::Requests && !lag.is_zero();
-        let lag = if direct { Duration::ZERO } else { lag };
         for (track, wanted) in subjects(looks) {
             if *track == Track::Stable {
                 continue;

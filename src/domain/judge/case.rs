@@ -82,12 +82,10 @@ pub(super) fn parts(
 
 /// Returns the logarithm of the share of the probability of error that either way of counting has.
 pub(super) fn stake(memory: &Memory, circumstances: Circumstances) -> f64 {
-    if circumstances.witness == Witness::Pods {
-        DIRECT.ln()
-    } else if memory.direct.is_some() {
-        (1.0 - DIRECT).ln()
-    } else {
-        0.0
+    match circumstances.witness {
+        Witness::Pods => DIRECT.ln(),
+        Witness::Source if memory.direct.is_some() => (1.0 - DIRECT).ln(),
+        Witness::Source => 0.0,
     }
 }
 
@@ -137,12 +135,7 @@ impl Open for Case {
 
     fn close(&self, memory: &Memory, pool: Pool) -> Finding {
         let nothing = Requests::default();
-        let requests = if self.circumstances.witness == Witness::Pods {
-            &memory.direct
-        } else {
-            &memory.requests
-        };
-        let requests = requests.as_deref().unwrap_or(&nothing);
+        let requests = memory.told(self.circumstances.witness).unwrap_or(&nothing);
         let share = &requests.share;
         let said = words::sides(
             &self.subject,

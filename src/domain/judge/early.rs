@@ -22,7 +22,7 @@ use crate::{
     domain::{
         braking::Stage,
         check::{Apart, Early, Memory, Requests},
-        meters::{Witness, seconds},
+        meters::seconds,
     },
 };
 
@@ -156,40 +156,42 @@ pub(super) fn demand(requests: &mut Requests, demanded: f64) {
     }
 }
 
-/// Returns what the other way of counting has shown lately: the pods themselves, or the source of metrics.
-pub(super) fn other(memory: &Memory, circumstances: Circumstances) -> Option<Requests> {
-    let other = if circumstances.witness == Witness::Pods {
-        &memory.requests
-    } else {
-        &memory.direct
-    };
+/// Returns what the other way of counting has against the canary by request, where it showed something lately: the pods
+/// themselves, or the source of metrics.
+pub(super) fn others(
+    memory: &Memory,
+    subject: &Subject,
+    rules: &Rules,
+    circumstances: Circumstances,
+) -> Vec<Weighed> {
     let late = |at: Timestamp| seconds(at, circumstances.now) > LATELY;
-    let lately = |requests: &&Requests| requests.at.is_some_and(|at| !late(at));
-    other.as_deref().filter(lately).cloned()
+    let other = memory.told(circumstances.witness.other());
+    let lately = other.filter(|other| other.at.is_some_and(|at| !late(at)));
+    lately.map_or_else(Vec::new, |other| quick(other, subject, rules))
 }
 
-/// Returns what the brake goes by after a look; `None` where it is off. `other` is what the other way of counting has
-/// shown, `stake` the logarithm of the share that the evidence of this one has.
+/// Returns what a check has against the canary by request; nothing where the brake is off.
+fn quick(requests: &Requests, subject: &Subject, rules: &Rules) -> Vec<Weighed> {
+    let sides = |early: &Early| parts((&early.quick, requests.slowdown.as_ref()), subject, rules);
+    requests.early.as_deref().map(sides).unwrap_or_default()
+}
+
+/// Returns what the brake goes by after a look; `None` where it is off. `others` is what the other way of counting has by
+/// request, `stake` the logarithm of the share that the evidence of this one has.
 pub(super) fn signs(
     requests: &Requests,
-    (other, stake): (Option<&Requests>, f64),
+    (others, stake): (&[Weighed], f64),
     subject: &Subject,
     rules: &Rules,
 ) -> Option<Signs> {
     let early = requests.early.as_ref()?;
     let of = |apart: &Apart| parts((&apart.share, apart.slowdown.as_ref()), subject, rules);
-    let quick = |requests: &Requests| {
-        let early = requests.early.as_ref()?;
-        let sides = (&early.quick, requests.slowdown.as_ref());
-        Some(parts(sides, subject, rules))
-    };
-    let mut all = quick(requests).unwrap_or_default();
-    let others = other.and_then(quick).unwrap_or_default();
-    for (part, other) in all.iter_mut().zip(others) {
+    let mut quick = quick(requests, subject, rules);
+    for (part, other) in quick.iter_mut().zip(others) {
         part.log_value = part.log_value.max(other.log_value);
     }
     Some(Signs {
-        quick: all,
+        quick,
         fresh: early.fresh.as_ref().map(of).unwrap_or_default(),
         whole: early.whole.as_ref().map(|whole| staked(of(whole), stake)),
         settled: false,

@@ -3,6 +3,8 @@
 //! Owns: what a look brings to such a check, when a step begins, what is at stake. Must not: know where
 //! the counts came from, or how the verdict is said.
 
+use std::collections::BTreeMap;
+
 use super::{
     Circumstances, Finding, Half,
     case::{self, Case, parts},
@@ -31,8 +33,8 @@ use crate::{
 pub(super) struct Brought {
     /// Requests of both sides; those are bad that the check counts as bad.
     pub(super) look: Look,
-    /// The same without each pod of the canary.
-    pub(super) without: Vec<(String, Look)>,
+    /// The same without each pod of the canary; `None` where none is to be left out.
+    pub(super) without: Option<Vec<(String, Look)>>,
     /// Bounds of the histograms, and what came in both.
     pub(super) histograms: Option<(Vec<f64>, Vec<f64>, Vec<f64>)>,
     /// Why the canary could not be counted.
@@ -58,14 +60,13 @@ pub(super) fn errors(
         counted.canary.counts,
         counted.stable.counts,
     );
-    let without = counted.pods.iter().map(|(pod, own)| {
+    let without = without::each_of(&counted.pods, circumstances, |own| {
         let canary = counted.canary.counts.minus(own.counts);
-        let look = Look::new(counted.seconds, canary, counted.stable.counts);
-        (pod.clone(), look)
+        Some(Look::new(counted.seconds, canary, counted.stable.counts))
     });
     let brought = Brought {
         look,
-        without: without.collect(),
+        without,
         histograms: None,
         ..brought(counted)
     };
@@ -112,16 +113,13 @@ pub(super) fn latency(
                 Some(max) => slow_requests(lasted, ours, theirs, &counted.bounds, max),
                 None => Look::new(lasted, all(ours), all(theirs)),
             };
-            brought.without = limits.max.map_or_else(Vec::new, |max| {
-                let pods = counted.pods.iter().filter_map(|(pod, own)| {
-                    let left = filled(&counted.canary.minus(own).buckets);
-                    let ours = Histogram::new(&counted.bounds, &left)?;
-                    let look = slow_requests(lasted, ours, theirs, &counted.bounds, max);
-                    Some((pod.clone(), look))
-                });
-                pods.collect()
+            brought.without = without::each_of(&counted.pods, circumstances, |own| {
+                let (bounds, max) = (&counted.bounds, limits.max?);
+                let left = filled(&counted.canary.minus(own).buckets);
+                let ours = Histogram::new(bounds, &left)?;
+                Some(slow_requests(lasted, ours, theirs, bounds, max))
             });
-            brought.histograms = Some((counted.bounds.clone(), canary.clone(), stable.clone()));
+            brought.histograms = Some((counted.bounds.clone(), canary, stable));
         }
         None if brought.missing.is_none() => {
             let text = format!("no histogram of latencies ({})", counted.asked);
@@ -154,7 +152,7 @@ pub(super) fn share(
 ) -> Half {
     let mut missing = None;
     let (mut good, mut all) = (0.0, 0.0);
-    let mut pods = Vec::new();
+    let mut pods = BTreeMap::new();
     for Reading { subject, sample } in readings {
         match sample {
             Sample::Counters {
@@ -165,7 +163,7 @@ pub(super) fn share(
                 let (more_good, more) = increment(memory, subject, (*g, *t), *born);
                 good += more_good;
                 all += more;
-                pods.push((subject.clone(), (more_good, more)));
+                pods.insert(subject.clone(), (more_good, more));
             }
             Sample::Missing(why, text) => missing = Some((*why, format!("{subject}: {text}"))),
             Sample::Counters {
@@ -201,13 +199,13 @@ pub(super) fn share(
     let counts = |all: f64, good: f64| Counts::new(all, all - good).unwrap_or(Counts::NONE);
     let canary = counts(all, good);
     let lasted = seconds(before.unwrap_or(circumstances.started), now);
-    let without = pods.into_iter().map(|(pod, (own_good, own))| {
-        let left = canary.minus(counts(own, own_good));
-        (pod, Look::new(lasted, left, Counts::NONE))
+    let without = without::each_of(&pods, circumstances, |(own_good, own)| {
+        let left = canary.minus(counts(*own, *own_good));
+        Some(Look::new(lasted, left, Counts::NONE))
     });
     let brought = Brought {
         look: Look::new(lasted, canary, Counts::NONE),
-        without: without.collect(),
+        without,
         histograms: None,
         missing,
         stable_missing: None,
@@ -231,7 +229,7 @@ fn nothing() -> Half {
 fn brought(counted: &Counted) -> Brought {
     Brought {
         look: Look::default(),
-        without: Vec::new(),
+        without: Some(Vec::new()),
         histograms: None,
         missing: counted.missing.clone(),
         stable_missing: counted.stable_missing.clone(),
@@ -285,7 +283,7 @@ fn take_in(
     circumstances: Circumstances,
 ) -> Half {
     let stake = case::stake(memory, circumstances);
-    let other = early::other(memory, circumstances);
+    let others = early::others(memory, &subject, &rules, circumstances);
     let requests = memory.counted(circumstances.witness);
     early::prepare(requests, circumstances);
     let look = &brought.look;
@@ -317,7 +315,7 @@ fn take_in(
     let mut case = Case {
         sure: case::without_one(&all, without::least(requests), &rules),
         parts: all,
-        signs: early::signs(requests, (other.as_ref(), stake), &subject, &rules),
+        signs: early::signs(requests, (&others, stake), &subject, &rules),
         subject,
         rules,
         min_requests,
@@ -355,7 +353,12 @@ fn observe(
     };
     let warm = circumstances.warming <= 0.0;
     if warm {
-        without::observe(requests, &rules, (look, &brought.without), circumstances);
+        without::observe(
+            requests,
+            &rules,
+            (look, brought.without.as_deref()),
+            circumstances,
+        );
         requests.share.observe(&rules, look, circumstances.steps);
         requests.canary_run = requests.canary_run.plus(look.canary);
         requests.stable_run = requests.stable_run.plus(look.stable);

@@ -5,7 +5,7 @@
 //! That *some* pod is bad for reasons of its own is a union of possibilities, so that the least of the values counts,
 //! and no further probability of error is spent. Where there is a brake, a pause of the traffic outlasts such pods.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::Circumstances;
 use crate::{
@@ -25,19 +25,32 @@ pub const LEFT_OUT: RangeInclusive<u32> = 2..=8;
 /// Part of the requests of evenly loaded pods that the others need before one is left out.
 const LEAST_PART: f64 = 0.5;
 
+/// Returns a look without each of the pods, as `rest` makes it of what the pod itself brought; `None` where none is left
+/// out: the brake is on, or there are too many.
+pub(super) fn each_of<T>(
+    pods: &BTreeMap<String, T>,
+    circumstances: Circumstances,
+    rest: impl Fn(&T) -> Option<Look>,
+) -> Option<Vec<(String, Look)>> {
+    let many = u32::try_from(pods.len()).map_or(true, |pods| pods > *LEFT_OUT.end());
+    if many || circumstances.brake.is_some() {
+        return None;
+    }
+    let without = |(pod, own): (&String, &T)| Some((pod.clone(), rest(own)?));
+    Some(pods.iter().filter_map(without).collect())
+}
+
 /// Takes in a look: as a whole, and without each pod of the canary. Before the whole is taken in.
 pub(super) fn observe(
     requests: &mut Requests,
     rules: &Rules,
-    (look, without): (&Look, &[(String, Look)]),
+    (look, without): (&Look, Option<&[(String, Look)]>),
     circumstances: Circumstances,
 ) {
-    let braked = circumstances.brake.is_some();
-    let pods = u32::try_from(without.len()).unwrap_or(u32::MAX);
-    if braked || pods > *LEFT_OUT.end() {
+    let Some(without) = without else {
         requests.without.clear();
         return;
-    }
+    };
     leave(requests, without);
     for (pod, _) in without {
         // Before a pod had its first request, all were without it.
