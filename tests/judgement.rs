@@ -68,6 +68,19 @@ fn errors_beyond_stables_are_found_whatever_the_scrapes() {
     all(How::RolledBack, 900.0, &runs("slow", 6, &default(), &slow));
 }
 
+/// W2 and W8: a pod that shows nothing new at a look does not leave its requests out of the comparison, so that no
+/// pod is blamed alone for what all of them do.
+#[test]
+fn errors_of_every_pod_are_found_where_each_is_scraped_at_its_own_moments() {
+    let release = Release::new(plan(&[20, 50, 100], 180, default_checks())).by_pods();
+    for (scrape, seconds) in [(15.0, 480.0), (30.0, 600.0)] {
+        let world = World::new(200.0, 0.007, 0.035).scraped(scrape);
+        let run = |at| release.run(&world, seeded("every pod", at));
+        let ended: Vec<Ended> = (0..6).map(run).collect();
+        all(How::RolledBack, seconds, &ended);
+    }
+}
+
 /// W3: nobody is blamed while stable fails, and a canary that surely keeps the limit is let on.
 #[test]
 fn a_hotfix_beside_a_failing_stable_is_promoted() {

@@ -343,7 +343,20 @@ pub struct Requests {
     /// Evidence without one pod of the canary, by its name, where there are several and no brake: one bad pod of
     /// several is no bad version.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub without: BTreeMap<String, Share>,
+    pub without: BTreeMap<String, Others>,
+}
+
+/// What is left without one pod of the canary.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Others {
+    /// The evidence of the other pods.
+    pub share: Share,
+    /// Stable's requests that wait for theirs: a source that is behind shows pods at different moments, and a look
+    /// that brings only the pod left out is half a comparison.
+    pub stable: Counts,
+    /// Seconds in which they came.
+    pub seconds: f64,
 }
 
 /// What the brake goes by in one check.

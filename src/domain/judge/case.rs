@@ -283,8 +283,9 @@ impl Case {
             return Saying::unknown(Unknown::NoTraffic, Tail::After(wanted()));
         }
         let suspected = || words::suspected(pool.log_value, self.until_rollback(share, pool));
+        let rules = self.rules_at();
         if pool.is_of_one_pod()
-            && let Some((pod, own, others)) = without::suspect(requests)
+            && let Some((pod, own, others)) = without::suspect(requests, &rules)
         {
             return Saying::pending(words::one_pod(pod, own, others));
         }
@@ -293,7 +294,6 @@ impl Case {
         }
         let patient = self.circumstances.elapsed < self.circumstances.patience;
         let promotes = self.circumstances.next.is_none();
-        let rules = self.rules_at();
         let holds = self.holds(share, &rules) && !without::is_of_one_pod(requests, &rules);
         if holds && (promotes || patient) {
             return Saying::pending(suspected());

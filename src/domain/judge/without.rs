@@ -15,7 +15,7 @@ use crate::{
         proof::BETA,
         share::{Rules, Share},
     },
-    domain::check::Requests,
+    domain::check::{Others, Requests},
 };
 
 /// Numbers of pods of which each is left out: of more, a single one has so small a part of the requests that it is not
@@ -55,14 +55,40 @@ pub(super) fn observe(
     for (pod, _) in without {
         // Before a pod had its first request, all were without it.
         if !requests.without.contains_key(pod) {
-            requests.without.insert(pod.clone(), requests.share.clone());
+            let others = Others {
+                share: requests.share.clone(),
+                ..Others::default()
+            };
+            requests.without.insert(pod.clone(), others);
         }
     }
-    for (pod, share) in &mut requests.without {
+    for (pod, others) in &mut requests.without {
         let of = without.iter().find(|(name, _)| name == pod);
         let look = of.map_or(look, |(_, look)| look);
-        share.observe(rules, look, circumstances.steps);
+        if let Some(look) = pair(others, look) {
+            others.share.observe(rules, &look, circumstances.steps);
+        }
     }
+}
+
+/// Returns the look with what waited for it; `None` where the others have shown nothing that stable's requests can be
+/// compared with.
+fn pair(others: &mut Others, look: &Look) -> Option<Look> {
+    let (stable, seconds) = (
+        others.stable.plus(look.stable),
+        others.seconds + look.seconds,
+    );
+    let waits = look.canary.all() <= 0.0;
+    (others.stable, others.seconds) = if waits {
+        (stable, seconds)
+    } else {
+        (Counts::NONE, 0.0)
+    };
+    (!waits).then_some(Look {
+        seconds,
+        stable,
+        ..*look
+    })
 }
 
 /// Forgets pods that are gone; with one that alone was suspected goes what it had done.
@@ -78,16 +104,16 @@ fn leave(requests: &mut Requests, without: &[(String, Look)]) {
             continue;
         };
         let suspected = |share: &Share| value(share) >= SUSPICION.ln();
-        if several && suspected(&requests.share) && !suspected(&others) {
-            requests.share = others;
+        if several && suspected(&requests.share) && !suspected(&others.share) {
+            requests.share = others.share;
         }
     }
 }
 
 /// Changes the share that this step has to exclude.
 pub(super) fn demand(requests: &mut Requests, demanded: f64) {
-    let shares = requests.without.values_mut();
-    shares.for_each(|share| share.demand(demanded));
+    let others = requests.without.values_mut();
+    others.for_each(|others| others.share.demand(demanded));
 }
 
 fn value(share: &Share) -> f64 {
@@ -96,8 +122,10 @@ fn value(share: &Share) -> f64 {
 
 /// Begins a step.
 pub(super) fn begin_step(requests: &mut Requests, demanded: f64, circumstances: Circumstances) {
-    for share in requests.without.values_mut() {
+    for others in requests.without.values_mut() {
+        let share = &mut others.share;
         share.begin_step(circumstances.weight, demanded, circumstances.later);
+        (others.stable, others.seconds) = (Counts::NONE, 0.0);
     }
 }
 
@@ -109,9 +137,9 @@ fn each(requests: &Requests) -> impl Iterator<Item = (&String, &Share)> {
     let even = pods.saturating_sub(1) as f64 / pods.max(1) as f64;
     let least = requests.share.canary().all() * even * LEAST_PART;
     let told = move |share: &Share| pods > 1 && share.canary().all() >= least;
-    requests
-        .without
-        .iter()
+    let without = requests.without.iter();
+    without
+        .map(|(pod, others)| (pod, &others.share))
         .filter(move |(_, share)| told(share))
 }
 
@@ -135,10 +163,14 @@ pub(super) fn is_proven(requests: &Requests) -> bool {
     each(requests).any(|(_, others)| others.is_proven(BETA / pods))
 }
 
-/// Returns the pod without which the least is left, its own requests at the step, and how many others there are.
-pub(super) fn suspect(requests: &Requests) -> Option<(&str, Counts, usize)> {
+/// Returns the pod without which the least is left, its own requests at the step, and how many others there are;
+/// `None` where what the others show breaks the rules too, sure or not.
+pub(super) fn suspect<'a>(
+    requests: &'a Requests,
+    rules: &Rules,
+) -> Option<(&'a str, Counts, usize)> {
     let least = each(requests).min_by(|(_, a), (_, b)| value(a).total_cmp(&value(b)));
-    let (pod, others) = least?;
+    let (pod, others) = least.filter(|(_, others)| !others.breaks(rules))?;
     let own = requests.share.canary().minus(others.canary());
     Some((pod, own, requests.without.len() - 1))
 }

@@ -58,6 +58,27 @@ fn a_version_whose_pods_all_fail_is_found_as_soon_as_before() {
     }
 }
 
+/// A source that is behind shows each pod at its own moments: a look that brings stable's requests and those of the
+/// pod left out alone says nothing of the others.
+#[test]
+fn a_version_whose_pods_all_fail_is_found_where_they_are_seen_in_turn() {
+    let mut stand = Stand::errors(None, Some(2.0));
+    let pods = |own: [f64; 2]| {
+        [
+            ("c-1", (own[0], own[0] * 0.04)),
+            ("c-2", (own[1], own[1] * 0.04)),
+        ]
+    };
+    let mut last = Vec::new();
+    for look in 1..=60 {
+        let turn = [[300.0, 300.0], [300.0, 0.0], [0.0, 300.0]][look % 3];
+        let all = turn[0] + turn[1];
+        last = stand.look_by_pod((all, all * 0.04), &pods(turn), Some((1600.0, 13.0)));
+        assert!(!last[0].text.contains("alone"), "{}", last[0].text);
+    }
+    assert_eq!(last[0].verdict, Verdict::Unhealthy, "{}", last[0].text);
+}
+
 #[test]
 fn a_pod_that_failed_at_an_earlier_step_is_said_to_have_failed() {
     let mut stand = Stand::errors(Some(0.01), None);
