@@ -156,6 +156,56 @@ fn bursts_of_single_pods_roll_nothing_back_without_the_brake() {
     }
 }
 
+/// The same from one pod on, where no other tells what is of a pod and what of the version: a burst that is past does
+/// not spoil the proof of its step.
+#[test]
+fn a_burst_that_is_past_does_not_spoil_a_step() {
+    let bursts = Bursts {
+        seconds: 30.0,
+        an_hour: 1.0,
+        level: 0.5,
+    };
+    for world in [
+        World::new(50.0, 0.001, 0.001),
+        World::new(50.0, 0.001, 0.001).scraped(0.0),
+    ] {
+        let world = World {
+            bursts: Some(bursts),
+            ..world
+        };
+        let limits = checks(&[("errorRate", json!({"max": "1%", "maxRatio": 2}))]);
+        let release = Release::new(plan(&[10, 50, 100], 300, limits)).by_pods();
+        let ended: Vec<Ended> = (0..20)
+            .map(|at| release.run(&world, seeded("past", at)))
+            .collect();
+        let count = |how: How| ended.iter().filter(|e| e.how == how).count();
+        assert!(count(How::Promoted) >= 18, "{:?} {ended:#?}", world.source);
+        assert!(count(How::RolledBack) <= 1, "{:?} {ended:#?}", world.source);
+    }
+}
+
+/// W6: without stable as a witness, at the last step, an outage of a minute is a burst.
+#[test]
+fn a_recurring_outage_does_not_end_a_release_whose_last_step_has_all_the_traffic() {
+    let outage = Outage {
+        at: 400.0,
+        every: 300.0,
+        seconds: 60.0,
+        level: 0.2,
+    };
+    let world = World {
+        outage: Some(outage),
+        ..World::new(50.0, 0.002, 0.002)
+    };
+    for release in [Release::new(default()), Release::new(default()).by_pods()] {
+        let ended: Vec<Ended> = (0..10)
+            .map(|at| release.run(&world, seeded("at 100", at)))
+            .collect();
+        let promoted = ended.iter().filter(|e| e.how == How::Promoted).count();
+        assert!(promoted >= 9, "{ended:#?}");
+    }
+}
+
 /// W9: beside a Prometheus the pods' own pages show within seconds what a scrape shows later.
 #[test]
 fn a_canary_that_fails_at_once_is_out_before_the_next_scrape() {

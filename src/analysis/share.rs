@@ -133,6 +133,14 @@ impl Share {
         self.to_exclude = Excluded(to_exclude);
     }
 
+    /// Begins the step's proof and its counts anew; evidence stays.
+    pub fn prove_anew(&mut self) {
+        self.proof = Proof::default();
+        self.alone = Proof::default();
+        self.ratio_proof = Proof::default();
+        (self.canary, self.stable) = (Counts::NONE, Counts::NONE);
+    }
+
     /// Takes in one look, in a plan of `steps` steps.
     pub fn observe(&mut self, rules: &Rules, look: &Look, steps: usize) {
         self.split.observe(look);

@@ -344,6 +344,9 @@ pub struct Requests {
     /// several is no bad version.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub without: BTreeMap<String, Others>,
+    /// Failures that may be past.
+    #[serde(skip_serializing_if = "Episode::is_none")]
+    pub episode: Episode,
 }
 
 /// What is left without one pod of the canary.
@@ -357,6 +360,36 @@ pub struct Others {
     pub stable: Counts,
     /// Seconds in which they came.
     pub seconds: f64,
+}
+
+/// A time of failures, and how often one was passed over; part of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Episode {
+    /// When the present one began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
+    /// When failures were seen last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
+    /// Whether the step is proven anew since one was passed over.
+    pub anew: bool,
+    /// How many were passed over in the run.
+    pub passed: u32,
+}
+
+impl Episode {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Forgets what was of the step before.
+    pub fn begin_step(&mut self) {
+        *self = Self {
+            passed: self.passed,
+            ..Self::default()
+        };
+    }
 }
 
 /// What the brake goes by in one check.

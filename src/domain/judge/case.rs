@@ -5,7 +5,7 @@
 use super::{
     Circumstances, Finding, Open, Pool,
     early::Signs,
-    leaning, without,
+    episode, leaning, without,
     words::{self, Span, Subject},
 };
 use crate::{
@@ -178,7 +178,8 @@ impl Open for Case {
 
 /// Returns whether the step's share is excluded, for all pods together or for all but one that had trouble.
 fn is_proven(requests: &Requests) -> bool {
-    requests.share.is_proven(BETA) || without::is_proven(requests)
+    let beta = episode::beta(requests);
+    requests.share.is_proven(beta) || without::is_proven(requests, beta)
 }
 
 /// A verdict, why it is unknown, and how it is said.
@@ -294,7 +295,9 @@ impl Case {
         }
         let patient = self.circumstances.elapsed < self.circumstances.patience;
         let promotes = self.circumstances.next.is_none();
-        let holds = self.holds(share, &rules) && !without::is_of_one_pod(requests, &rules);
+        // Before all users get the version, what is bad counts wherever it is.
+        let excused = !promotes && without::is_of_one_pod(requests, &rules);
+        let holds = self.holds(share, &rules) && !excused;
         if holds && (promotes || patient) {
             return Saying::pending(suspected());
         }
@@ -310,8 +313,9 @@ impl Case {
             return Saying::unknown(Unknown::TooFew, Tail::After(text));
         }
         let good = words::good_for(self.circumstances.next, share.to_exclude());
+        let anew = words::anew(requests.episode.anew);
         let alone = self.not_compared().unwrap_or_default();
-        Saying::known(Verdict::Healthy, format!("{good}{alone}"))
+        Saying::known(Verdict::Healthy, format!("{good}{anew}{alone}"))
     }
 
     /// Returns what is said where the requests of the step cannot be counted, or compared.
@@ -481,13 +485,14 @@ impl Case {
         } else {
             0.0
         };
-        let done = share.proof().log_value() / (1.0 / BETA).ln();
+        let done = share.proof().log_value() / (1.0 / episode::beta(requests)).ln();
         let more = forecast::requests_to_prove(likely, wanted)
             .map(|needed| (needed * (1.0 - done)).max(1.0));
-        let weight = self.circumstances.weight;
+        let Circumstances { weight, next, .. } = self.circumstances;
         let time = more
             .zip(self.rate(requests))
             .and_then(|(more, rate)| forecast::seconds(more, rate, weight));
-        words::unproven(self.circumstances.next, canary, more.zip(time))
+        let text = words::unproven(next, canary, more.zip(time));
+        format!("{text}{}", words::anew(requests.episode.anew))
     }
 }

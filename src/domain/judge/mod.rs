@@ -8,6 +8,7 @@
 
 mod case;
 mod early;
+mod episode;
 mod leaning;
 mod pods;
 mod requests;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     Circumstances, Finding, Half,
     case::{self, Case, parts},
-    early, windows, without,
+    early, episode, windows, without,
     words::Subject,
 };
 use crate::{
@@ -362,6 +362,9 @@ fn observe(
         requests.share.observe(&rules, look, circumstances.steps);
         requests.canary_run = requests.canary_run.plus(look.canary);
         requests.stable_run = requests.stable_run.plus(look.stable);
+        if requests.begun && !requests.share.stable_fails() {
+            episode::observe(requests, &rules, look, circumstances);
+        }
     }
     early::observe(requests, &rules, look, circumstances);
     if requests.at.is_some() {
@@ -415,6 +418,7 @@ fn begin_step(
     requests.share.begin_step(weight, demanded, later);
     early::begin_step(requests, demanded, circumstances);
     without::begin_step(requests, demanded, circumstances);
+    requests.episode.begin_step();
     if let (Subject::Latency { limits, .. }, Some(bounds)) = (
         subject,
         (!requests.bounds.is_empty()).then_some(&requests.bounds),

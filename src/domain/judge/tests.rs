@@ -3,6 +3,7 @@
 //! Owns: verdicts of readings made by hand. Must not: repeat the statistics' own tests.
 
 mod direct;
+mod episode;
 mod leaning;
 mod sentences;
 mod without;

@@ -12,7 +12,6 @@ use crate::{
     analysis::{
         counts::{Counts, Look},
         evidence::SUSPICION,
-        proof::BETA,
         share::{Rules, Share},
     },
     domain::check::{Others, Requests},
@@ -157,10 +156,10 @@ pub(super) fn is_of_one_pod(requests: &Requests, rules: &Rules) -> bool {
 
 /// Returns whether the share that this step has to exclude is excluded without one pod, whichever it is: each has its
 /// part of the probability of error.
-pub(super) fn is_proven(requests: &Requests) -> bool {
+pub(super) fn is_proven(requests: &Requests, beta: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "pods are few")]
     let pods = requests.without.len().max(1) as f64;
-    each(requests).any(|(_, others)| others.is_proven(BETA / pods))
+    each(requests).any(|(_, others)| others.is_proven(beta / pods))
 }
 
 /// Returns the pod without which the least is left, its own requests at the step, and how many others there are;

@@ -383,6 +383,15 @@ pub(super) fn good_for(next: Option<f64>, excluded: f64) -> String {
     }
 }
 
+/// Returns that a step is proven anew, where it is.
+pub(super) fn anew(anew: bool) -> &'static str {
+    if anew {
+        "; a burst has ended, counted anew since"
+    } else {
+        ""
+    }
+}
+
 /// Returns what a small service leaves open that has not failed a request.
 pub(super) fn not_excluded(subject: &Subject, canary: Counts) -> String {
     let open = percent_up(interval::rate(canary, interval::DOUBT).high);
