@@ -36,6 +36,10 @@ const DIRECT: f64 = 0.1;
 /// Looks beyond which nobody can tell when the evidence will be enough.
 const FORESEEABLE: f64 = 100.0;
 
+/// How many times the requests that a canary without failures needs are too many to name: it is so near its limit that
+/// each failure changes the number.
+const NEAR: f64 = 1000.0;
+
 /// A check of requests whose look was taken in.
 pub(super) struct Case {
     pub(super) subject: Subject,
@@ -492,7 +496,13 @@ impl Case {
         let time = more
             .zip(self.rate(requests))
             .and_then(|(more, rate)| forecast::seconds(more, rate, weight));
-        let text = words::unproven(next, canary, more.zip(time));
+        let best = forecast::requests_to_prove(0.0, wanted);
+        let near = more.zip(best).filter(|(more, best)| *more > NEAR * best);
+        let text = if near.is_some() {
+            words::TOO_NEAR.to_owned()
+        } else {
+            words::unproven(next, canary, more.zip(time))
+        };
         format!("{text}{}", words::anew(requests.episode.anew))
     }
 }

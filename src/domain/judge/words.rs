@@ -407,6 +407,9 @@ fn percent_up(share: f64) -> String {
     format!("{:.0}%", (share * 100.0).ceil())
 }
 
+/// What is said where nobody can tell how many requests are enough.
+pub(super) const TOO_NEAR: &str = "; too close to the limit to say how long it takes";
+
 /// Returns what has to come before the next weight, or the promotion; `more` in requests and seconds. Of few bad
 /// requests nobody can tell how many more there will be.
 pub(super) fn unproven(next: Option<f64>, canary: Counts, more: Option<(f64, f64)>) -> String {

@@ -86,6 +86,21 @@ fn few_errors_have_no_exact_forecast() {
     );
 }
 
+/// So near the limit that each failure changes the forecast, there is none.
+#[test]
+fn near_the_limit_nobody_says_how_many_requests_are_enough() {
+    let around = Circumstances {
+        next: None,
+        ..at_a_step(60.0)
+    };
+    let mut stand = errors(Some(0.01), None, around);
+    let result = stand.after(101, (101.0, 1.0), Some((900.0, 0.9)));
+    says(
+        &result,
+        "0.99% fail (100 of 10,100), limit 1%, stable 0.10%; too close to the limit to say how long it takes",
+    );
+}
+
 /// 9: where stable has no traffic, nothing is compared, and that is said.
 #[test]
 fn at_the_whole_traffic_nothing_is_compared() {
