@@ -386,7 +386,7 @@ pub(super) fn good_for(next: Option<f64>, excluded: f64) -> String {
 /// Returns that a step is proven anew, where it is.
 pub(super) fn anew(anew: bool) -> &'static str {
     if anew {
-        "; a burst has ended, counted anew since"
+        "; counts restarted after a burst"
     } else {
         ""
     }

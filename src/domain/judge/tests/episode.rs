@@ -33,7 +33,7 @@ fn a_step_is_proven_anew_after_a_burst() {
     let (took, result) = until_proven(&mut stand);
     assert_eq!(result.verdict, Verdict::Healthy, "{}", result.text);
     assert!((6..20).contains(&took), "{took} looks");
-    let said = "enough to promote; a burst has ended, counted anew since";
+    let said = "enough to promote; counts restarted after a burst";
     assert!(result.text.ends_with(said), "{}", result.text);
 }
 
