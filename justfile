@@ -3,6 +3,10 @@
 _default:
     @just --list --unsorted
 
+# Once after cloning: checks the first line of each commit
+setup:
+    git config core.hooksPath .githooks
+
 # Everything CI does
 ci *steps:
     .ci/run {{ steps }}
