@@ -21,9 +21,9 @@ _canaryctl() {
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -31,10 +31,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
@@ -52,7 +52,7 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -60,9 +60,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -72,11 +72,11 @@ never\:"Never"))' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '-A[All namespaces]' \
 '--all-namespaces[All namespaces]' \
-'--quick[Ask no pods\: only what the API server knows]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'--quick[Use only the API server, do not contact pods]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -86,7 +86,7 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -94,9 +94,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -104,12 +104,12 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'--dry-run[Ask the API server, change nothing]' \
+'--dry-run[Server-side dry run]' \
 '--no-journal[Keep no journal]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':first -- The app; left out where -f names it, so that the weight comes first:_default' \
@@ -120,24 +120,24 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
-'--interval=[Time between two looks]:TIME:_default' \
+'--interval=[Interval between evaluations]:TIME:_default' \
 '--duration=[Stop after this time]:TIME:_default' \
-'--until=[Stop when the release is there]:STATE:((paused\:"The run waits for a person, or ended"
+'--until=[Exit when the release reaches this state]:STATE:((paused\:"The run waits for a person, or ended"
 promoted\:"The release is promoted"
 rolled-back\:"The release is rolled back"
 ended\:"The run has ended, however"))' \
-'--export=[Append every look to this file (.csv or .jsonl)]:FILE:_files' \
+'--export=[Append every evaluation to this file (.csv or .jsonl)]:FILE:_files' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -145,10 +145,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '::app -- The app:_default' \
@@ -158,7 +158,7 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -166,9 +166,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -176,14 +176,14 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'--now[Only move the traffic, first thing; leave the cleaning up]' \
-'(--now)--gradual[Walk the steps back, resting at each]' \
+'--now[Shift traffic only; skip cleanup]' \
+'(--now)--gradual[Roll back step by step, with a pause at each]' \
 '--delete[Delete the canary Deployment at the end]' \
-'--dry-run[Ask the API server, change nothing]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'--dry-run[Server-side dry run]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -193,14 +193,14 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
-'--interval=[Time between two looks at the checks]:TIME:_default' \
-'--on-unknown=[Without enough evidence\: hold or rollback]:WHAT:_default' \
+'--interval=[Interval between check evaluations]:TIME:_default' \
+'--on-unknown=[Without enough data\: hold or rollback]:WHAT:_default' \
 '--on-failure=[When a check is unhealthy\: rollback or hold]:WHAT:_default' \
-'--on-interrupt=[When told to end\: rollback or hold]:WHAT:_default' \
+'--on-interrupt=[On SIGINT or SIGTERM\: rollback or hold]:WHAT:_default' \
 '--strategy=[How to promote\: template, image, swap or none]:HOW:_default' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -208,9 +208,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -218,14 +218,14 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'--force[Promote even if the checks do not say healthy]' \
-'-y[Do not ask]' \
-'--yes[Do not ask]' \
-'--dry-run[Ask the API server, change nothing]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'--force[Promote even if checks are not healthy]' \
+'-y[Skip confirmation]' \
+'--yes[Skip confirmation]' \
+'--dry-run[Server-side dry run]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -235,14 +235,14 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
-'--interval=[Time between two looks at the checks]:TIME:_default' \
-'--on-unknown=[Without enough evidence\: hold or rollback]:WHAT:_default' \
+'--interval=[Interval between check evaluations]:TIME:_default' \
+'--on-unknown=[Without enough data\: hold or rollback]:WHAT:_default' \
 '--on-failure=[When a check is unhealthy\: rollback or hold]:WHAT:_default' \
-'--on-interrupt=[When told to end\: rollback or hold]:WHAT:_default' \
+'--on-interrupt=[On SIGINT or SIGTERM\: rollback or hold]:WHAT:_default' \
 '--strategy=[How to promote\: template, image, swap or none]:HOW:_default' \
 '*--image=[Image to release, repeatable; in a group APP\[\:CONTAINER\]=IMAGE]:[CONTAINER=]IMAGE:_default' \
 '--until=[Stop with success at paused, promoted or step=N]:STATE:_default' \
@@ -252,9 +252,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -263,16 +263,16 @@ never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--create-route[Create a route to the canary where there is none, and delete it at the end; \`check\` prints it]' \
-'--once[One evaluation and at most one change, for cron; a hold goes on between two, for 6m at most]' \
-'--skip-preflight[Begin without looking for what would break it]' \
-'--restart[Begin again, even what was rolled back]' \
-'-y[Do not ask]' \
-'--yes[Do not ask]' \
-'--dry-run[Ask the API server, change nothing]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'--once[One evaluation and at most one change, for cron; a hold continues between runs, for 6m at most]' \
+'--skip-preflight[Skip preflight checks]' \
+'--restart[Restart from the first step, even after a rollback]' \
+'-y[Skip confirmation]' \
+'--yes[Skip confirmation]' \
+'--dry-run[Server-side dry run]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -282,7 +282,7 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -290,9 +290,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -300,10 +300,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -313,14 +313,14 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '--steps=[Weights, such as 5,25,100 or 10\:5m,50\:1h\:approve]:LIST:_default' \
 '--hold=[Time at each step]:TIME:_default' \
-'--interval=[Time between two looks at the checks]:TIME:_default' \
-'--on-unknown=[Without enough evidence\: hold or rollback]:WHAT:_default' \
+'--interval=[Interval between check evaluations]:TIME:_default' \
+'--on-unknown=[Without enough data\: hold or rollback]:WHAT:_default' \
 '--on-failure=[When a check is unhealthy\: rollback or hold]:WHAT:_default' \
-'--on-interrupt=[When told to end\: rollback or hold]:WHAT:_default' \
+'--on-interrupt=[On SIGINT or SIGTERM\: rollback or hold]:WHAT:_default' \
 '--strategy=[How to promote\: template, image, swap or none]:HOW:_default' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -328,9 +328,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -339,10 +339,10 @@ never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--create-route[Check what \`auto --create-route\` needs]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -352,7 +352,7 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '--stable=[Name of the stable Deployment]:NAME:_default' \
 '--canary=[Name of the canary Deployment]:NAME:_default' \
-'--service=[Name of the Service of both]:NAME:_default' \
+'--service=[Service that selects stable and canary]:NAME:_default' \
 '--router=[Name of the router, instead of the detected one]:NAME:(replicas istio gateway nginx smi alb traefik pointer)' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
@@ -360,9 +360,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -370,10 +370,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app:_default' \
@@ -389,9 +389,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -400,10 +400,10 @@ never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--list[List the scenarios]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::scenario -- Scenario, or folder of objects:_default' \
@@ -417,9 +417,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -427,10 +427,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ":: :_canaryctl__subcmd__generate_commands" \
@@ -451,9 +451,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -461,10 +461,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':shell -- The shell:(bash elvish fish powershell zsh)' \
@@ -478,9 +478,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -488,10 +488,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -504,9 +504,9 @@ _arguments "${_arguments_options[@]}" : \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -514,10 +514,10 @@ always\:"Also in pipes"
 never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -526,16 +526,16 @@ never\:"Never"))' \
 _arguments "${_arguments_options[@]}" : \
 '*--verb=[What the Role is for]:VERB:_default' \
 '--router=[How traffic is moved]:ROUTER:(replicas istio gateway nginx smi alb traefik pointer)' \
-'*--without=[Leave out what only some releases need\: http, usage, forward, autoscaler, kinds, create, delete, restore]:CASE:_default' \
+'*--without=[Leave out what only some releases need\: http, usage, forward, autoscaler, crds, create, delete, restore]:CASE:_default' \
 '-n+[Namespace of the app]:NAME:_default' \
 '--namespace=[Namespace of the app]:NAME:_default' \
 '--context=[Context of the kubeconfig]:NAME:_default' \
 '--kubeconfig=[Path of the kubeconfig]:FILE:_files' \
 '-f+[Configuration of the release (canary.yaml)]:FILE:_files' \
 '--file=[Configuration of the release (canary.yaml)]:FILE:_files' \
-'-o+[Form of the answer\: human or json]:FORM:((human\:"For people"
+'-o+[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
-'--output=[Form of the answer\: human or json]:FORM:((human\:"For people"
+'--output=[Output format\: human or json]:FORM:((human\:"For people"
 json\:"One JSON document, or one object per line for what takes time"))' \
 '--timeout=[Longest time of one API request]:TIME:_default' \
 '--color=[When to colour\: auto, always or never]:WHEN:((auto\:"On a terminal"
@@ -544,13 +544,13 @@ never\:"Never"))' \
 '--sandbox=[Run on a simulated cluster\: scenario or folder]::SCENARIO|DIR:_default' \
 '--speed=[Simulated seconds per second \[20; sandbox\: 1\]]:N:_default' \
 '--create-route[With what \`auto --create-route\` needs]' \
-'--strict[Only what the verbs cannot do without]' \
+'--strict[Minimum permissions only]' \
 '-A[A \`ClusterRole\`, to be bound in several namespaces]' \
 '--all-namespaces[A \`ClusterRole\`, to be bound in several namespaces]' \
-'(-v --verbose)-q[Say only the answer]' \
-'(-v --verbose)--quiet[Say only the answer]' \
-'*-v[Say every look and every wait, with odds and intervals]' \
-'*--verbose[Say every look and every wait, with odds and intervals]' \
+'(-v --verbose)-q[Print only the result]' \
+'(-v --verbose)--quiet[Print only the result]' \
+'*-v[Print every check result and wait, with odds and intervals]' \
+'*--verbose[Print every check result and wait, with odds and intervals]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '::app -- The app\: then only its own journal may be written:_default' \
@@ -701,9 +701,9 @@ _canaryctl_commands() {
 'monitor:Watch stable and canary side by side' \
 'rollback:Take the canary out of the traffic, from any state' \
 'promote:Make the canary'\''s version the stable one' \
-'auto:Run the whole release, or the rest of one' \
-'approve:Let a step that waits for approval go on' \
-'check:Look for what would break a release' \
+'auto:Run a whole release, or resume one' \
+'approve:Approve a waiting step' \
+'check:Find what would break a release' \
 'history:Show who released what, when and why' \
 'sandbox:Serve a simulated cluster for kubectl and this tool' \
 'generate:Print completions, man page or JSON Schema' \
@@ -732,7 +732,7 @@ _canaryctl__subcmd__generate_commands() {
 'completions:Completion script of a shell' \
 'man:Man page' \
 'schema:JSON Schema of the configuration file' \
-'rbac:Role with exactly the rights that verbs need' \
+'rbac:Role with exactly the permissions that verbs need' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'canaryctl generate commands' commands "$@"
@@ -748,7 +748,7 @@ _canaryctl__subcmd__generate__subcmd__help_commands() {
 'completions:Completion script of a shell' \
 'man:Man page' \
 'schema:JSON Schema of the configuration file' \
-'rbac:Role with exactly the rights that verbs need' \
+'rbac:Role with exactly the permissions that verbs need' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'canaryctl generate help commands' commands "$@"
@@ -801,9 +801,9 @@ _canaryctl__subcmd__help_commands() {
 'monitor:Watch stable and canary side by side' \
 'rollback:Take the canary out of the traffic, from any state' \
 'promote:Make the canary'\''s version the stable one' \
-'auto:Run the whole release, or the rest of one' \
-'approve:Let a step that waits for approval go on' \
-'check:Look for what would break a release' \
+'auto:Run a whole release, or resume one' \
+'approve:Approve a waiting step' \
+'check:Find what would break a release' \
 'history:Show who released what, when and why' \
 'sandbox:Serve a simulated cluster for kubectl and this tool' \
 'generate:Print completions, man page or JSON Schema' \
@@ -832,7 +832,7 @@ _canaryctl__subcmd__help__subcmd__generate_commands() {
 'completions:Completion script of a shell' \
 'man:Man page' \
 'schema:JSON Schema of the configuration file' \
-'rbac:Role with exactly the rights that verbs need' \
+'rbac:Role with exactly the permissions that verbs need' \
     )
     _describe -t commands 'canaryctl help generate commands' commands "$@"
 }

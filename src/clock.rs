@@ -138,7 +138,7 @@ impl Clock {
         shift.set(shift.get().saturating_add(by));
     }
 
-    /// Has the timeline go on from `moment` where it is not there yet: what was written down with a clock
+    /// Has the timeline go on from `moment` where it is progressing: what was written down with a clock
     /// that is ahead lies in no future.
     pub fn advance_to(&self, moment: Timestamp) {
         if moment > self.now() {

@@ -247,7 +247,7 @@ async fn somebody_who_gives_users_to_a_canary_under_test_is_put_right() {
         bench.told()
     );
     assert_eq!(ISTIO.story(&bench), [0, 30, 0], "{}", bench.told());
-    assert!(bench.was_told("somebody else changed the split"));
+    assert!(bench.was_told("another client changed the split"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -630,7 +630,7 @@ proptest! {
             release = decision.release;
             if let Action::Stop(outcome, text) = decision.action {
                 prop_assert_eq!(outcome, Outcome::Conflict);
-                prop_assert!(text.contains("put right 3 times"), "{}", text);
+                prop_assert!(text.contains("re-applied 3 times"), "{}", text);
                 prop_assert_eq!(shifts, 3);
                 return Ok(());
             }

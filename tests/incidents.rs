@@ -329,7 +329,7 @@ async fn the_canary_is_looked_at_as_long_as_it_has_the_traffic() {
     let mut looked = Vec::new();
     for event in events.iter() {
         match &event.kind {
-            EventKind::Entered { phase: entered, .. } => phase = *entered,
+            EventKind::PhaseChanged { phase: entered, .. } => phase = *entered,
             EventKind::Checked {
                 track: Track::Canary,
                 results,
@@ -441,7 +441,7 @@ async fn after_a_pause_the_step_still_holds_its_time() {
         .find(|(_, k)| {
             matches!(
                 k,
-                EventKind::Entered {
+                EventKind::PhaseChanged {
                     phase: Phase::Shifting,
                     step: 2,
                     ..
@@ -621,7 +621,7 @@ async fn an_autoscaler_that_may_not_be_read_any_more_is_named_and_let_go_of_late
     );
     assert_eq!(end.unwrap().outcome, Outcome::RolledBack);
     assert!(bounds(&bench).2, "let go of unseen");
-    let warned = format!("not let go of because it is not seen any more: {HPA};");
+    let warned = format!("pinned by this run and no longer readable: {HPA};");
     assert_eq!(bench.told().matches(&warned).count(), 1, "{}", bench.told());
     bench.sim.server().set_rules(Rules::new("ana"));
     bench

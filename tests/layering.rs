@@ -363,9 +363,10 @@ fn named(said: &[String], own: &[String], within: &[String]) -> Option<String> {
 // === Reading the source ===
 
 /// A file of `src`; its path is relative to it.
-struct Source {
-    path: String,
-    text: String,
+pub(super) struct Source {
+    /// Within `src`.
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 /// A path or a printing macro that a file mentions.
@@ -376,7 +377,7 @@ struct Mention {
     within: Vec<String>,
 }
 
-fn sources() -> Vec<Source> {
+pub(super) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     let mut folders = vec![root.clone()];

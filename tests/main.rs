@@ -40,4 +40,5 @@ mod support;
 mod time;
 mod trust;
 mod unattended;
+mod vocabulary;
 mod worlds;

@@ -153,7 +153,7 @@ impl Found {
         let line = |f: &Finding| {
             format!(
                 "{:?} {} [{}] {} — {}",
-                f.severity, f.what, f.place, f.why, f.mend
+                f.severity, f.what, f.place, f.why, f.fix
             )
         };
         self.0.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -174,8 +174,8 @@ async fn a_healthy_payment_api_is_ready_to_release() {
         "10 endpoints ready",
         "every step is reached exactly",
         "no autoscaler scales either side",
-        "no GitOps tool",
-        "you have every right for status",
+        "not managed by GitOps",
+        "you have all permissions for status",
         "no run before this one",
         "the check works on stable",
     ] {
@@ -243,7 +243,7 @@ async fn a_stable_that_is_not_all_there_is_a_warning() {
         .object(quota)
         .stable("/spec/replicas", json!(14));
     let found = case.look().await;
-    found.has(Severity::Warning, "stable is not at rest");
+    found.has(Severity::Warning, "stable is still progressing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -530,8 +530,8 @@ async fn nobody_is_told_to_take_pods_away_for_a_share() {
         .look()
         .await;
     let step = found.0.iter().find(|f| f.what.contains("the step 50%"));
-    let mend = &step.unwrap().mend;
-    assert!(mend.contains("--replicas=9 (10 pods in all)"), "{mend}");
+    let fix = &step.unwrap().fix;
+    assert!(fix.contains("--replicas=9 (10 pods in all)"), "{fix}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -546,9 +546,9 @@ async fn steps_that_pods_cannot_do_are_warnings() {
         .find(|f| f.what.contains("the step 1%"))
         .unwrap();
     assert!(
-        first.mend.contains("--replicas=99 (100 pods in all)"),
+        first.fix.contains("--replicas=99 (100 pods in all)"),
         "{}",
-        first.mend
+        first.fix
     );
 }
 
@@ -694,7 +694,7 @@ async fn a_missing_right_of_auto_is_an_error() {
     found.has(Severity::Error, "you may not patch deployments.apps/scale");
     found.has(
         Severity::Ok,
-        "you have every right for status, monitor, check, approve, history",
+        "you have all permissions for status, monitor, check, approve, history",
     );
 }
 

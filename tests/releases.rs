@@ -88,7 +88,7 @@ async fn pods_that_are_killed_for_memory_roll_back() {
 
 #[tokio::test(start_paused = true)]
 async fn pods_that_never_turn_ready_roll_back() {
-    taken_back("never-ready", &["of 1 pods to be available", "5m"]).await;
+    taken_back("never-ready", &["0/1 pods available", "5m"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,7 +415,7 @@ async fn a_plan_without_promotion_ends_at_the_last_step() {
     order.promote.auto = false;
     let end = bench.ends(auto(), order.clone(), Outcome::Paused).await;
     assert!(
-        end.text.contains("promotion is left to a person"),
+        end.text.contains("promotion needs manual approval"),
         "{}",
         end.text
     );

@@ -40,7 +40,7 @@ async fn looking_needs_only_the_role_to_look() {
         .view((Vec::new(), None), true, &|verb| verb.to_owned())
         .await
         .unwrap();
-    assert_within(&used, &["canaryctl-look"]);
+    assert_within(&used, &["canaryctl-view"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +50,7 @@ async fn a_release_needs_only_the_roles_to_look_and_to_release() {
     let sitting = bench.sitting(auto(), checked(&[10, 100], 60));
     let end = bench.run(Sitting { cluster, ..sitting }).await.unwrap();
     assert_eq!(end.outcome, Outcome::Promoted, "{}", end.text);
-    assert_within(&used, &["canaryctl-look", "canaryctl-release"]);
+    assert_within(&used, &["canaryctl-view", "canaryctl-release"]);
 }
 
 /// Each right to write is used by a release; what only some releases need is named here.
@@ -90,7 +90,7 @@ fn the_roles_are_what_check_asks_for() {
     };
     let look = asked(&[Verb::Status, Verb::Monitor, Verb::Check, Verb::History]);
     let write = asked(&[Verb::Set, Verb::Rollback, Verb::Promote, Verb::Auto]);
-    assert_eq!(role("canaryctl-look"), look);
+    assert_eq!(role("canaryctl-view"), look);
     let more: BTreeSet<Right> = write.difference(&look).cloned().collect();
     assert_eq!(role("canaryctl-release"), more);
 }

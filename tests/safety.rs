@@ -191,7 +191,7 @@ async fn r4_pods_go_only_when_the_other_side_has_taken_over() {
     let cleaned = kinds.iter().position(|(_, k)| {
         matches!(
             k,
-            EventKind::Entered {
+            EventKind::PhaseChanged {
                 phase: Phase::Cleaning,
                 ..
             }
@@ -424,7 +424,7 @@ async fn r8_drift_is_put_right_three_times_and_names_who() {
         "{}",
         end.text
     );
-    assert!(end.text.contains("put right 3 times"), "{}", end.text);
+    assert!(end.text.contains("re-applied 3 times"), "{}", end.text);
     let drifts = bench
         .kinds()
         .iter()
@@ -458,7 +458,7 @@ async fn r8_drift_makes_the_step_prove_itself_again() {
         .filter(|(_, k)| {
             matches!(
                 k,
-                EventKind::Entered {
+                EventKind::PhaseChanged {
                     phase: Phase::Holding,
                     ..
                 }
@@ -471,7 +471,7 @@ async fn r8_drift_makes_the_step_prove_itself_again() {
         .find(|(_, k)| {
             matches!(
                 k,
-                EventKind::Entered {
+                EventKind::PhaseChanged {
                     phase: Phase::PromoteShift,
                     ..
                 }
@@ -498,7 +498,7 @@ async fn r9_a_crash_loop_does_not_extend_the_wait() {
         .find(|(_, k)| {
             matches!(
                 k,
-                EventKind::Entered {
+                EventKind::PhaseChanged {
                     phase: Phase::Shifting,
                     ..
                 }
@@ -523,7 +523,7 @@ async fn r9_a_crash_loop_does_not_extend_the_wait() {
 async fn r9_every_wait_says_what_it_waits_for() {
     let bench = Bench::new("never-ready");
     bench.drive(auto(), plan(&[50], 60)).await.unwrap();
-    assert!(bench.was_told("pods to be available"), "{}", bench.told());
+    assert!(bench.was_told("pods available"), "{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]

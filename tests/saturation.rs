@@ -64,7 +64,7 @@ async fn memory_that_leaks_is_found_before_the_limit_kills() {
         .await;
     assert_eq!(end.cause, Some(Cause::Unhealthy));
     assert!(
-        end.text.contains(" is above 45% (3 looks in a row)"),
+        end.text.contains(" is above 45% (3 evaluations in a row)"),
         "{}",
         end.text
     );

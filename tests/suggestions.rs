@@ -92,7 +92,7 @@ fn only(all: &[Finding]) -> &Finding {
 
 /// Returns the metrics of the first line that is proposed, as `canary.yaml` gives them.
 fn proposed(finding: &Finding) -> MetricsSpec {
-    let line = finding.mend.split('`').nth(1).unwrap();
+    let line = finding.fix.split('`').nth(1).unwrap();
     let text = format!("app: shop\n{line}\n");
     let file = File::<RouterEntry, CheckEntry, MetricsEntry>::parse("canary.yaml", &text);
     let file = file.unwrap_or_else(|error| panic!("{error}\n{line}"));
@@ -175,16 +175,16 @@ async fn a_wrong_preset_leads_to_the_right_one() {
     let line = format!("`metrics: {{prometheus: {{url: {URL}, preset: http}}}}` (");
     assert!(
         finding
-            .mend
+            .fix
             .starts_with(&format!("write in canary.yaml {line}")),
         "{}",
-        finding.mend
+        finding.fix
     );
     // The labels of the simulated pods let words select the sides as well.
     assert!(
-        finding.mend.contains("preset: http, selector: track}}`"),
+        finding.fix.contains("preset: http, selector: track}}`"),
         "{}",
-        finding.mend
+        finding.fix
     );
     works(&bench, finding).await;
 }
@@ -196,11 +196,11 @@ async fn a_wrong_selector_leads_to_the_right_one() {
     let found = seen(&bench, prometheus(&wrong)).await;
     let finding = only(&found);
     let line = format!("`metrics: {{prometheus: {{url: {URL}, preset: http}}}}` (");
-    assert!(finding.mend.contains(&line), "{}", finding.mend);
+    assert!(finding.fix.contains(&line), "{}", finding.fix);
     assert!(
-        finding.mend.ends_with("; keep timeout as given"),
+        finding.fix.ends_with("; keep timeout as given"),
         "{}",
-        finding.mend
+        finding.fix
     );
     works(&bench, finding).await;
 }
@@ -255,7 +255,7 @@ async fn nothing_anywhere_is_said_plainly() {
         finding.what,
         "none of the 8 presets (http, istio, linkerd, nginx, traefik, envoy, spring, recording-rules) has data for stable"
     );
-    assert!(!finding.mend.contains("write in"), "{}", finding.mend);
+    assert!(!finding.fix.contains("write in"), "{}", finding.fix);
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,7 +272,7 @@ async fn a_selector_of_both_sides_is_an_error_and_never_proposed() {
         "{}",
         finding.what
     );
-    assert!(!finding.mend.contains("job!="), "{}", finding.mend);
+    assert!(!finding.fix.contains("job!="), "{}", finding.fix);
     works(&bench, finding).await;
 }
 
@@ -333,7 +333,7 @@ async fn pages_with_other_counters_name_their_preset() {
         finding.what
     );
     let line = "`metrics: {scrape: {path: /prometheus-metrics, preset: http}}`";
-    assert!(finding.mend.contains(line), "{}", finding.mend);
+    assert!(finding.fix.contains(line), "{}", finding.fix);
     works(&bench, finding).await;
 }
 

@@ -45,7 +45,7 @@ impl Bench {
 
     /// Returns when the run entered a phase of a step for the first time.
     fn entered(&self, wanted: Phase, at_step: usize) -> Option<Timestamp> {
-        let is = |kind: &EventKind| matches!(kind, EventKind::Entered { phase, step, .. } if *phase == wanted && *step == at_step);
+        let is = |kind: &EventKind| matches!(kind, EventKind::PhaseChanged { phase, step, .. } if *phase == wanted && *step == at_step);
         let kinds = self.kinds();
         kinds.iter().find(|(_, kind)| is(kind)).map(|(at, _)| *at)
     }
@@ -143,7 +143,7 @@ async fn a_stopped_process_passes_no_step_without_looking() {
         let (took, both) = (bench.held(1), i64::try_from(hold + stop).unwrap());
         assert!(took >= both - 21, "{took} s\n{}", bench.told());
         assert!(took <= both + 30, "{took} s\n{}", bench.told());
-        assert!(bench.was_told("nobody looked for"), "{}", bench.told());
+        assert!(bench.was_told("no evaluation for"), "{}", bench.told());
     }
 }
 
@@ -349,7 +349,7 @@ async fn progress_that_is_written_down_is_kept_whatever_the_clock_says() {
                 .until(|e| {
                     matches!(
                         e,
-                        EventKind::Entered {
+                        EventKind::PhaseChanged {
                             phase: Phase::Shifting,
                             ..
                         }

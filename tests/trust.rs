@@ -286,7 +286,7 @@ async fn a_label_on_the_journal_is_no_takeover() {
         });
     })
     .await;
-    assert!(!bench.was_told("written anew"), "{}", bench.told());
+    assert!(!bench.was_told("is rewritten"), "{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +297,7 @@ async fn garbage_and_forgeries_in_mid_run_are_told_and_written_anew() {
         });
     })
     .await;
-    assert!(bench.was_told("it is written anew"), "{}", bench.told());
+    assert!(bench.was_told("is rewritten"), "{}", bench.told());
     let bench = promoted_in_spite_of(|bench| {
         forge(bench, |release| {
             release["holder"]["id"] = json!("somebody");
@@ -516,7 +516,7 @@ async fn who_may_write_configmaps_approves_the_step_that_waits() {
     .await;
     let release = bench.record().await;
     assert_eq!((release.phase, release.step), (Phase::Approving, 0));
-    assert!(bench.was_told("it is written anew"), "{}", bench.told());
+    assert!(bench.was_told("is rewritten"), "{}", bench.told());
 }
 
 #[tokio::test(start_paused = true)]

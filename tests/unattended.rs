@@ -20,8 +20,7 @@ use crate::{
 };
 
 const OLD: &str = "registry.example/payment-api:1.5.0";
-const UNWATCHED: &str =
-    "nobody is at a terminal, so the canary is taken out (onUnknown: hold keeps it)";
+const UNWATCHED: &str = "no terminal, so the canary is rolled back (onUnknown: hold keeps it)";
 
 /// The same plan where nothing was said of what happens without evidence.
 fn left_to(presence: Presence, plan: Plan) -> Plan {
@@ -94,13 +93,9 @@ async fn metrics_that_stay_away_leave_a_watched_canary_to_its_watcher() {
     let bench = Bench::new("prometheus-down");
     let plan = left_to(Presence::Attended, measured(1200));
     let end = bench.ends(auto(), plan, Outcome::Paused).await;
-    assert!(
-        end.text.starts_with("not enough evidence: "),
-        "{}",
-        end.text
-    );
+    assert!(end.text.starts_with("not enough data: "), "{}", end.text);
     assert!(end.text.contains("nothing counted for 5m"), "{}", end.text);
-    assert!(!end.text.contains("nobody"), "{}", end.text);
+    assert!(!end.text.contains("no terminal"), "{}", end.text);
     assert_eq!(bench.replicas(CANARY), 2);
 }
 
@@ -214,7 +209,7 @@ async fn is_taken_out_with_its_errors(bench: &Bench, end: &End) {
         "{}",
         end.text
     );
-    assert!(!end.text.contains("not enough evidence"), "{}", end.text);
+    assert!(!end.text.contains("not enough data"), "{}", end.text);
     let errors = bench.results("error rate");
     assert!(
         errors.iter().all(|r| r.verdict != Verdict::Unhealthy),
@@ -251,7 +246,7 @@ async fn a_canary_within_its_limit_that_is_not_proven_stays_with_a_person() {
     let plan = left_to(Presence::Attended, nearly("3.3%", 600));
     let end = bench.ends(auto(), plan, Outcome::Paused).await;
     assert!(
-        end.text.starts_with("not enough evidence: error rate: "),
+        end.text.starts_with("not enough data: error rate: "),
         "{}",
         end.text
     );

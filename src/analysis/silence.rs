@@ -47,7 +47,7 @@ pub enum Quiet {
     /// No request at either side, though many were due: the traffic has stopped, or the metrics stand
     /// still. Hold; it says nothing of the version.
     Still,
-    /// The source of metrics brings no samples: hold.
+    /// The metrics provider brings no samples: hold.
     NoSamples,
     /// Either of both has lasted too long: inconclusive.
     TooLong,

@@ -53,13 +53,13 @@ pub struct Global {
     /// Configuration of the release (canary.yaml)
     #[arg(short, long, global = true, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Form of the answer: human or json
+    /// Output format: human or json
     #[arg(short, long, global = true, hide_possible_values = true, value_enum, value_name = "FORM", default_value_t = Output::Human)]
     pub output: Output,
-    /// Say only the answer
+    /// Print only the result
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say every look and every wait, with odds and intervals
+    /// Print every check result and wait, with odds and intervals
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// Longest time of one API request
@@ -76,7 +76,7 @@ pub struct Global {
     pub speed: Option<f64>,
 }
 
-/// Form of the answer.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
@@ -109,11 +109,11 @@ pub enum Verb {
     Rollback(RollbackArgs),
     /// Make the canary's version the stable one
     Promote(PromoteArgs),
-    /// Run the whole release, or the rest of one
+    /// Run a whole release, or resume one
     Auto(AutoArgs),
-    /// Let a step that waits for approval go on
+    /// Approve a waiting step
     Approve(ApproveArgs),
-    /// Look for what would break a release
+    /// Find what would break a release
     Check(CheckArgs),
     /// Show who released what, when and why
     History(HistoryArgs),
@@ -143,16 +143,16 @@ pub struct PlanArgs {
     /// Time at each step
     #[arg(long, help_heading = "Plan", value_name = "TIME", value_parser = parse_duration)]
     pub hold: Option<Duration>,
-    /// Time between two looks at the checks
+    /// Interval between check evaluations
     #[arg(long, help_heading = "Plan", value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
-    /// Without enough evidence: hold or rollback
+    /// Without enough data: hold or rollback
     #[arg(long, help_heading = "Plan", value_name = "WHAT", value_parser = parse_on_trouble)]
     pub on_unknown: Option<OnTrouble>,
     /// When a check is unhealthy: rollback or hold
     #[arg(long, help_heading = "Plan", value_name = "WHAT", value_parser = parse_on_trouble)]
     pub on_failure: Option<OnTrouble>,
-    /// When told to end: rollback or hold
+    /// On SIGINT or SIGTERM: rollback or hold
     #[arg(long, help_heading = "Plan", value_name = "WHAT", value_parser = parse_on_trouble)]
     pub on_interrupt: Option<OnTrouble>,
     /// How to promote: template, image, swap or none
@@ -182,7 +182,7 @@ pub struct StatusArgs {
     /// All namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Ask no pods: only what the API server knows
+    /// Use only the API server, do not contact pods
     #[arg(long)]
     pub quick: bool,
 }
@@ -203,7 +203,7 @@ pub struct SetArgs {
     /// Names.
     #[command(flatten)]
     pub names: NameArgs,
-    /// Ask the API server, change nothing
+    /// Server-side dry run
     #[arg(long)]
     pub dry_run: bool,
     /// Keep no journal
@@ -220,7 +220,7 @@ pub struct NameArgs {
     /// Name of the canary Deployment
     #[arg(long, help_heading = "Objects", value_name = "NAME", value_parser = parse_object_name)]
     pub canary: Option<String>,
-    /// Name of the Service of both
+    /// Service that selects stable and canary
     #[arg(long, help_heading = "Objects", value_name = "NAME", value_parser = crate::config::parse_label_name)]
     pub service: Option<String>,
     /// Name of the router, instead of the detected one
@@ -237,16 +237,16 @@ pub struct MonitorArgs {
     /// The app.
     #[command(flatten)]
     pub app: AppArgs,
-    /// Time between two looks
+    /// Interval between evaluations
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
     pub interval: Duration,
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
-    /// Stop when the release is there
+    /// Exit when the release reaches this state
     #[arg(long, value_name = "STATE", value_enum)]
     pub until: Option<MonitorUntil>,
-    /// Append every look to this file (.csv or .jsonl)
+    /// Append every evaluation to this file (.csv or .jsonl)
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
 }
@@ -274,16 +274,16 @@ pub struct RollbackArgs {
     /// The app.
     #[command(flatten)]
     pub app: AppArgs,
-    /// Only move the traffic, first thing; leave the cleaning up
+    /// Shift traffic only; skip cleanup
     #[arg(long)]
     pub now: bool,
-    /// Walk the steps back, resting at each
+    /// Roll back step by step, with a pause at each
     #[arg(long, conflicts_with = "now")]
     pub gradual: bool,
     /// Delete the canary Deployment at the end
     #[arg(long)]
     pub delete: bool,
-    /// Ask the API server, change nothing
+    /// Server-side dry run
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -300,13 +300,13 @@ pub struct PromoteArgs {
     /// The plan.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// Promote even if the checks do not say healthy
+    /// Promote even if checks are not healthy
     #[arg(long)]
     pub force: bool,
-    /// Do not ask
+    /// Skip confirmation
     #[arg(short, long)]
     pub yes: bool,
-    /// Ask the API server, change nothing
+    /// Server-side dry run
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -333,19 +333,19 @@ pub struct AutoArgs {
     /// Stop with success at paused, promoted or step=N
     #[arg(long, value_name = "STATE", value_parser = parse_until)]
     pub until: Option<Until>,
-    /// One evaluation and at most one change, for cron; a hold goes on between two, for 6m at most
+    /// One evaluation and at most one change, for cron; a hold continues between runs, for 6m at most
     #[arg(long)]
     pub once: bool,
-    /// Begin without looking for what would break it
+    /// Skip preflight checks
     #[arg(long)]
     pub skip_preflight: bool,
-    /// Begin again, even what was rolled back
+    /// Restart from the first step, even after a rollback
     #[arg(long)]
     pub restart: bool,
-    /// Do not ask
+    /// Skip confirmation
     #[arg(short, long)]
     pub yes: bool,
-    /// Ask the API server, change nothing
+    /// Server-side dry run
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -442,7 +442,7 @@ pub enum Generate {
     Man,
     /// JSON Schema of the configuration file
     Schema,
-    /// Role with exactly the rights that verbs need
+    /// Role with exactly the permissions that verbs need
     #[command(
         after_help = "Examples:\n  canaryctl generate rbac payment-api | kubectl apply -f -\n  canaryctl generate rbac --verb status,monitor,history\n  canaryctl generate rbac payment-api --verb rollback --strict"
     )]
@@ -464,10 +464,10 @@ pub struct RbacArgs {
     /// With what `auto --create-route` needs
     #[arg(long)]
     pub create_route: bool,
-    /// Only what the verbs cannot do without
+    /// Minimum permissions only
     #[arg(long)]
     pub strict: bool,
-    /// Leave out what only some releases need: http, usage, forward, autoscaler, kinds, create, delete, restore
+    /// Leave out what only some releases need: http, usage, forward, autoscaler, crds, create, delete, restore
     #[arg(long, value_name = "CASE", value_parser = parse_case, value_delimiter = ',')]
     pub without: Vec<Need>,
     /// A `ClusterRole`, to be bound in several namespaces
@@ -523,12 +523,12 @@ fn parse_case(text: &str) -> Result<Need, String> {
         "forward" => Ok(Need::Forwarded),
         "usage" => Ok(Need::Measuring),
         "autoscaler" => Ok(Need::Autoscaler),
-        "kinds" => Ok(Need::Routed),
+        "crds" => Ok(Need::Routed),
         "create" => Ok(Need::Create),
         "delete" => Ok(Need::Delete),
         "restore" => Ok(Need::Restore),
         _ => Err(
-            "the cases are http, usage, forward, autoscaler, kinds, create, delete, restore"
+            "the cases are http, usage, forward, autoscaler, crds, create, delete, restore"
                 .to_owned(),
         ),
     }

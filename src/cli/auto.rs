@@ -168,8 +168,8 @@ async fn preflight(
     };
     let text = format!("preflight: {} ({}){more}", first.what, first.place);
     let mut error = CliError::new(Code::Refused, text);
-    if !first.mend.is_empty() {
-        error = error.hint(first.mend.clone());
+    if !first.fix.is_empty() {
+        error = error.hint(first.fix.clone());
     }
     Err(error.hint("`check` lists everything; --skip-preflight begins all the same"))
 }

@@ -130,7 +130,7 @@ pub(super) async fn ride(
                 Some(seen) if error.code == Code::Failed => {
                     let again = screen.invocation.command("auto");
                     error.hint(format!(
-                        "{seen}; go on with `{again}`, or end the run with `{finish}`"
+                        "{seen}; resume with `{again}`, or end the run with `{finish}`"
                     ))
                 }
                 Some(_) | None => error,
@@ -145,10 +145,10 @@ pub(super) fn refused_by(work: &Work) -> Option<CliError> {
         place,
         what,
         why,
-        mend,
+        fix,
         ..
     } = work.unsure.as_ref()?;
-    let error = CliError::usage(format!("{place}: {what}: {why}"), mend);
+    let error = CliError::usage(format!("{place}: {what}: {why}"), fix);
     Some(match &work.route {
         Some(_) => error.hint(MAKES_ONE).for_app(&work.invocation),
         None => error,
@@ -165,10 +165,8 @@ pub(super) fn warn_of_owners(work: &Work, intent: &Intent, terminal: &mut Termin
     let subject = work.subject(false, &images);
     let findings = owners::findings(&work.session.cluster, &work.survey, &subject);
     for finding in findings.iter().filter(|f| f.severity < Severity::Note) {
-        let Finding {
-            what, why, mend, ..
-        } = finding;
-        terminal.warn(&format!("{what}: {why}; {mend}"));
+        let Finding { what, why, fix, .. } = finding;
+        terminal.warn(&format!("{what}: {why}; {fix}"));
     }
 }
 
@@ -353,11 +351,11 @@ impl<'t> Screen<'t> {
             EventKind::Ended { .. } => true,
             EventKind::Started { .. }
             | EventKind::Resumed { .. }
-            | EventKind::Entered { .. }
+            | EventKind::PhaseChanged { .. }
             | EventKind::Reached { .. }
             | EventKind::Drift { .. }
-            | EventKind::Braked { .. }
-            | EventKind::Calmed { .. }
+            | EventKind::TrafficPaused { .. }
+            | EventKind::TrafficResumed { .. }
             | EventKind::RollingBack { .. }
             | EventKind::Warning { .. } => false,
         };
@@ -421,7 +419,9 @@ pub(super) fn interrupted(
             OnTrouble::Rollback => "rolling back",
             OnTrouble::Hold => "leaving the split as it is",
         };
-        terminal.warn(&format!("told to end: {what}; again to leave at once"));
+        terminal.warn(&format!(
+            "interrupted: {what} (press Ctrl-C again to exit immediately)"
+        ));
         return Interrupted::Request(Request::Interrupt);
     };
     Interrupted::Asked(ask)

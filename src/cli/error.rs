@@ -185,7 +185,7 @@ impl From<TrafficError> for CliError {
             }
             TrafficError::Refused(_) => Self::usage(
                 error.to_string(),
-                "`canaryctl check APP` says how to mend it",
+                "`canaryctl check APP` says how to fix it",
             ),
         }
     }

@@ -22,7 +22,7 @@ pub enum Code {
     Conflict,
     /// 5: not finished, the split is live; a person, a window or evidence is waited for.
     Unfinished,
-    /// 6: a rollback or promotion could not be completed or verified: page somebody.
+    /// 6: a rollback or promotion could not be completed or verified: page on-call.
     Incomplete,
     /// 130: interrupted; the policy was carried out.
     Interrupted,
@@ -42,11 +42,11 @@ pub(super) const CODES: &[(Code, &str)] = &[
     ),
     (
         Code::Unfinished,
-        "not finished, split still live: waits for a person, a window, or evidence",
+        "not finished, split still live: waiting for a person, a window, or more requests",
     ),
     (
         Code::Incomplete,
-        "a rollback or promotion could not be completed or verified: page somebody",
+        "a rollback or promotion could not be completed or verified: page on-call",
     ),
     (
         Code::Interrupted,

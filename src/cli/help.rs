@@ -16,11 +16,15 @@ pub(super) const WIDEST: usize = 100;
 /// Variables that are not settings of a release.
 const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("CANARYCTL_CONFIG", "path of the configuration file, as -f"),
+    (
+        "CANARYCTL_LOG",
+        "log on stderr: a level or directives, such as debug or kube=debug",
+    ),
     ("KUBECONFIG", "path of the kubeconfig, as --kubeconfig"),
     ("NO_COLOR", "any value: no colours"),
     (
         "CI",
-        "any value but false: no live display, nobody waits at an approval",
+        "any value but false: no live display, exit at approval steps instead of waiting",
     ),
 ];
 
@@ -77,7 +81,7 @@ fn variables() -> String {
     let settings = config::VARIABLES.iter().map(|v| (v.name, v.about));
     let all: Vec<(&str, &str)> = settings.chain(OTHER_VARIABLES.iter().copied()).collect();
     let widest = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut text = "Environment (flags win over it, it wins over the file):\n".to_owned();
+    let mut text = "Environment (precedence: flags > environment > file):\n".to_owned();
     for (name, about) in all {
         writeln!(text, "  {name:widest$}  {about}").ok();
     }

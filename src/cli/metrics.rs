@@ -1,6 +1,6 @@
 //! Requests that the pods count themselves, though nobody said so.
 //!
-//! Owns: when that is looked for, and saying what follows. Must not: know a source of metrics.
+//! Owns: when that is looked for, and saying what follows. Must not: know a metrics provider.
 
 use crate::{
     cluster::{discover::Names, workloads::common_labels},

@@ -15,6 +15,7 @@ mod generate;
 mod group;
 mod help;
 mod history;
+mod log;
 mod make_route;
 mod metrics;
 mod monitor;
@@ -63,6 +64,10 @@ pub fn main() -> ExitCode {
         Err(error) => return ui::last_words(format!("error: cannot start: {error}")),
     };
     ui::escape_panics();
+    if let Err(error) = log::start(environment.get("CANARYCTL_LOG")) {
+        ui::last_words(format!("error: {error}"));
+        return ExitCode::from(Code::Refused.number());
+    }
     let terminal = Terminal::of_process(&environment);
     let code = runtime.block_on(run(args, environment, terminal, Signals::of_process()));
     runtime.shutdown_background();

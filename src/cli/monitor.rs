@@ -131,7 +131,7 @@ fn answer_json(view: &impl Serialize, now: Timestamp, terminal: &mut Terminal) {
     document["at"] = serde_json::json!(now);
     match report::json::compact(&document) {
         Ok(line) => terminal.answer(line),
-        Err(error) => terminal.warn(&format!("a look cannot be written: {error}")),
+        Err(error) => terminal.warn(&format!("failed to serialize the status: {error}")),
     }
 }
 

@@ -89,8 +89,8 @@ fn confirm(
         return Ok(None);
     }
     if !terminal.can_ask() {
-        let text = format!("promoting {what} asks first, and nobody can answer here");
-        return Err(CliError::usage(text, "say --yes when it is meant"));
+        let text = format!("promoting {what} needs confirmation and stdin is not a terminal");
+        return Err(CliError::usage(text, "pass --yes to confirm"));
     }
     let answer = terminal.ask(question).unwrap_or_default();
     if matches!(answer.as_str(), "y" | "Y" | "yes") {

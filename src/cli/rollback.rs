@@ -91,7 +91,7 @@ fn tell_of_group(work: &Work, terminal: &mut Terminal) {
         .filter(|member| member != app)
         .collect();
     let text = format!(
-        "{app} is a member of group {}: whoever drives it takes {} back as well; if nobody does, roll them back, too",
+        "{app} is a member of group {}: its run rolls back {} as well; if no run is active, roll them back, too",
         group.name,
         others.join(", ")
     );

@@ -36,7 +36,7 @@ pub(super) fn find_router(
 ) -> Result<(RouterSpec, Option<Finding>), CliError> {
     let recorded = recorded.map(|saved| &saved.release);
     if let Some(run) = recorded.filter(|release| !release.is_over()) {
-        let how = format!("router {} by the run under way", run.router.name);
+        let how = format!("router {} from the run in progress", run.router.name);
         names.found_by.push(how);
         return Ok((run.router.clone(), None));
     }
@@ -172,8 +172,8 @@ fn blind(namespace: &str, why: &str) -> Finding {
     Finding {
         severity: Severity::Error,
         place: format!("namespace {namespace}"),
-        what: format!("the router cannot be told: {why}"),
+        what: format!("cannot determine the router: {why}"),
         why: "an object that may not be read may divide the traffic".to_owned(),
-        mend: "name the router with --router or in the configuration file, or ask for the missing right".to_owned(),
+        fix: "name the router with --router or in the configuration file, or ask for the missing permission".to_owned(),
     }
 }

@@ -151,7 +151,8 @@ impl<'t> Scene<'t> {
             return;
         };
         member.progress.update(event);
-        if let EventKind::Entered { phase, .. } | EventKind::Resumed { phase, .. } = &event.kind
+        if let EventKind::PhaseChanged { phase, .. } | EventKind::Resumed { phase, .. } =
+            &event.kind
             && *phase != Phase::Ended
         {
             member.phase = Some(*phase);

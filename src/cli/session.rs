@@ -584,7 +584,7 @@ pub(super) async fn doubt(
         if shares && work.plan.brake {
             // The others would put back the weight that it takes off.
             work.plan.brake = false;
-            let how = "its weight moves users of other apps of the group as well: no brake";
+            let how = "its weight moves users of other apps of the group as well: no traffic pause";
             work.names.found_by.push(how.to_owned());
         }
     }

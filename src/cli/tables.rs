@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouterEntry(pub RouterSpec);
 
-/// A source of metrics with its options, as the file gives it.
+/// A metrics provider with its options, as the file gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricsEntry(pub MetricsSpec);
 
@@ -95,7 +95,7 @@ impl Keyed for MetricsEntry {
         key: &str,
         from: &mut dyn erased_serde::Deserializer<'_>,
     ) -> Result<Self, erased_serde::Error> {
-        let kind = health::source::kind(key).ok_or_else(|| unknown("source of metrics", key))?;
+        let kind = health::source::kind(key).ok_or_else(|| unknown("metrics provider", key))?;
         let options = kind.options(from)?;
         Ok(Self(MetricsSpec {
             name: key.to_owned(),

@@ -122,10 +122,10 @@ impl ClusterError {
                 "log in again, or check the user of the kubeconfig context".to_owned()
             }
             Reason::Forbidden => {
-                "ask for the missing right; `canaryctl check APP` lists what each verb needs".to_owned()
+                "ask for the missing permission; `canaryctl check APP` lists what each verb needs".to_owned()
             }
             Reason::Conflict | Reason::Exists => {
-                "somebody else changed the object; run the command again".to_owned()
+                "another client changed the object; run the command again".to_owned()
             }
             Reason::Invalid => "the server refuses the content; see the message above".to_owned(),
             Reason::Throttled | Reason::Unavailable => {
@@ -227,7 +227,7 @@ fn detail_of(reason: Reason, status: &kube::core::Status) -> String {
         return status.message.clone();
     }
     if reason == Reason::Forbidden {
-        return "the identity lacks the right".to_owned();
+        return "the identity lacks the permission".to_owned();
     }
     format!("the server answered {} {}", status.code, status.reason)
 }

@@ -33,7 +33,7 @@ type Get = dyn Fn(&str) -> Option<SecretString> + Send + Sync;
 pub enum SecretRef {
     /// Name of an environment variable.
     Env(String),
-    /// Path of a file, read anew at each use; a newline at its end is left out.
+    /// Path of a file, read again at each use; a newline at its end is left out.
     File(PathBuf),
     /// A key of a Kubernetes Secret.
     Secret(SecretKey),
@@ -241,7 +241,9 @@ impl Cluster {
                 return Err("there is no such Secret".to_owned());
             }
             Ok(Err(error)) if error.reason == Reason::Forbidden => {
-                return Err(format!("the right get secrets in {namespace} is missing"));
+                return Err(format!(
+                    "permission to get secrets in namespace {namespace} is missing"
+                ));
             }
             Ok(Err(error)) => return Err(error.detail),
             Err(elapsed) => return Err(elapsed.to_string()),

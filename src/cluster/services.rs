@@ -30,7 +30,7 @@ pub enum BehindError {
     #[error("there is no Service {0}")]
     NoService(String),
     /// A right is missing.
-    #[error("the right {right} in namespace {namespace} is missing")]
+    #[error("permission to {right} in namespace {namespace} is missing")]
     Forbidden {
         /// The right, such as `get services`.
         right: &'static str,
@@ -86,7 +86,7 @@ impl Cluster {
         let spec = object.spec.clone().unwrap_or_default();
         if spec.type_.as_deref() == Some("ExternalName") {
             let to = spec.external_name.unwrap_or_default();
-            let text = format!("Service {service} is but another name of {to}");
+            let text = format!("Service {service} is of type ExternalName, another name of {to}");
             return Err(BehindError::Nobody(text));
         }
         // Nobody translates ports of a headless Service: its name stands for the pods themselves.

@@ -121,7 +121,7 @@ pub struct File<R, C, M> {
 pub(super) struct Keys {
     /// Name of the app
     app: Option<ObjectName>,
-    /// Several apps that are released together, by one plan: none goes on before all are proven, and one
+    /// Several apps that are released together, by one plan: none advances before all have passed, and one
     /// that goes back takes the others with it
     #[schemars(length(min = 2))]
     apps: Option<Vec<Member>>,
@@ -152,9 +152,9 @@ pub(super) struct Keys {
     /// Time after which a step may end before its hold is over, once what its requests must show is
     /// proven; default: never
     early: Option<Span>,
-    /// Time until missing evidence ends a step; default: three times its hold, at least 10m more
+    /// Time after which a step without enough data ends; default: three times its hold, at least 10m more
     deadline: Option<Span>,
-    /// Time between two looks at the checks; default: 10s
+    /// Interval between check evaluations; default: 10s
     interval: Option<Pause>,
     /// Time that pods may take to become ready; default: 5m
     ready_timeout: Option<Pause>,
@@ -173,15 +173,15 @@ pub(super) struct Keys {
     /// Where requests of both sides are counted; default: nowhere
     #[schemars(with = "Option<serde_json::Value>")]
     metrics: Option<IgnoredAny>,
-    /// Whether early evidence against the canary takes the traffic off for a minute, before it is sure, to see
-    /// whether it is a burst; default: true, where a router divides traffic by weights
+    /// Whether early evidence against the canary pauses its traffic for a minute, to rule out a short burst;
+    /// default: true, where a router splits traffic by weights
     brake: Option<bool>,
-    /// What happens when a step ends without enough evidence; default: hold where a person is at a terminal,
-    /// rollback where nobody is (CI, cron, --once)
+    /// What happens when a step ends without enough data; default: hold where a person is at a terminal,
+    /// rollback elsewhere (CI, cron, --once)
     on_unknown: Option<OnTrouble>,
     /// What happens when a check is unhealthy; default: rollback
     on_failure: Option<OnTrouble>,
-    /// What happens when the process is told to end; default: rollback
+    /// What happens on SIGINT or SIGTERM; default: rollback
     on_interrupt: Option<OnTrouble>,
     /// How the canary's version becomes the stable one
     promote: Option<PromoteOptions>,
@@ -207,10 +207,10 @@ pub(super) struct Member {
     /// Several routers that hold the same split: raised in this order, lowered in the reverse one
     #[schemars(with = "Option<serde_json::Value>")]
     routers: Option<Vec<IgnoredAny>>,
-    /// What must hold at every step, beside the checks of the group
+    /// Checks of every step, in addition to those of the group
     #[schemars(with = "Option<serde_json::Value>")]
     checks: Option<Vec<IgnoredAny>>,
-    /// What must hold before any user meets its canary, beside that of the group
+    /// Checks before the first users, in addition to those of the group
     #[schemars(with = "Option<serde_json::Value>")]
     pre: Option<Vec<IgnoredAny>>,
     /// Where its requests are counted; default: where those of the group are

@@ -59,7 +59,7 @@ pub trait Keyed: Sized {
     }
 
     /// Returns what is put in front of `given`, the items of the file, by default; usually nothing.
-    /// `counted` says whether there is a source of metrics.
+    /// `counted` says whether there is a metrics provider.
     fn defaults(given: &[Self], counted: bool) -> Vec<Self> {
         let _ = (given, counted);
         Vec::new()

@@ -30,7 +30,7 @@ pub struct Overrides {
     pub steps: Option<Vec<StepSpec>>,
     /// Time at each step, up to 30 days. It wins over the holds of steps from a weaker source.
     pub hold: Option<Duration>,
-    /// Time between two looks at the checks, from 1 s to 30 days.
+    /// Interval between check evaluations, from 1 s to 30 days.
     pub interval: Option<Duration>,
     /// What happens when a step ends without enough evidence.
     pub on_unknown: Option<OnTrouble>,
@@ -86,12 +86,12 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "CANARYCTL_INTERVAL",
-        about: "time between two looks at the checks, such as 10s",
+        about: "interval between check evaluations, such as 10s",
         set: |to, text| parse_pause(text).map(|value| to.interval = Some(value)),
     },
     Variable {
         name: "CANARYCTL_ON_UNKNOWN",
-        about: "what to do without enough evidence: hold or rollback",
+        about: "what to do without enough data: hold or rollback",
         set: |to, text| parse_on_trouble(text).map(|value| to.on_unknown = Some(value)),
     },
     Variable {
@@ -101,7 +101,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "CANARYCTL_ON_INTERRUPT",
-        about: "what to do when told to end: rollback or hold",
+        about: "what to do on SIGINT or SIGTERM: rollback or hold",
         set: |to, text| parse_on_trouble(text).map(|value| to.on_interrupt = Some(value)),
     },
     Variable {
@@ -116,7 +116,6 @@ pub const RESERVED: &[(&str, &str)] = &[
     ("CANARYCTL_CONFIG", "path of the configuration file"),
     ("CANARYCTL_LOG", "filter of the log on stderr"),
     ("CANARYCTL_NOW", "fixed time, for tests"),
-    ("CANARYCTL_SEED", "seed of the jitter, for tests"),
 ];
 
 impl Overrides {

@@ -77,7 +77,7 @@ fn keyed<T: Keyed>(generator: &mut SchemaGenerator) -> Schema {
         }));
     }
     if !alone.is_empty() {
-        forms.push(json!({"description": "By name, without options", "enum": alone}));
+        forms.push(json!({"description": "Shorthand: the name only", "enum": alone}));
     }
     json_schema!({"oneOf": forms})
 }

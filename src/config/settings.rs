@@ -21,7 +21,7 @@ use crate::domain::{
 
 /// Time at a step when none is given.
 pub(super) const DEFAULT_HOLD: Duration = Duration::from_secs(5 * 60);
-/// Time between two looks when none is given.
+/// Interval between evaluations when none is given.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for pods to become ready when none is given.
 const DEFAULT_READY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -56,7 +56,7 @@ pub struct Settings<R, C, M> {
     pub pre: Vec<C>,
     /// Where requests are counted; `None`: nowhere, or to be discovered.
     pub metrics: Option<M>,
-    /// Time between two looks at the checks.
+    /// Interval between check evaluations.
     pub interval: Duration,
     /// Whether early evidence takes the traffic off for a moment.
     pub brake: bool,
@@ -193,7 +193,7 @@ impl<R, C, M> Settings<R, C, M> {
         }
         if let Some(check) = checks.iter().find(|c| metrics.is_none() && c.rule.counts()) {
             let what = format!(
-                "check '{}' counts requests, and nothing says where",
+                "check '{}' needs `metrics` to say where requests are counted",
                 check.name
             );
             let hint = "add `metrics:` to the file, such as `metrics: {scrape: {}}` or \
@@ -220,7 +220,7 @@ impl<R, C, M> Settings<R, C, M> {
         };
         plan.validate().map_err(|error| {
             ConfigError::new(error.to_string())
-                .with_hint("look at the steps, hold and deadline in flags, environment and file")
+                .with_hint("check the steps, hold and deadline in flags, environment and file")
         })?;
         Ok(plan)
     }

@@ -142,7 +142,7 @@ struct StepMap {
     /// Whether a person must approve before the next step; default: false
     #[serde(default)]
     approve: bool,
-    /// Time until missing evidence ends this step; default: `deadline` of the file
+    /// Time after which this step ends without enough data; default: `deadline` of the file
     deadline: Option<Span>,
 }
 

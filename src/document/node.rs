@@ -197,7 +197,7 @@ fn yaml_hint(text: &str, at: Position) -> &'static str {
     if indent.into_iter().any(|c| c == '\t') {
         "indent with spaces; YAML does not allow tabs there"
     } else {
-        "look at the indentation, the quotes and the brackets of this line and the one before"
+        "check the indentation, the quotes and the brackets of this line and the one before"
     }
 }
 

@@ -62,7 +62,7 @@ pub enum Severity {
 pub enum Rule {
     /// Every subject must hold; failing looks in a row make it unhealthy.
     Condition {
-        /// Failing looks in a row before the verdict is unhealthy; at least 1.
+        /// Failing evaluations in a row before the verdict is unhealthy; at least 1.
         consecutive: u32,
     },
     /// Every subject's number must be within the limits.
@@ -125,7 +125,7 @@ pub struct Number {
     pub max: Option<f64>,
     /// Highest quotient of the canary's value and stable's; above 0.
     pub max_ratio: Option<f64>,
-    /// Breaking looks in a row before the verdict is unhealthy; at least 1. It counts unless a mode is
+    /// Failing evaluations in a row before the verdict is unhealthy; at least 1. It counts unless a mode is
     /// given.
     pub consecutive: u32,
     /// How it is judged, where that is not by looks in a row.
@@ -141,7 +141,7 @@ pub struct Number {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mode {
-    /// By evidence that is right at every peek.
+    /// By a sequential test.
     #[default]
     Sequential,
     /// By counting failed measurements, as the controllers do.
@@ -204,7 +204,7 @@ impl Rule {
         }
     }
 
-    /// Returns whether it is judged by what the source of metrics counts on both sides.
+    /// Returns whether it is judged by what the metrics provider counts on both sides.
     pub fn counts(self) -> bool {
         matches!(
             self,
@@ -263,7 +263,7 @@ pub enum Sample {
         /// Why a container of it ended last, such as `OOMKilled`.
         ended: Option<String>,
     },
-    /// A state that will not mend by itself; unhealthy at once.
+    /// A state that will not fix by itself; unhealthy at once.
     Fatal(String),
     /// A state that is bad but often passes; unhealthy when it lasts.
     Troubled(String),
@@ -289,7 +289,7 @@ pub struct Memory {
     /// What requests have shown; none for checks that count none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Box<Requests>>,
-    /// What the pods themselves have shown sooner than the source of metrics does: the same requests, so that both
+    /// What the pods themselves have shown sooner than the metrics provider does: the same requests, so that both
     /// are never added up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direct: Option<Box<Requests>>,

@@ -41,6 +41,9 @@ pub enum EventKind {
         steps: Vec<Percent>,
         /// From which images to which.
         change: String,
+        /// The canary's share of the traffic when the run began; missing where it was not read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        live: Option<Percent>,
     },
     /// A run goes on that another process began.
     Resumed {
@@ -52,7 +55,7 @@ pub enum EventKind {
         from: Option<String>,
     },
     /// The run enters a phase.
-    Entered {
+    PhaseChanged {
         /// The phase.
         phase: Phase,
         /// The step, counted from 1.
@@ -93,18 +96,18 @@ pub enum EventKind {
     Drift {
         /// What was found.
         text: String,
-        /// Whether it is put right.
+        /// Whether it is re-applied.
         reasserted: bool,
     },
     /// The traffic is taken off the canary for a moment: what was seen may be a burst.
-    Braked {
+    TrafficPaused {
         /// The weight that is left.
         from: Percent,
         /// What was seen.
         text: String,
     },
     /// The canary is calm after it was braked: it returns to the step that it left.
-    Calmed {
+    TrafficResumed {
         /// The weight that it returns to.
         to: Percent,
     },
@@ -138,20 +141,20 @@ impl EventKind {
         match self {
             Self::Started { .. } => "Started",
             Self::Resumed { .. } => "Resumed",
-            Self::Entered { .. } => "Entered",
+            Self::PhaseChanged { .. } => "PhaseChanged",
             Self::Acting { .. } => "Acting",
             Self::Reached { .. } => "WeightReached",
             Self::Checked { .. } => "Checked",
             Self::Waiting { .. } => "Waiting",
             Self::Drift { .. } => "Drift",
-            Self::Braked { .. } => "Braked",
-            Self::Calmed { .. } => "Calmed",
+            Self::TrafficPaused { .. } => "TrafficPaused",
+            Self::TrafficResumed { .. } => "TrafficResumed",
             Self::RollingBack { .. } => "RollingBack",
             Self::Warning { .. } => "Warning",
             Self::Ended { outcome, .. } => match outcome {
                 Outcome::Promoted => "Promoted",
                 Outcome::RolledBack => "RolledBack",
-                Outcome::AtWeight => "AtWeight",
+                Outcome::AtWeight => "WeightHeld",
                 Outcome::Paused => "Paused",
                 Outcome::Conflict => "Conflict",
                 Outcome::Incomplete => "Incomplete",
@@ -165,11 +168,11 @@ impl EventKind {
             // A tick that goes on is no news; somebody who takes over is.
             Self::Resumed { from, .. } => from.is_some(),
             Self::Started { .. }
-            | Self::Entered { .. }
+            | Self::PhaseChanged { .. }
             | Self::Reached { .. }
             | Self::Drift { .. }
-            | Self::Braked { .. }
-            | Self::Calmed { .. }
+            | Self::TrafficPaused { .. }
+            | Self::TrafficResumed { .. }
             | Self::RollingBack { .. }
             | Self::Ended { .. } => true,
             Self::Acting { .. }
@@ -183,7 +186,7 @@ impl EventKind {
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Drift { .. }
-            | Self::Braked { .. }
+            | Self::TrafficPaused { .. }
             | Self::RollingBack { .. }
             | Self::Warning { .. } => true,
             Self::Ended { outcome, .. } => match outcome {
@@ -194,11 +197,11 @@ impl EventKind {
             },
             Self::Started { .. }
             | Self::Resumed { .. }
-            | Self::Entered { .. }
+            | Self::PhaseChanged { .. }
             | Self::Acting { .. }
             | Self::Reached { .. }
             | Self::Checked { .. }
-            | Self::Calmed { .. }
+            | Self::TrafficResumed { .. }
             | Self::Waiting { .. } => false,
         }
     }
@@ -206,18 +209,23 @@ impl EventKind {
     /// Returns the event as one sentence.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Started { id, steps, change } => {
+            Self::Started {
+                id, steps, change, ..
+            } => {
                 let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
-                format!("release {id} began: {change}, steps {}", steps.join(" → "))
+                format!(
+                    "release {id} started: {change}, steps {}",
+                    steps.join(" → ")
+                )
             }
             Self::Resumed { id, phase, from } => {
                 let from = from
                     .as_ref()
                     .map(|f| format!(", after {f}"))
                     .unwrap_or_default();
-                format!("release {id} goes on{from}: {}", phase.words())
+                format!("release {id} resumed{from}: {}", phase.words())
             }
-            Self::Entered {
+            Self::PhaseChanged {
                 phase,
                 step,
                 steps,
@@ -225,7 +233,7 @@ impl EventKind {
             } => match phase {
                 Phase::Shifting => format!("step {step} of {steps}: moving to {weight}"),
                 Phase::Holding => format!("step {step} of {steps}: watching at {weight}"),
-                Phase::Resting => format!("step {step} of {steps}: without traffic for a moment"),
+                Phase::Resting => format!("step {step} of {steps}: canary traffic paused"),
                 Phase::Approving => format!("step {step} of {steps}: waiting for approval"),
                 Phase::Preparing
                 | Phase::Testing
@@ -250,16 +258,16 @@ impl EventKind {
                 let texts: Vec<&str> = results.iter().map(|r| r.text.as_str()).collect();
                 texts.join("; ")
             }
-            Self::Drift { text, reasserted } if *reasserted => format!("{text}: put right"),
+            Self::Drift { text, reasserted } if *reasserted => format!("{text}: re-applied"),
             Self::Drift { text, .. } | Self::Warning { text } | Self::Ended { text, .. } => {
                 text.clone()
             }
-            Self::Braked { from, text } => {
-                format!("braked at {from}: {text}")
+            Self::TrafficPaused { from, text } => {
+                format!("traffic paused at {from}: {text}")
             }
-            Self::Calmed { to } => format!(
-                "calm after a moment without traffic, so it was a burst: the step at {to} begins anew"
-            ),
+            Self::TrafficResumed { to } => {
+                format!("recovered after the traffic pause: restarting the {to} step")
+            }
             Self::RollingBack { reason, .. } => format!("rolling back: {reason}"),
         }
     }

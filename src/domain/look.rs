@@ -39,7 +39,7 @@ const NEW: Duration = Duration::from_secs(20);
 pub struct Seen {
     /// By check.
     pub readings: Vec<(CheckSpec, Vec<Reading>)>,
-    /// What the source of metrics counted, where a check counts requests.
+    /// What the metrics provider counted, where a check counts requests.
     pub counting: Option<Counting>,
 }
 
@@ -50,7 +50,7 @@ pub struct Glance {
     pub now: Timestamp,
     /// The canary's share of the traffic, as read.
     pub weight: Percent,
-    /// How old may be what the source of metrics shows.
+    /// How old may be what the metrics provider shows.
     pub lag: Duration,
     /// When that of the side's pods became ready that did so last.
     pub youngest: Option<Timestamp>,
@@ -216,7 +216,7 @@ pub fn take_in(
         &name,
         circumstances,
     );
-    // What the source of metrics shows goes on being said, unless the pods show that something is wrong.
+    // What the metrics provider shows goes on being said, unless the pods show that something is wrong.
     let said = |((spec, _), result): &(&(CheckSpec, Vec<Reading>), CheckResult)| {
         witness == Witness::Source || result.blamed || !spec.rule.counts()
     };

@@ -1,4 +1,4 @@
-//! What the source of metrics counts on both sides, between two looks.
+//! What the metrics provider counts on both sides, between two looks.
 //!
 //! Owns: increments of both sides over common bounds, silence. Must not: fetch, or judge a check.
 
@@ -23,7 +23,7 @@ pub(super) const LONGEST_SILENCE: f64 = 60.0;
 /// Who tells of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Witness {
-    /// The source of metrics, or whom a check asks.
+    /// The metrics provider, or whom a check asks.
     #[default]
     Source,
     /// The pods themselves, sooner than a source that is behind.
@@ -40,7 +40,7 @@ impl Witness {
     }
 }
 
-/// What a source of metrics sees at one look.
+/// What a metrics provider sees at one look.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Counting {
     /// Of the canary: totals of each pod, or why there are none.

@@ -61,7 +61,7 @@ pub struct Plan {
     pub promote_timeout: Duration,
 }
 
-/// A source of metrics by name, with its options; secrets appear by reference only.
+/// A metrics provider by name, with its options; secrets appear by reference only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricsSpec {
     /// Name in the table of sources.
@@ -119,7 +119,7 @@ pub struct LoadRequest {
     pub body: Option<(String, String)>,
 }
 
-/// What to do when a release cannot go on by itself.
+/// What to do when a release cannot continue by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnTrouble {

@@ -97,7 +97,7 @@ pub struct Release {
     pub gate: Option<Gate>,
     /// What the checks remember, by name; names of checks on stable begin with `stable/`.
     pub checks: BTreeMap<String, Memory>,
-    /// What the source of metrics counted last, of both sides.
+    /// What the metrics provider counted last, of both sides.
     #[serde(default, skip_serializing_if = "Meters::is_empty")]
     pub meters: Meters,
     /// The brake.
@@ -112,7 +112,7 @@ pub struct Release {
     /// Whether a rollback walks the steps back.
     #[serde(default)]
     pub gradual: bool,
-    /// Times that a change by somebody else was put right.
+    /// Times that a change by somebody else was re-applied.
     pub reasserted: u32,
     /// What admission made of the templates that the run wrote.
     #[serde(default, skip_serializing_if = "Stored::is_empty")]
@@ -188,7 +188,7 @@ pub enum Phase {
     Shifting,
     /// The canary proves itself at the weight.
     Holding,
-    /// The canary has no traffic for a moment: what was seen may be a burst.
+    /// The canary has no traffic: what was seen may be a burst.
     Resting,
     /// A person must approve.
     Approving,
@@ -232,7 +232,7 @@ impl Phase {
             Self::Testing => "testing the canary",
             Self::Shifting => "moving traffic",
             Self::Holding => "watching",
-            Self::Resting => "no traffic for a moment",
+            Self::Resting => "canary traffic paused",
             Self::Approving => "waiting for approval",
             Self::PromoteShift => "promoting: moving all traffic to the canary",
             Self::PromoteTemplate => "promoting: updating stable",

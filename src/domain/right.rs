@@ -33,7 +33,7 @@ pub enum Verb {
 pub enum Need {
     /// Always.
     Always,
-    /// When checks, a source of metrics or a load ask pods over HTTP.
+    /// When checks, a metrics provider or a load ask pods over HTTP.
     Asking,
     /// When the name of a Service has no address where this tool runs, so that it is reached through the
     /// API server.

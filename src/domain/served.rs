@@ -1,4 +1,4 @@
-//! Which share of the requests each side gets, as the source of metrics counts them.
+//! Which share of the requests each side gets, as the metrics provider counts them.
 //!
 //! Owns: requests of both sides over the last minute at one weight. Must not: judge the canary by them: requests
 //! that come past the route are counted, too.

@@ -94,7 +94,12 @@ pub struct CheckResult {
     /// How many observations (pods, requests or looks) the verdict rests on.
     pub samples: u64,
     /// Whether waiting longer will not bring what is missing: no traffic or no metrics for minutes.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        rename = "unreachable",
+        alias = "hopeless",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
     pub hopeless: bool,
     /// What was measured at this step and speaks against the canary without being sure, on enough requests,
     /// windows or looks to mean something: it counts when the time of the step is over. Only where the
@@ -102,11 +107,21 @@ pub struct CheckResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against: Option<String>,
     /// Whether what stands against the canary is in great part this check's, where something is done about it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        rename = "isCulprit",
+        alias = "blamed",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
     pub blamed: bool,
     /// Whether the requests of the step exclude what the next one puts at risk; `None` for checks that
     /// prove nothing by requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "passed",
+        alias = "proven",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub proven: Option<bool>,
     /// Whether the check may roll back, hold, or only warn.
     pub severity: super::check::Severity,

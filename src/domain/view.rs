@@ -221,8 +221,8 @@ pub struct Finding {
     pub place: String,
     /// Why it matters; empty where all is well.
     pub why: String,
-    /// How to mend it; empty where nothing is to be done.
-    pub mend: String,
+    /// How to fix it; empty where nothing is to be done.
+    pub fix: String,
 }
 
 /// How much a finding matters.

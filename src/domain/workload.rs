@@ -210,22 +210,22 @@ impl Workload {
     /// change it still describes the roll-out before it.
     pub fn roll_out_waits_for(&self) -> Option<String> {
         if !self.observed {
-            return Some(format!("{}: the controller to see the change", self.name));
+            return Some(format!("{}: observedGeneration to catch up", self.name));
         }
         if self.updated < self.replicas {
             return Some(format!(
-                "{}: {} of {} new pods to be created",
+                "{}: {}/{} new pods created",
                 self.name, self.updated, self.replicas
             ));
         }
         if self.existing > self.updated {
             let old = self.existing - self.updated;
             let s = if old == 1 { "" } else { "s" };
-            return Some(format!("{}: {old} old pod{s} to end", self.name));
+            return Some(format!("{}: {old} old pod{s} terminating", self.name));
         }
         if self.available < self.updated {
             return Some(format!(
-                "{}: {} of {} pods to be available",
+                "{}: {}/{} pods available",
                 self.name, self.available, self.updated
             ));
         }

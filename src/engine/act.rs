@@ -142,7 +142,7 @@ impl Engine {
     }
 
     /// Takes what the server stored of the canary's template for what was asked, where admission changed
-    /// that. What somebody else changed before our write is not taken: then another version was asked for
+    /// that. What another client changed before our write is not taken: then another version was asked for
     /// than the pinned one.
     fn take_canary(&mut self, written: &Written) {
         let tracks = &self.saved.release.tracks;

@@ -127,7 +127,7 @@ impl Engine {
         if dead >= WORTH_TELLING {
             let dead = humantime::format_duration(Duration::from_secs(dead.as_secs()));
             let text = format!(
-                "nobody looked for {dead}: this process or the API server stood still; that time counts for no hold and against no deadline"
+                "no evaluation for {dead}: this process or the API server was stopped; that time does not count for holds and deadlines"
             );
             self.untold.push(Event {
                 at: seen.now,

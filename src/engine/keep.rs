@@ -200,7 +200,7 @@ impl Engine {
         if let Some(how) = kept.mended {
             let what = self.journal.as_ref().map(Journal::what);
             let what = what.unwrap_or_default();
-            let text = format!("{what} is no record of this run, it is written anew: {how}");
+            let text = format!("{what} is no record of this run and is rewritten: {how}");
             self.tell(EventKind::Warning { text });
         }
         if let Some(who) = kept.asked_back {
@@ -396,7 +396,7 @@ impl Engine {
         match approve::open(&self.cluster, release, &gate).await {
             Ok(()) => self.keeping.open = Some(gate.token),
             Err(error) => {
-                let text = format!("nobody can approve step {}: {error}", gate.step + 1);
+                let text = format!("step {} cannot be approved: {error}", gate.step + 1);
                 self.tell(EventKind::Warning { text });
             }
         }

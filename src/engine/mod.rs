@@ -23,6 +23,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use tokio::sync::watch;
+use tracing::{Instrument as _, debug, debug_span};
 
 use crate::{
     cluster::{Cluster, ClusterError, audit::AuditEvent, wake::Wake},
@@ -196,10 +197,13 @@ impl Engine {
     pub async fn run(&mut self, mut drive: Drive) -> Result<End, EngineError> {
         let wake = self.cluster.wake(&self.labels);
         let mut patience = Patience::default();
+        let mut rounds = 0_u64;
         loop {
+            rounds += 1;
+            let span = debug_span!("round", run = %self.saved.release.id, number = rounds);
             let asked = *drive.requests.borrow_and_update();
             let request = Box::pin(self.with_approval(asked)).await;
-            match Box::pin(self.round(&drive, request)).await {
+            match Box::pin(self.round(&drive, request)).instrument(span).await {
                 Ok(Next::Again) => {}
                 Ok(Next::Wait { until, moving }) => {
                     patience = Patience::default();
@@ -243,12 +247,16 @@ impl Engine {
         let (sight, mut seen) = self.observe(drive.goal, request).await?;
         let sides = &sight.sides;
         self.note_anchor(sides.live(Track::Stable), sides.live(Track::Canary));
+        self.note_start(seen.split.actual);
         seen.group = self.seat.as_mut().map(Seat::read);
         self.skip_unattended(&mut seen);
         let undecided = (self.saved.release.clone(), self.untold.len());
         let (action, events) = self.decide(&sight, &mut seen)?;
         self.set_gate()?;
         let acts = !matches!(action, Action::Look | Action::Wait { .. });
+        let release = &self.saved.release;
+        let (phase, target) = (release.phase.words(), release.target);
+        debug!(phase, %target, actual = %seen.split.actual, acts, "decided");
         // Told only when it is recorded, and not forgotten when recording takes another try.
         self.untold.extend(events);
         match Box::pin(self.save(acts)).await {
@@ -329,8 +337,17 @@ impl Engine {
         }
     }
 
+    /// Adds what was live to the announcement of a run that has just begun.
+    fn note_start(&mut self, actual: Percent) {
+        for event in &mut self.untold {
+            if let EventKind::Started { live, .. } = &mut event.kind {
+                live.get_or_insert(actual);
+            }
+        }
+    }
+
     /// Takes back what was decided and could not be recorded, where it leads further up: when recording
-    /// succeeds at last, what it was decided on may be old, and it is decided anew.
+    /// succeeds at last, what it was decided on may be old, and it is decided again.
     fn undecide(&mut self, (before, untold): (Release, usize)) {
         let now = &self.saved.release;
         if now.ending.is_some() || now.phase == before.phase && now.step == before.step {

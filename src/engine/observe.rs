@@ -33,7 +33,7 @@ use crate::{
 /// How long what a verb began with serves as the first look.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// How long pods are left alone that did not say what was asked of them in place of the source of metrics.
+/// How long pods are left alone that did not say what was asked of them in place of the metrics provider.
 const SILENT_PODS: SignedDuration = SignedDuration::from_secs(60);
 
 /// Both sides and the router's objects, read before the first round.
@@ -281,7 +281,7 @@ impl Engine {
         self.results.looked.requests = Some(now);
     }
 
-    /// Returns how old may be what the source of metrics shows.
+    /// Returns how old may be what the metrics provider shows.
     pub(super) fn lag(&self) -> Duration {
         let source = self.probes.source.as_ref();
         source.map_or(Duration::ZERO, |source| source.lag())
@@ -364,7 +364,7 @@ impl Engine {
         self.judge_all(Track::Canary, &seen, (weight, canary.youngest()))
     }
 
-    /// Returns what the probes of some checks, and the source of metrics, see of one side; of the canary
+    /// Returns what the probes of some checks, and the metrics provider, see of one side; of the canary
     /// beside the `other` one. Everything is asked at the same time; where it is to be `direct`, the pods are asked in
     /// place of a source that shows later what they show.
     async fn ask(

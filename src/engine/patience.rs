@@ -116,7 +116,7 @@ impl EngineError {
         })
     }
 
-    /// Returns whether somebody else changed the object at the same moment.
+    /// Returns whether another client changed the object at the same moment.
     fn is_conflict(&self) -> bool {
         self.answer()
             .is_some_and(|error| error.reason == Reason::Conflict)

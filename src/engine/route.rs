@@ -115,7 +115,7 @@ impl Engine {
         let survey = self.cluster.survey(&record, &wanted, knowledge).await?;
         match bind_router(&self.cluster, release, &survey, now) {
             Ok(router) => self.router = router,
-            // What holds the weights is there: it is moved as before, until the rest is put right.
+            // What holds the weights is there: it is moved as before, until the rest is re-applied.
             Err(EngineError::Traffic(TrafficError::Refused(_))) => {}
             Err(error) => return Err(error),
         }

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Failing looks in a row before the verdict is unhealthy, unless configured.
+/// Failing evaluations in a row before the verdict is unhealthy, unless configured.
 const CONSECUTIVE: u32 = 3;
 
 /// Longest time the command may take, unless configured.
@@ -66,7 +66,7 @@ struct Options {
     /// Longest time it may take, such as `30s`, at most 10 minutes.
     #[serde(default)]
     timeout: Option<String>,
-    /// Failing looks in a row before the verdict is unhealthy.
+    /// Failing evaluations in a row before the verdict is unhealthy.
     #[serde(default)]
     consecutive: Option<u32>,
     /// What an unhealthy verdict does.

@@ -80,7 +80,7 @@ pub fn read(
     }
     if !ended && content_type.contains("openmetrics") {
         return Err(ExpositionError::Foreign(
-            "it is cut off, for a page of OpenMetrics ends with `# EOF`",
+            "truncated OpenMetrics response: missing `# EOF`",
         ));
     }
     Ok(())

@@ -29,7 +29,7 @@ pub struct Facts<'a> {
     pub stable: &'a str,
     /// Name of the canary's Deployment.
     pub canary: &'a str,
-    /// Name of the Service of both sides, where known.
+    /// Service that selects stable and canary sides, where known.
     pub service: Option<&'a str>,
     /// The side that is looked at.
     pub track: Track,

@@ -32,7 +32,7 @@ use crate::{
 /// Pods asked at the same time.
 const AT_ONCE: usize = 16;
 
-/// Failing looks in a row before a condition is unhealthy, unless configured.
+/// Failing evaluations in a row before a condition is unhealthy, unless configured.
 const CONSECUTIVE: u32 = 3;
 
 /// Requests at a step before a share of good ones means anything, unless configured.
@@ -92,7 +92,7 @@ struct Options {
     /// Requests at a step before the share means anything.
     #[serde(default)]
     min_requests: Option<u64>,
-    /// Failing looks in a row before the verdict is unhealthy.
+    /// Failing evaluations in a row before the verdict is unhealthy.
     #[serde(default)]
     consecutive: Option<u32>,
     /// What an unhealthy verdict does.

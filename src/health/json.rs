@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Failing looks in a row before the verdict is unhealthy, unless configured.
+/// Failing evaluations in a row before the verdict is unhealthy, unless configured.
 const CONSECUTIVE: u32 = 3;
 
 /// The probe of any URL.
@@ -82,7 +82,7 @@ struct Options {
     /// Highest good multiple of stable's value; the same is asked of stable.
     #[serde(default)]
     max_ratio: Option<f64>,
-    /// Failing looks in a row before the verdict is unhealthy.
+    /// Failing evaluations in a row before the verdict is unhealthy.
     #[serde(default)]
     consecutive: Option<u32>,
     /// What an unhealthy verdict does.
@@ -369,7 +369,7 @@ mod tests {
             ),
             (503, "", Unknown::SourceDown, "status 503"),
             (429, "", Unknown::SourceDown, "status 429"),
-            (401, "", Unknown::Query, "wants credentials"),
+            (401, "", Unknown::Query, "credentials missing"),
             (404, "", Unknown::Query, "status 404"),
             (200, "<html>log in", Unknown::NoData, "not JSON"),
             (200, "", Unknown::NoData, "the body is empty"),

@@ -74,7 +74,7 @@ pub enum HealthError {
         /// All names.
         known: String,
     },
-    /// The source of metrics cannot be used as configured.
+    /// The metrics provider cannot be used as configured.
     #[error("metrics {source_name}: {reason}")]
     Metrics {
         /// Name of the source.

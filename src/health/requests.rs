@@ -1,4 +1,4 @@
-//! Checks of the requests that a source of metrics counts: errors, latency, the canary's share.
+//! Checks of the requests that a metrics provider counts: errors, latency, the canary's share.
 //!
 //! Owns: their options and defaults. Must not: count, or judge.
 
@@ -69,7 +69,7 @@ struct ErrorOptions {
     min_requests: Option<u64>,
     /// How it is judged.
     mode: ModeOption,
-    /// How far requests may depend on each other: in any way within a look, or hardly (`request`).
+    /// How far requests may depend on each other: in any way within an evaluation, or hardly (`request`).
     #[schemars(with = "Option<String>")]
     dependence: Dependence,
     /// What an unhealthy verdict does.
@@ -95,7 +95,7 @@ struct LatencyOptions {
     min_requests: Option<u64>,
     /// How it is judged.
     mode: ModeOption,
-    /// How far requests may depend on each other: in any way within a look, or hardly (`request`).
+    /// How far requests may depend on each other: in any way within an evaluation, or hardly (`request`).
     #[schemars(with = "Option<String>")]
     dependence: Dependence,
     /// What an unhealthy verdict does.
@@ -120,12 +120,12 @@ struct TrafficOptions {
     on_unknown: Option<OnTrouble>,
 }
 
-/// How a check is judged: by evidence that is right at every peek (`sequential`), or by counting failed
+/// How a check is judged: by a sequential test (`sequential`), or by counting failed
 /// measurements (`threshold`) as the controllers do
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum ModeOption {
-    /// By evidence that is right at every peek.
+    /// By a sequential test.
     #[default]
     Sequential,
     /// By counting failed measurements.

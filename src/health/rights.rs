@@ -19,7 +19,7 @@ use crate::{
 /// Stands for the namespace of the release where that is not known: a name that nobody gives to one.
 const OWN: &str = "the-namespace-of-the-release-itself";
 
-/// Returns the rights that checks and a source of metrics need beside those of every release; in the
+/// Returns the rights that checks and a metrics provider need beside those of every release; in the
 /// release's namespace, `own` where known, and in others.
 pub fn rights(
     checks: &[CheckSpec],

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Breaking looks in a row before the verdict is unhealthy, unless configured: at the usual interval
+/// Failing evaluations in a row before the verdict is unhealthy, unless configured: at the usual interval
 /// they span more than one measurement of a metrics-server, which takes one every 15 s.
 const CONSECUTIVE: u32 = 3;
 
@@ -45,7 +45,7 @@ struct Options {
     /// Name of the check; the resource unless given.
     #[serde(default)]
     name: Option<String>,
-    /// What is looked at.
+    /// What is measured.
     resource: Resource,
     /// Highest good use: a share of the limit such as `90%` (of a pod's containers the fullest counts), or
     /// an amount for the whole pod such as `400Mi` or `500m`.
@@ -54,7 +54,7 @@ struct Options {
     /// Highest good multiple of the mean of stable's pods, such as `1.5`; of the share where `max` is one.
     #[serde(default)]
     max_ratio: Option<f64>,
-    /// Breaking looks in a row before the verdict is unhealthy; default: 3.
+    /// Failing evaluations in a row before the verdict is unhealthy; default: 3.
     #[serde(default)]
     consecutive: Option<u32>,
     /// What an unhealthy verdict does.
@@ -291,7 +291,7 @@ fn refused(error: &ClusterError) -> Sample {
         }
         Reason::Forbidden => {
             format!(
-                "the right to list pods.metrics.k8s.io is missing: {}",
+                "permission to list pods.metrics.k8s.io is missing: {}",
                 error.detail
             )
         }
@@ -333,9 +333,7 @@ impl Measure {
             .map(|at| now.duration_since(at).as_secs_f64());
         match age {
             None => {
-                return Err(no_data(
-                    "the measurement does not say of when it is".to_owned(),
-                ));
+                return Err(no_data("PodMetrics has no timestamp".to_owned()));
             }
             Some(age) if age > STALE => {
                 return Err(no_data(format!(
@@ -556,7 +554,7 @@ mod tests {
         let pod = pod(&json!([{"name": "web"}]));
         for (at, said) in [
             (json!("2026-01-05T08:00:00Z"), "3600 s ago"),
-            (json!(null), "of when it is"),
+            (json!(null), "no timestamp"),
         ] {
             let measured = json!({"timestamp": at, "containers": []});
             let measured: PodUsage = serde_json::from_value(measured).unwrap();

@@ -1,6 +1,6 @@
 //! Where requests are counted: the seam, and the table of sources.
 //!
-//! Owns: what a source of metrics must be able to do, and which there are. Must not: judge, or turn
+//! Owns: what a metrics provider must be able to do, and which there are. Must not: judge, or turn
 //! counters into rates. A new source is one file and one line in [`SOURCES`]. What cannot be counted is
 //! reported as missing, with the reason.
 
@@ -89,7 +89,7 @@ pub struct Sides<'a> {
     pub canary: Look<'a>,
 }
 
-/// A source of metrics.
+/// A metrics provider.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// Counts the requests to one side: totals of each pod (or of all, without a name), since the pods
@@ -99,7 +99,7 @@ pub trait Source: Send + Sync {
     /// Returns the number that a query gives for one side, in the source's own language.
     async fn value(&self, query: &str, look: &Look<'_>) -> Sample {
         let _ = (query, look);
-        let text = "this source of metrics answers no queries; use `metrics: {prometheus: …}`";
+        let text = "this metrics provider answers no queries; use `metrics: {prometheus: …}`";
         Sample::Missing(Unknown::Query, text.to_owned())
     }
 
@@ -125,7 +125,7 @@ pub trait Source: Send + Sync {
     /// Returns how it counts with its options, in words such as `preset http with selector pod`.
     fn manner(&self) -> String;
 
-    /// Returns whether what a check asks follows from the source's options, so that others may mend it.
+    /// Returns whether what a check asks follows from the source's options, so that others may fix it.
     fn shapes(&self, check: &CheckSpec) -> bool {
         check.rule.counts()
     }
@@ -178,7 +178,7 @@ pub async fn discover(cluster: &Cluster, look: &Look<'_>) -> Option<Discovered> 
     Some(Discovered { metrics, checks })
 }
 
-/// Returns the checks of a plan as its source of metrics can answer them. The error names the check.
+/// Returns the checks of a plan as its metrics provider can answer them. The error names the check.
 pub fn fitted(
     checks: Vec<CheckSpec>,
     metrics: Option<&MetricsSpec>,

@@ -1,4 +1,4 @@
-//! Other options of a source of metrics, with which it would count what it does not count now.
+//! Other options of a metrics provider, with which it would count what it does not count now.
 //!
 //! Owns: what such options see of stable, and which are better. Must not: ask, or word it for people.
 

@@ -1,4 +1,4 @@
-//! A number that a query gives, in the language of the source of metrics.
+//! A number that a query gives, in the language of the metrics provider.
 //!
 //! Owns: the options of such a check. Must not: know the language, or judge.
 
@@ -164,7 +164,7 @@ impl ProbeKind for Value {
     }
 
     fn about(&self) -> &'static str {
-        "a number that a query of the source of metrics gives, against limits and stable's"
+        "a number from a query to the metrics provider, compared with limits and stable"
     }
 
     fn check(
@@ -187,7 +187,7 @@ impl ProbeKind for Value {
         let options: Options = options::read(&spec.options).map_err(fail)?;
         let window = rule(&options).map_err(fail)?.window;
         let source = binding.source.cloned();
-        let nowhere = || fail("it asks a source of metrics: give the plan `metrics`".to_owned());
+        let nowhere = || fail("it needs a metrics provider: set `metrics` in the plan".to_owned());
         Ok(Box::new(Asked {
             source: source.ok_or_else(nowhere)?,
             query: options.query.replace("{{window}}", &format!("{window}s")),

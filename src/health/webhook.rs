@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// Failing looks in a row before the verdict is unhealthy, unless configured.
+/// Failing evaluations in a row before the verdict is unhealthy, unless configured.
 const CONSECUTIVE: u32 = 3;
 
 /// Most further tries of one look.
@@ -77,7 +77,7 @@ struct Options {
     /// Which way requests go.
     #[serde(default)]
     via: Via,
-    /// Failing looks in a row before the verdict is unhealthy.
+    /// Failing evaluations in a row before the verdict is unhealthy.
     #[serde(default)]
     consecutive: Option<u32>,
     /// What an unhealthy verdict does.

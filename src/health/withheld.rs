@@ -29,7 +29,7 @@ use crate::{
 /// What is missing, and where it is to come from.
 const TEXT: &str = "not evaluated here: needs -f canary.yaml";
 
-/// Stands in for a check, and for a source of metrics, that may not be asked.
+/// Stands in for a check, and for a metrics provider, that may not be asked.
 pub(super) struct Withheld;
 
 /// Makes everything that the checks of `recorded` observe with, and removes from it what must not be
@@ -97,7 +97,7 @@ fn check_options(check: &CheckSpec, given: &Plan) -> Option<Value> {
     Some(same.options.clone())
 }
 
-/// The same for a source of metrics.
+/// The same for a metrics provider.
 fn source_options(spec: &MetricsSpec, given: &Plan) -> Option<Value> {
     let kind = source::kind(&spec.name)?;
     if !spec.options.is_null() && kind.asks_only_the_release(&spec.options) {

@@ -113,7 +113,7 @@ impl Journal {
         let other = match parse(there) {
             Ok(other) => other.release,
             Err(error) => {
-                let mended = Some(format!("somebody else changed it: {error}"));
+                let mended = Some(format!("another client changed it: {error}"));
                 let kept = Kept {
                     mended,
                     ..Kept::default()
@@ -141,7 +141,7 @@ impl Journal {
                 Met::Touched(version)
             }
             Ok(_) => {
-                let mended = "somebody put an old record of this run back".to_owned();
+                let mended = "another client restored an old record of this run".to_owned();
                 let kept = Kept {
                     mended: Some(mended),
                     ..Kept::default()
@@ -152,7 +152,7 @@ impl Journal {
             // whoever has not driven it yet gives way.
             Err(_) if !saved.ours => Met::Another(who),
             Err(doubt) => {
-                let mended = Some(format!("somebody else wrote it: {doubt}"));
+                let mended = Some(format!("another client wrote it: {doubt}"));
                 let back = other.phase.is_retreat() || other.ending == Some(Outcome::RolledBack);
                 let asks = other.id == saved.release.id && !same && back;
                 let asked_back = asks.then(|| who.unwrap_or_else(|| "somebody".to_owned()));

@@ -121,7 +121,7 @@ pub struct Kept {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum JournalError {
     /// Another driver has the run.
-    #[error("{who} holds the release since {since}")]
+    #[error("the release is locked by {who} since {since}")]
     Held {
         /// User and host, or the URL of the CI job.
         who: String,

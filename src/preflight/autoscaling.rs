@@ -30,7 +30,7 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
             Severity::Warning,
             &namespace,
             "HorizontalPodAutoscalers cannot be read",
-            "an autoscaler would change the numbers of pods during the release, and it could not be seen",
+            "an autoscaler would change the replica counts during the release, and it could not be read",
             format!(
                 "grant get, list and patch on horizontalpodautoscalers.autoscaling; `{} auth can-i list hpa` tells",
                 ground.kubectl()
@@ -67,7 +67,7 @@ fn autoscaler(ground: &Ground<'_>, hpa: &HorizontalPodAutoscaler, track: Track) 
     let max = spec.map_or(1, |s| s.max_replicas);
     if !ground.by_pods() {
         let what = format!("an autoscaler scales {side} between {min} and {max}");
-        let why = "the router divides by weight, so the numbers of pods may change; the release keeps it from going below what the canary's share needs";
+        let why = "the router divides by weight, so the replica counts may change; the release keeps it from going below what the canary's share needs";
         return vec![found(Severity::Note, place, what, why, "")];
     }
     if ground.subject.router.options["hpa"] == "refuse" {
@@ -75,7 +75,7 @@ fn autoscaler(ground: &Ground<'_>, hpa: &HorizontalPodAutoscaler, track: Track) 
             Severity::Error,
             place,
             format!("an autoscaler scales {side}, and `hpa: refuse` is set"),
-            "the router by numbers of pods refuses to start: the autoscaler would undo its scaling",
+            "router `replicas` refuses to start: the autoscaler would undo its scaling",
             "set `router: {replicas: {hpa: pin}}`, or take the autoscaler away during the release",
         )];
     }
@@ -96,7 +96,7 @@ fn autoscaler(ground: &Ground<'_>, hpa: &HorizontalPodAutoscaler, track: Track) 
             Severity::Warning,
             &place,
             format!("the plan needs {most} pods of {side}, maxReplicas is {max}"),
-            "the release pins it above the maximum that somebody chose",
+            "the release pins it above its configured maximum",
             format!(
                 "{} patch hpa {} -p '{{\"spec\":{{\"maxReplicas\":{most}}}}}', or scale down before",
                 ground.kubectl(),

@@ -52,8 +52,8 @@ pub(super) async fn findings(ground: &Ground<'_>) -> Vec<Finding> {
         Err(error) => {
             let place = format!("plan of {}", ground.subject.app);
             let why = "nothing can be counted";
-            let mend = "mend `metrics` in canary.yaml";
-            return vec![found(Severity::Error, place, error.to_string(), why, mend)];
+            let fix = "fix `metrics` in canary.yaml";
+            return vec![found(Severity::Error, place, error.to_string(), why, fix)];
         }
     };
     let tell = |note| {
@@ -96,8 +96,8 @@ fn together(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
     let mut told: Vec<Finding> = Vec::new();
     for one in all {
         let alike = |other: &&mut Finding| {
-            (other.severity, &other.what, &other.why, &other.mend)
-                == (one.severity, &one.what, &one.why, &one.mend)
+            (other.severity, &other.what, &other.why, &other.fix)
+                == (one.severity, &one.what, &one.why, &one.fix)
         };
         match told.iter_mut().find(alike) {
             Some(other) => other.place = format!("{}, {}", other.place, one.place),
@@ -146,8 +146,8 @@ async fn one(
         Ok(probe) => probe,
         Err(error) => {
             let why = "the check cannot be made";
-            let mend = "mend the check in canary.yaml";
-            let finding = found(Severity::Error, place, error.to_string(), why, mend);
+            let fix = "fix the check in canary.yaml";
+            let finding = found(Severity::Error, place, error.to_string(), why, fix);
             return (vec![finding], Vec::new());
         }
     };
@@ -161,7 +161,7 @@ async fn one(
             Severity::Note,
             place,
             format!("not tried, because {effect}"),
-            "this look changes nothing, also not in the app",
+            "this check is read-only, also for the app",
             "",
         ));
         return (all, Vec::new());
@@ -230,7 +230,7 @@ fn weigh(check: &CheckSpec, place: &str, readings: &[Reading], loaded: bool) -> 
         }
     }
     if asked == 0 {
-        return no_data(weight_of(check), check, place, "nobody to ask");
+        return no_data(weight_of(check), check, place, "no pod to ask");
     }
     if let Some(first) = empty.first() {
         let text = format!("{first}{}", answers(empty.len()));
@@ -308,7 +308,7 @@ fn buckets(check: &CheckSpec, place: &str, readings: &[Reading]) -> Option<Findi
         .collect();
     let surely = surely_above(Counts::new(all, slower)?, 1.0 - quantile);
     let what = format!("no bucket of the histogram ends at {}", span(max));
-    let mend = format!(
+    let fix = format!(
         "take {} as the limit, or give the histogram a bucket that ends at {}",
         near.join(" or "),
         span(max)
@@ -319,10 +319,10 @@ fn buckets(check: &CheckSpec, place: &str, readings: &[Reading]) -> Option<Findi
             percent(slower / all),
             below.map_or_else(|| "the first bucket".to_owned(), |(bound, _)| span(bound))
         );
-        found(Severity::Warning, place, what, why, mend)
+        found(Severity::Warning, place, what, why, fix)
     } else {
         let why = "requests in the bucket that the limit divides count as slow where the limit has to be proven";
-        found(Severity::Note, place, what, why, mend)
+        found(Severity::Note, place, what, why, fix)
     })
 }
 
@@ -376,17 +376,17 @@ pub(super) fn weight_of_silence(check: &CheckSpec) -> Severity {
 }
 
 fn no_data(weight: Severity, check: &CheckSpec, place: &str, reason: &str) -> Finding {
-    let mend = if check.rule.counts() {
-        "mend `metrics`: its preset and selector must count the requests of the version that runs now"
+    let fix = if check.rule.counts() {
+        "fix `metrics`: its preset and selector must count the requests of the version that runs now"
     } else {
-        "mend path, port or expression of the check; it must work on the version that runs now"
+        "fix path, port or expression of the check; it must work on the version that runs now"
     };
     found(
         weight,
         place,
         format!("the check gives no data on stable: {reason}"),
         "without data the verdict is unknown, and unknown never advances: the release would stop at its first step",
-        mend,
+        fix,
     )
 }
 
@@ -401,7 +401,7 @@ fn breaks(check: &CheckSpec, place: &str, reason: &str) -> Finding {
                 "the limit is: {}; while stable is beyond it no version is blamed, and only one that surely keeps it advances",
                 limit(check.rule)
             ),
-            "go on where the new version is to mend it; else mend stable first, or choose a limit that it keeps",
+            "continue if the new version is the fix; else fix stable first, or choose a limit that it keeps",
         );
     }
     found(
@@ -412,7 +412,7 @@ fn breaks(check: &CheckSpec, place: &str, reason: &str) -> Finding {
             "the limit is: {}; a version as good as stable would be rolled back, and a promotion undone",
             limit(check.rule)
         ),
-        "mend stable first, or choose a limit that stable keeps",
+        "fix stable first, or choose a limit that stable keeps",
     )
 }
 
@@ -516,7 +516,7 @@ async fn path(ground: &Ground<'_>, request: &LoadRequest) -> Finding {
             Severity::Note,
             place,
             format!("not tried, because it sends {}", request.method),
-            "this look changes nothing, also not in the app; the release sends it to both sides",
+            "this check is read-only, also for the app; the release sends it to both sides",
             "make sure that the app takes it without harm",
         );
     }
@@ -541,7 +541,7 @@ async fn path(ground: &Ground<'_>, request: &LoadRequest) -> Finding {
     };
     let answer = ground.cluster.ask_pod(&pod, port, &asked, TIMEOUT).await;
     let why = "requests of the load that fail on stable count as failed on the canary too";
-    let mend = "choose a path that the app answers without harm";
+    let fix = "choose a path that the app answers without harm";
     match answer {
         Ok(answer) if answer.status < 400 => fine(
             place,
@@ -554,9 +554,9 @@ async fn path(ground: &Ground<'_>, request: &LoadRequest) -> Finding {
                 Severity::Warning
             };
             let what = format!("stable answers with status {}", answer.status);
-            found(severity, place, what, why, mend)
+            found(severity, place, what, why, fix)
         }
-        Err(error) => found(Severity::Warning, place, error.to_string(), why, mend),
+        Err(error) => found(Severity::Warning, place, error.to_string(), why, fix),
     }
 }
 
@@ -706,7 +706,7 @@ mod tests {
         let fine = said(0.5, 990.0).unwrap();
         assert_eq!(fine.severity, Severity::Note, "{fine:?}");
         assert!(
-            fine.mend.starts_with("take 250 ms or 1 s as the limit"),
+            fine.fix.starts_with("take 250 ms or 1 s as the limit"),
             "{fine:?}"
         );
         let never = said(0.5, 800.0).unwrap();
@@ -721,7 +721,7 @@ mod tests {
 
     #[test]
     fn what_is_alike_is_said_once() {
-        let no_data = |place: &str, what: &str| found(Severity::Error, place, what, "why", "mend");
+        let no_data = |place: &str, what: &str| found(Severity::Error, place, what, "why", "fix");
         let all = [
             no_data("check a", "no series"),
             no_data("check b", "no page"),

@@ -54,9 +54,8 @@ pub(super) fn finding(ground: &Ground<'_>, read: &[(&CheckSpec, Vec<Reading>)]) 
         step + 1
     );
     let holds = duration(forecast.holds);
-    let why = format!(
-        "a step ends when the canary's requests are enough to go on; the holds alone are {holds}"
-    );
+    let why =
+        format!("a step ends when the canary has had enough requests; the holds alone are {holds}");
     Some(found(
         Severity::Warning,
         place,

@@ -67,17 +67,17 @@ fn doubtful(doubt: &Doubt, release: &Release, place: String) -> Finding {
         format!("the journal is not authentic: {doubt}"),
         "anybody who may write ConfigMaps can have written it: nothing in it is used",
         format!(
-            "take the canary out with `canaryctl rollback {app}`, or begin anew with `canaryctl auto {app} --restart`"
+            "roll the canary back with `canaryctl rollback {app}`, or start again with `canaryctl auto {app} --restart`"
         ),
     )
 }
 
 fn unreadable(error: &JournalError, place: String) -> Finding {
-    let mend = match error {
+    let fix = match error {
         JournalError::Newer(_) => "update canaryctl".to_owned(),
         JournalError::Damaged { name, .. } => {
             format!(
-                "look at ConfigMap {name}; deleting it forgets the history, and an unfinished run with it"
+                "inspect ConfigMap {name}; deleting it forgets the history, and an unfinished run with it"
             )
         }
         JournalError::Cluster(e) if e.reason == Reason::Forbidden => e.hint(),
@@ -87,7 +87,7 @@ fn unreadable(error: &JournalError, place: String) -> Finding {
         | JournalError::Unsigned(_) => "try again".to_owned(),
     };
     let why = "without the journal a release cannot know whether another one runs";
-    found(Severity::Error, place, error.to_string(), why, mend)
+    found(Severity::Error, place, error.to_string(), why, fix)
 }
 
 /// Says what the latest run means for the next one.
@@ -142,7 +142,7 @@ fn run(release: &Release, silent: bool, place: &str) -> Finding {
             release.id,
             who.unwrap_or_default()
         ),
-        "`auto` goes on with that run and its plan, not with a new one",
+        "`auto` resumes that run with its plan, not with a new one",
         format!("`canaryctl auto {app}` resumes it, `canaryctl rollback {app}` ends it"),
     )
 }

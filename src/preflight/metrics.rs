@@ -1,4 +1,4 @@
-//! The source of metrics: asked once for all checks of requests, and what else it could be asked.
+//! The metrics provider: asked once for all checks of requests, and what else it could be asked.
 //!
 //! Owns: the one question to the source, and saying what it counts, whether it tells the sides apart,
 //! and which options would count. Must not: judge stable, or know any source.
@@ -135,8 +135,8 @@ async fn sound(
         let search = source.search(sides).await;
         let search = search.filter(|search| !search.suggestions.is_empty());
         let one_side = || "give a `selector` of the series of one side alone".to_owned();
-        let mend = search.as_ref().map_or_else(one_side, mend);
-        return vec![found(Severity::Error, PLACE, what, MIXES, mend)];
+        let fix = search.as_ref().map_or_else(one_side, fix);
+        return vec![found(Severity::Error, PLACE, what, MIXES, fix)];
     }
     if let Err(reason) = shared {
         let what = format!("whether {manner} tells the sides apart is not known: {reason}");
@@ -165,7 +165,7 @@ async fn sound(
             reason.unwrap_or("no answer")
         ),
         "it may be so before the first request; if it stays so, the checks do not know, and the release does not go beyond its first step",
-        "see that the canary's series are called as stable's are",
+        "make sure canary and stable use the same metric and label names",
     );
     vec![fine(PLACE, what), unseen]
 }
@@ -192,7 +192,7 @@ fn nothing(weight: Severity, manner: &str, search: &Search) -> Finding {
         ),
     };
     let why = "without data the checks of requests do not know, and unknown never advances: the release would stop at its first step";
-    found(weight, PLACE, what, why, mend(search))
+    found(weight, PLACE, what, why, fix(search))
 }
 
 /// Says of which presets there are series all the same.
@@ -221,7 +221,7 @@ fn present(search: &Search) -> String {
 }
 
 /// Says what to write.
-fn mend(search: &Search) -> String {
+fn fix(search: &Search) -> String {
     if search.suggestions.is_empty() {
         let there = [search.unselected.as_slice(), &search.mixed].concat();
         if !there.is_empty() {
@@ -340,7 +340,7 @@ mod tests {
             "preset spring with its own selector counts nothing for stable; preset istio with selector pod does: 2,345 requests on 9 of 9 ready pods, with a histogram"
         );
         assert_eq!(
-            said.mend,
+            said.fix,
             "write in canary.yaml `metrics: {prometheus: {preset: istio}}` (2,345 requests on 9 of 9 ready pods, with a histogram), or `metrics: {prometheus: {preset: http}}` (1 request on 9 of 9 ready pods, without a histogram, none of the canary yet), or `metrics: {prometheus: {preset: recording-rules}}` (a recorded share of errors, without latencies); 1 more would do; keep auth, tls as given"
         );
     }
@@ -370,9 +370,9 @@ mod tests {
             "none of the 2 presets (http, istio) has data for stable; there are series of istio, none of them stable's by any selector that was tried; stable's of spring do not tell how requests ended; those of http are selected for other pods at the same time"
         );
         assert!(
-            said.mend.contains("istio or http with {{track}}"),
+            said.fix.contains("istio or http with {{track}}"),
             "{}",
-            said.mend
+            said.fix
         );
         let search = Search {
             tried: tried.clone(),
@@ -381,9 +381,9 @@ mod tests {
         };
         let said = nothing(Severity::Error, "preset http", &search);
         assert!(
-            said.mend.starts_with("give the counters of http a label"),
+            said.fix.starts_with("give the counters of http a label"),
             "{}",
-            said.mend
+            said.fix
         );
         let search = Search {
             tried,

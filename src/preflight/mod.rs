@@ -1,7 +1,7 @@
 //! The findings of `check`: what in the cluster would break or hurt a release.
 //!
 //! Owns: looking at everything a release depends on before anything is changed, one file per family,
-//! and saying what was found, where, why it matters and how to mend it. Must not: write anything
+//! and saying what was found, where, why it matters and how to fix it. Must not: write anything
 //! (questions about rights are the one POST), or judge the health of a canary.
 
 mod autoscaling;
@@ -101,25 +101,25 @@ fn unreadable(cluster: &Cluster, error: &ClusterError) -> Finding {
         Severity::Error,
         format!("namespace {}", cluster.namespace()),
         error.to_string(),
-        "without looking at both sides nothing can be released; what else is wrong could not be seen",
+        "stable and canary must be readable; what else is wrong could not be checked",
         error.hint(),
     )
 }
 
-/// Returns a finding: how bad, where, what, why it matters, how to mend it.
+/// Returns a finding: how bad, where, what, why it matters, how to fix it.
 fn found(
     severity: Severity,
     place: impl Into<String>,
     what: impl Into<String>,
     why: impl Into<String>,
-    mend: impl Into<String>,
+    fix: impl Into<String>,
 ) -> Finding {
     Finding {
         severity,
         what: what.into(),
         place: place.into(),
         why: why.into(),
-        mend: mend.into(),
+        fix: fix.into(),
     }
 }
 

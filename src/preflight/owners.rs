@@ -132,9 +132,9 @@ pub fn findings(cluster: &Cluster, survey: &Survey, subject: &Subject<'_>) -> Ve
     if owned.is_empty() {
         let place = ground.place("Deployment", &subject.names.stable);
         let text = if ground.written.is_empty() {
-            "no GitOps tool, package or operator claims the Deployments"
+            "Deployments are not managed by GitOps, Helm or an operator"
         } else {
-            "no GitOps tool, package or operator claims the Deployments or the routes"
+            "Deployments and routes are not managed by GitOps, Helm or an operator"
         };
         return vec![fine(place, text)];
     }
@@ -238,7 +238,7 @@ fn finding(ground: &Scope<'_>, owner: &Owner, objects: &[(String, String)]) -> F
     let place = ground.place(&kind, &name);
     let is = if objects.len() == 1 { "is" } else { "are" };
     let undone = undone(ground);
-    let (severity, what, why, mend) = match owner {
+    let (severity, what, why, fix) = match owner {
         Owner::ArgoCd(application) => (
             Severity::Warning,
             format!("{names} {is} synced by Argo CD{}", called(application.as_deref())),
@@ -281,11 +281,11 @@ fn finding(ground: &Scope<'_>, owner: &Owner, objects: &[(String, String)]) -> F
         Owner::Controller(kind, name) => (
             Severity::Warning,
             format!("{names} {is} controlled by {kind} {name}"),
-            format!("its operator may put back what it wants: {undone}"),
+            format!("its operator may revert: {undone}"),
             format!("tell the operator of {kind} {name} to pause, or change the version there"),
         ),
     };
-    found(severity, place, what, why, mend)
+    found(severity, place, what, why, fix)
 }
 
 fn called(name: Option<&str>) -> String {
@@ -302,8 +302,8 @@ fn undone(ground: &Scope<'_>) -> &'static str {
         Strategy::None | Strategy::Swap
     );
     match (ground.by_pods(), template) {
-        (true, true) => "the numbers of pods, and the template of stable after the promotion",
-        (true, false) => "the numbers of pods",
+        (true, true) => "the replica counts, and the template of stable after the promotion",
+        (true, false) => "the replica counts",
         (false, true) => "the weights, and the template of stable after the promotion",
         (false, false) => "the weights",
     }

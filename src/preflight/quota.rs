@@ -39,7 +39,7 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
             Severity::Note,
             format!("namespace {}", ground.cluster.namespace()),
             "ResourceQuotas cannot be read",
-            "whether there is room for the pods that the release needs on top could not be looked at",
+            "could not check whether the quota has room for the extra pods of the release",
             "grant list on resourcequotas",
         )];
     };
@@ -62,7 +62,7 @@ fn present(ground: &Ground<'_>) -> Pods {
     (ground.stable.replicas(), canary)
 }
 
-/// Returns the numbers of pods that the release goes through, each with its name.
+/// Returns the replica counts that the release goes through, each with its name.
 fn way(plan: &Plan, goals: Goals, present: Pods) -> Vec<(Pods, String)> {
     let total = goals.total;
     let mut way = vec![(present, "now".to_owned())];
@@ -152,7 +152,7 @@ fn limits(ground: &Ground<'_>, quota: &ResourceQuota) -> Vec<Finding> {
                 shown(limit)
             ),
             format!(
-                "{} pods of stable and {} of the canary stand together then: new pods would be refused",
+                "the peak is {} pods of stable and {} of the canary, over the quota: new pods would be rejected",
                 peak.pods.0, peak.pods.1
             ),
             format!("raise {resource} of the quota to {}, or scale stable down before", shown(used + more)),

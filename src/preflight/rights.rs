@@ -48,7 +48,7 @@ const RIGHTS: &[Right] = &[
     Right::new(("get", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
     Right::new(("create", "", "pods", "portforward"), Need::Asking, "ask pods over HTTP (port-forward needs get and create)", LOOKERS),
     Right::new(("list", "metrics.k8s.io", "pods", ""), Need::Measuring, "read what pods use of CPU and memory", LOOKERS),
-    Right::new(("patch", "apps", "deployments", "scale"), Need::Always, "change numbers of pods", WRITERS),
+    Right::new(("patch", "apps", "deployments", "scale"), Need::Always, "change replica counts", WRITERS),
     Right::new(("create", "", "configmaps", ""), Need::Always, "begin a journal", BEGINNERS),
     Right::new(("update", "", "configmaps", ""), Need::Always, "keep the journal", WRITERS),
     Right::new(("patch", "", "configmaps", ""), Need::Always, "approve the step that waits", &[Verb::Approve]),
@@ -127,7 +127,7 @@ impl Circumstances {
     }
 }
 
-/// Returns whether checks or a source of metrics ask pods over HTTP.
+/// Returns whether checks or a metrics provider ask pods over HTTP.
 pub fn asks_pods(checks: &[CheckSpec], metrics: Option<&MetricsSpec>) -> bool {
     metrics.is_some_and(|m| m.name == "scrape") || checks.iter().any(|c| c.probe == "http")
 }
@@ -172,8 +172,8 @@ pub(super) async fn findings(
                 return Ok(vec![found(
                     Severity::Warning,
                     namespace,
-                    "the rights could not be asked for",
-                    format!("a missing right would show in the middle of a release: {e}"),
+                    "permissions could not be checked",
+                    format!("a missing permission would show in the middle of a release: {e}"),
                     format!(
                         "`kubectl -n {} auth can-i --list` may tell",
                         cluster.namespace()
@@ -232,7 +232,7 @@ async fn may(cluster: &Cluster, right: &Right, names: &[String]) -> Result<bool,
     let api: Api<SelfSubjectAccessReview> = Api::all(cluster.client().clone());
     let params = PostParams::default();
     let namespace = right.namespace.as_deref().unwrap_or(cluster.namespace());
-    let what = format!("the right to {} {}", right.verb, right.target());
+    let what = format!("permission to {} {}", right.verb, right.target());
     for name in names {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
@@ -308,7 +308,7 @@ fn report(own: &str, missing: &[&Right]) -> Vec<Finding> {
     if !able.is_empty() {
         all.push(fine(
             format!("namespace {own}"),
-            format!("you have every right for {}", able.join(", ")),
+            format!("you have all permissions for {}", able.join(", ")),
         ));
     }
     all

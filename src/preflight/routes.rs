@@ -42,7 +42,7 @@ pub(super) fn findings(ground: &Ground<'_>) -> Vec<Finding> {
             place: format!("drain: {}", humantime::format_duration(drain)),
             what: "the canary's pods may end before every proxy has weight 0".to_owned(),
             why: "a gateway accepts a route a moment before its proxies have it: requests in that moment fail".to_owned(),
-            mend: "leave `drain` at 5s or more".to_owned(),
+            fix: "leave `drain` at 5s or more".to_owned(),
         });
     }
     found

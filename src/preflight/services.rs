@@ -302,7 +302,7 @@ fn named_after_a_side(ground: &Ground<'_>) -> Vec<Finding> {
                 Severity::Warning,
                 place,
                 format!("the Service is called {word} and selects pods of {wrong} too"),
-                "whoever compares the sides, or routes weights, through it gets a mixture",
+                "comparing the sides, or routing weights, through it gives a mixture",
                 format!("add the track label of {word} to its selector"),
             ));
         } else if ours && !selects(service, &own) {
@@ -379,7 +379,7 @@ fn overlaps(ground: &Ground<'_>) -> Vec<Finding> {
             place,
             format!("the selector of {whose} also fits the pods of {others}"),
             "autoscalers, disruption budgets and `kubectl logs` count the other's pods as its own, and two Deployments may fight over them",
-            "selectors cannot be changed: make the Deployment anew with a track label in its selector",
+            "selectors cannot be changed: recreate the Deployment with a track label in its selector",
         )
     };
     for track in [Track::Stable, Track::Canary] {

@@ -1,4 +1,4 @@
-//! Which shares of traffic the numbers of pods allow.
+//! Which shares of traffic the replica counts allow.
 //!
 //! Owns: comparing the plan's weights with what N pods can do. Must not: speak of other routers,
 //! which divide finely.

@@ -104,10 +104,7 @@ fn stable_readiness(ground: &Ground<'_>, running: bool) -> Finding {
         Some(what) => found(
             Severity::Warning,
             place,
-            format!(
-                "stable is not at rest; it waits for {what}{}",
-                reasons(stable)
-            ),
+            format!("stable is still progressing: {what}{}", reasons(stable)),
             "the release would begin with less capacity than stable should have, and compare with a moving version",
             look,
         ),

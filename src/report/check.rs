@@ -83,7 +83,7 @@ pub fn sure(result: &CheckResult) -> Option<String> {
 pub fn reason(why: Unknown) -> &'static str {
     match why {
         Unknown::Pending => "needs another look",
-        Unknown::Query => "the question is wrong",
+        Unknown::Query => "invalid query",
         Unknown::NoData => "no data",
         Unknown::NoTraffic => "no traffic",
         Unknown::TooFew => "too few requests",

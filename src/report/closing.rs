@@ -31,7 +31,7 @@ pub struct Closing {
 }
 
 /// Said where the run had a simulated cluster of its own.
-const GONE: &str = "this simulated cluster is gone; that one stays";
+const GONE: &str = "the sandbox of this run has been deleted; that one keeps running";
 
 // === impl Invocation ===
 
@@ -168,7 +168,7 @@ mod tests {
             let hints = closing(outcome, None, Some(Phase::Approving), &invocation);
             assert_eq!(hints.next, "canaryctl sandbox errors-at-25");
             assert_eq!(hints.undo, None);
-            assert!(hints.note.is_some_and(|note| note.contains("gone")));
+            assert!(hints.note.is_some_and(|note| note.contains("deleted")));
         }
     }
 

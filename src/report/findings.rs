@@ -16,7 +16,7 @@ use crate::domain::{
 /// Column of the sentence, after the mark.
 const TEXT: usize = 11;
 
-/// Column after `where`, `why` and `mend`.
+/// Column after `where`, `why` and `fix`.
 const DETAIL: usize = TEXT + 7;
 
 /// Returns the findings; those in order are one line each.
@@ -106,7 +106,7 @@ fn full(finding: &Finding, style: Style) -> Vec<Line> {
     let details = [
         ("where", &finding.place),
         ("why", &finding.why),
-        ("mend", &finding.mend),
+        ("fix", &finding.fix),
     ];
     for (label, text) in details.into_iter().filter(|(_, text)| !text.is_empty()) {
         let line = style.line().to_column(TEXT).dim(label).to_column(DETAIL);
@@ -131,7 +131,7 @@ fn summary(view: &CheckView, style: Style) -> Line {
     let (tone, verdict) = match (errors, warnings) {
         (0, 0) => (Tone::Good, "ready to release"),
         (0, _) => (Tone::Unknown, "ready, with warnings"),
-        _ => (Tone::Bad, "not ready: mend the errors first"),
+        _ => (Tone::Bad, "not ready: fix the errors above"),
     };
     let line = style.line().add(tone, verdict);
     line.plain(format!(" ({text})")).cut(style.columns())

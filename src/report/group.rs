@@ -71,7 +71,7 @@ pub fn closing(
         lines.extend(line.to_column(column).add(tone, text).wrap(column));
     };
     if ending.outcome == Outcome::Incomplete {
-        let text = "somebody: this could not be finished or verified";
+        let text = "on-call: this could not be finished or verified";
         add("page", Tone::Bad, text);
     }
     for part in parts {

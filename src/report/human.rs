@@ -97,8 +97,13 @@ impl Narrator {
         let at = event.at;
         self.began.get_or_insert(at);
         let lines = match &event.kind {
-            EventKind::Started { id, steps, change } => {
-                self.path.push(Percent::ZERO);
+            EventKind::Started {
+                id,
+                steps,
+                change,
+                live,
+            } => {
+                self.path.push(live.unwrap_or(Percent::ZERO));
                 let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
                 let text = format!("run {id}: {change}, steps {}", steps.join(" → "));
                 self.said(at, Tone::Bold, "started", &text)
@@ -109,7 +114,7 @@ impl Narrator {
                 let text = format!("run {id}{}: {}", from.unwrap_or_default(), phase.words());
                 self.said(at, Tone::Bold, "resumed", &text)
             }
-            EventKind::Entered {
+            EventKind::PhaseChanged {
                 phase,
                 step,
                 steps,
@@ -123,7 +128,7 @@ impl Narrator {
                     return None;
                 }
                 self.acted = Some(what.clone());
-                let line = self.head(at, Tone::Dim, "doing").dim(what);
+                let line = self.head(at, Tone::Dim, "apply").dim(what);
                 line.wrap(TEXT)
             }
             EventKind::Reached { split } => {
@@ -134,20 +139,20 @@ impl Narrator {
             EventKind::Waiting { what, since } => return self.waiting(at, what, *since),
             EventKind::Drift { text, reasserted } => {
                 let done = if *reasserted {
-                    "put right"
+                    "re-applied"
                 } else {
                     "left as it is"
                 };
                 self.said(at, Tone::Unknown, "drift", &format!("{text}: {done}"))
             }
             EventKind::Warning { text } => self.said(at, Tone::Unknown, "warning", text),
-            EventKind::Braked { from, text } => {
+            EventKind::TrafficPaused { from, text } => {
                 let text = format!("from {from}: {text}");
-                self.said(at, Tone::Unknown, "BRAKED", &text)
+                self.said(at, Tone::Unknown, "TRAFFIC OFF", &text)
             }
-            EventKind::Calmed { .. } => {
+            EventKind::TrafficResumed { .. } => {
                 let text = event.kind.sentence();
-                self.said(at, Tone::Good, "calm", &text)
+                self.said(at, Tone::Good, "recovered", &text)
             }
             EventKind::RollingBack { cause, reason } => {
                 self.cause = Some(*cause);
@@ -206,14 +211,14 @@ impl Narrator {
                 self.said(at, Tone::Bold, &label, &text)
             }
             Phase::Holding => self.said(at, Tone::Bold, &label, &format!("watching at {weight}")),
-            Phase::Resting => self.said(at, Tone::Bold, &label, "no traffic for a moment"),
+            Phase::Resting => self.said(at, Tone::Bold, &label, "canary traffic paused"),
             Phase::Approving => {
                 let text = format!("waiting for approval at {weight}");
                 self.said(at, Tone::Bold, &label, &text)
             }
             // The end has its own block.
             Phase::Ended => Vec::new(),
-            Phase::RollingBack => self.said(at, Tone::Bold, "back", "moving traffic to stable"),
+            Phase::RollingBack => self.said(at, Tone::Bold, "rollback", "moving traffic to stable"),
             Phase::Preparing
             | Phase::Testing
             | Phase::PromoteShift
@@ -294,11 +299,11 @@ impl Narrator {
 
     fn waiting(&mut self, at: Timestamp, what: &str, since: Timestamp) -> Option<Painted> {
         let kind = class(what);
-        let label = match self.waits.get(&kind) {
-            None => "waits",
-            Some(said) if self.verbose || between(*said, at) >= REMIND => "still waits",
-            Some(_) => return None,
-        };
+        let before = self.waits.get(&kind);
+        let again = before.is_some();
+        if before.is_some_and(|said| !self.verbose && between(*said, at) < REMIND) {
+            return None;
+        }
         // A wait for evidence repeats the sentence of a check that was just said.
         let told = |(when, text): &(Timestamp, String)| {
             between(*when, at) < JUST && kind.contains(text.as_str())
@@ -307,9 +312,8 @@ impl Narrator {
             self.waits.insert(kind, at);
             return None;
         }
-        let again = label != "waits";
         self.waits.insert(kind, at);
-        let line = self.head(at, Tone::Plain, label).plain(what);
+        let line = self.head(at, Tone::Plain, "waiting").plain(what);
         let line = if again {
             line.dim(format!(" (for {})", span(between(since, at))))
         } else {
@@ -346,7 +350,7 @@ impl Narrator {
             row(
                 "page",
                 Tone::Bad,
-                "somebody: this could not be finished or verified",
+                "on-call: this could not be finished or verified",
             );
         }
         if let Some(path) = self.weights() {
@@ -396,10 +400,10 @@ pub fn headline(outcome: Outcome) -> (Tone, &'static str) {
     match outcome {
         Outcome::Promoted => (Tone::Good, "PROMOTED"),
         Outcome::RolledBack => (Tone::Bad, "ROLLED BACK"),
-        Outcome::AtWeight => (Tone::Good, "AT THE WEIGHT"),
+        Outcome::AtWeight => (Tone::Good, "WEIGHT REACHED"),
         Outcome::Paused => (Tone::Unknown, "PAUSED with the split live"),
         Outcome::Conflict => (Tone::Unknown, "STOPPED on a conflict"),
-        Outcome::Incomplete => (Tone::Bad, "NOT COMPLETE"),
+        Outcome::Incomplete => (Tone::Bad, "INCOMPLETE"),
     }
 }
 

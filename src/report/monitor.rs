@@ -191,7 +191,7 @@ fn advice(view: &StatusView, style: Style) -> Vec<Line> {
         head.add(Tone::of(verdict), style.mark(verdict))
     }];
     if let Some(waits) = &view.waits_for {
-        lines.extend(status::row(style, "waits", Tone::Plain, waits));
+        lines.extend(status::row(style, "waiting", Tone::Plain, waits));
     }
     lines.extend(status::row(style, "next", Tone::Bold, &view.next));
     if let Some(undo) = &view.undo {

@@ -26,7 +26,7 @@ use crate::domain::{
 pub const HEIGHT: usize = 12;
 
 /// Column after the labels.
-const BODY: usize = 7;
+const BODY: usize = 8;
 
 /// Cells of the bar of a hold.
 const CELLS: u32 = 10;
@@ -95,7 +95,7 @@ impl Progress {
                 self.run = Some(id.clone());
                 self.phase = Some(*phase);
             }
-            EventKind::Entered { phase, step, .. } => {
+            EventKind::PhaseChanged { phase, step, .. } => {
                 if *step != self.step {
                     self.note = None;
                 }
@@ -120,11 +120,11 @@ impl Progress {
             EventKind::Drift { text, .. } | EventKind::Warning { text } => {
                 self.note = Some(format!("{} {text}", clock(event.at)));
             }
-            EventKind::Braked { text, .. } => {
+            EventKind::TrafficPaused { text, .. } => {
                 self.braked = true;
                 self.note = Some(format!("{} {text}", clock(event.at)));
             }
-            EventKind::Calmed { .. } => (self.braked, self.note) = (false, None),
+            EventKind::TrafficResumed { .. } => (self.braked, self.note) = (false, None),
             EventKind::RollingBack { reason, .. } => self.reason = Some(reason.clone()),
             EventKind::Ended { outcome, .. } => {
                 self.outcome = Some(*outcome);
@@ -154,9 +154,9 @@ impl Progress {
             last.push(label(style, "note").add(Tone::Unknown, note));
         }
         if let Some(doing) = &self.doing {
-            last.push(label(style, "doing").plain(doing));
+            last.push(label(style, "apply").plain(doing));
         } else if let Some(waits) = &self.waits {
-            last.push(label(style, "waits").plain(self.waits_text(waits, now)));
+            last.push(label(style, "waiting").plain(self.waits_text(waits, now)));
         }
         let room = HEIGHT.saturating_sub(lines.len() + last.len());
         lines.extend(self.check_lines(style, room.min(CHECKS)));
@@ -187,7 +187,7 @@ impl Progress {
             line = line.plain("  ").plain(doing);
         } else if let Some(waits) = &self.waits {
             let text = self.waits_text(waits, now);
-            line = line.dim("  waits  ").plain(text);
+            line = line.dim("  waiting  ").plain(text);
         }
         line.cut(style.columns()).render()
     }
@@ -211,7 +211,7 @@ impl Progress {
         if names.is_empty() {
             return waits.to_owned();
         }
-        format!("more evidence: {}", names.join(", "))
+        format!("more requests for {}", names.join(", "))
     }
 
     fn title(&self, now: Timestamp, style: Style) -> Line {
@@ -268,7 +268,7 @@ impl Progress {
         }
         let hold = self.holds.get(self.step.saturating_sub(1));
         if self.braked && self.phase == Some(Phase::Holding) {
-            return label(style, "now").add(Tone::Unknown, "braked: looking again");
+            return label(style, "now").add(Tone::Unknown, "traffic paused: re-evaluating");
         }
         match (self.phase, self.held_since, hold) {
             (Some(Phase::Holding), Some(since), Some(hold)) => {

@@ -138,7 +138,7 @@ fn when(need: Need) -> Option<&'static str> {
         Need::Route => Some("only with --create-route"),
         Need::Asking => Some("only with HTTP checks, `scrape` or a load"),
         Need::Measuring => Some("only with checks of CPU or memory"),
-        Need::Forwarded => Some("only where the Service's name has no address beside canaryctl"),
+        Need::Forwarded => Some("only where canaryctl cannot resolve the Service's name"),
         Need::Autoscaler => Some("only where an autoscaler scales either Deployment"),
         Need::Routed => Some("only where routes of this kind hold the weights"),
         Need::Create => Some("only when the release creates the canary Deployment"),

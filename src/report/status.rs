@@ -119,7 +119,7 @@ fn state(run: &RunView, now: Timestamp, style: Style) -> Vec<Line> {
     let line = line.add(tone, run.phase.words());
     let line = line.plain(format!(" at {}, {step}, for {since}", run.target));
     let line = match run.braked {
-        Some(from) => line.add(Tone::Unknown, format!(", braked from {from}")),
+        Some(from) => line.add(Tone::Unknown, format!(", traffic paused at {from}")),
         None => line,
     };
     let began = span(between(run.started, now));
@@ -139,7 +139,7 @@ fn split(view: &StatusView, style: Style) -> Vec<Line> {
             style,
             "",
             Tone::Unknown,
-            &format!("not there yet: {waits}"),
+            &format!("progressing: {waits}"),
         ));
     }
     for route in &split.routes {
@@ -334,7 +334,7 @@ fn pod_troubles(pod: &Pod) -> Vec<(String, String)> {
 
 fn checks(results: &[CheckResult], style: Style) -> Vec<Line> {
     if results.is_empty() {
-        return row(style, "checks", Tone::Unknown, "none were looked at");
+        return row(style, "checks", Tone::Unknown, "none evaluated");
     }
     let verdict = overall(results);
     let of = |v: Verdict| results.iter().filter(|r| r.verdict == v).count();
@@ -378,7 +378,7 @@ fn ending(view: &StatusView, now: Timestamp, style: Style) -> Vec<Line> {
             let for_ = span(between(run.since, now));
             format!(" (since {}, {for_})", clock(run.since))
         });
-        let line = style.line().dim("waits").to_column(BODY).plain(waits);
+        let line = style.line().dim("waiting").to_column(BODY).plain(waits);
         lines.extend(line.dim(since.unwrap_or_default()).wrap(BODY));
     }
     lines.extend(row(style, "next", Tone::Bold, &view.next));

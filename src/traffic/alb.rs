@@ -35,10 +35,10 @@ pub(super) struct Options {
     /// Names of the actions that change. Default: every action with target groups of both sides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     actions: Vec<String>,
-    /// Stable's Service, where it cannot be told from selectors.
+    /// Stable's Service, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     stable_service: Option<String>,
-    /// The canary's Service, where it cannot be told from selectors.
+    /// The canary's Service, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     canary_service: Option<String>,
 }

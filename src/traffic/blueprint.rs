@@ -397,15 +397,13 @@ impl Blueprint {
         place: &str,
         notes: Vec<(Severity, String, String, String)>,
     ) -> Self {
-        let notes = notes
-            .into_iter()
-            .map(|(severity, what, why, mend)| Finding {
-                severity,
-                what,
-                place: place.to_owned(),
-                why,
-                mend,
-            });
+        let notes = notes.into_iter().map(|(severity, what, why, fix)| Finding {
+            severity,
+            what,
+            place: place.to_owned(),
+            why,
+            fix,
+        });
         self.notes.extend(notes);
         self
     }

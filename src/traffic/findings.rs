@@ -10,12 +10,12 @@ use crate::domain::{
 
 /// Returns what is good and bad about the routes of an object.
 pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
-    let find = |severity, what: String, why: &str, mend: &str| Finding {
+    let find = |severity, what: String, why: &str, fix: &str| Finding {
         severity,
         place: named.to_owned(),
         what,
         why: why.to_owned(),
-        mend: mend.to_owned(),
+        fix: fix.to_owned(),
     };
     let mut found = Vec::new();
     for route in routes {
@@ -29,7 +29,7 @@ pub(super) fn about(named: &str, routes: &[Route]) -> Vec<Finding> {
                 Severity::Error,
                 format!("{name}: {trouble}"),
                 "requests that go there fail, or reach the wrong side",
-                "let it lead to pods of one side, and of one side alone",
+                "make its selector match only one side",
             ));
         }
         if let Some(trouble) = route.trouble() {
@@ -70,9 +70,9 @@ pub(super) fn misfit(named: &str, why: &str, target: &Target) -> Finding {
         place: named.to_owned(),
         what: why.to_owned(),
         why: format!(
-            "its traffic does not follow the numbers of pods of {stable} and {canary}: at 100% it may reach none, at 0% still the canary"
+            "its traffic does not follow the replica counts of {stable} and {canary}: at 100% it may reach none, at 0% still the canary"
         ),
-        mend: "give its route both sides as destinations, the canary's with weight 0, or say --router replicas where its traffic does not matter".to_owned(),
+        fix: "give its route both sides as destinations, the canary's with weight 0, or say --router replicas where its traffic does not matter".to_owned(),
     }
 }
 
@@ -85,8 +85,8 @@ pub(super) fn divides(named: &str, router: &str, target: &Target) -> Finding {
         what: format!(
             "it divides the traffic between {stable} and {canary} from another namespace"
         ),
-        why: "numbers of pods do not move what a route divides".to_owned(),
-        mend: format!(
+        why: "replica counts do not move what a route splits".to_owned(),
+        fix: format!(
             "name it in the configuration file, as the object of `router: {{{router}: …}}`, or say --router replicas where its traffic does not matter"
         ),
     }
@@ -103,8 +103,8 @@ pub(super) fn stray(named: &str, route: &Route) -> Finding {
             route.name,
             services.join(" and ")
         ),
-        why: "whoever is there would be moved with this release, and two releases would put back each other's weight".to_owned(),
-        mend: "give the release an object of its own, with its routes alone".to_owned(),
+        why: "its users would be moved with this release, and two releases would revert each other's weight".to_owned(),
+        fix: "give the release an object of its own, with its routes alone".to_owned(),
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) fn without_pods(named: &str, routes: &[Route], track: Track) -> Optio
             track.word()
         ),
         why: "requests that take this route fail now".to_owned(),
-        mend: format!(
+        fix: format!(
             "look why the pods of {} are not ready, or take the weight away",
             track.word()
         ),

@@ -47,10 +47,10 @@ pub(super) struct Options {
     /// Names of the rules that change. Default: every rule with backends of both sides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rules: Vec<String>,
-    /// Stable's Service, where it cannot be told from selectors.
+    /// Stable's Service, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     stable_service: Option<String>,
-    /// The canary's Service, where it cannot be told from selectors.
+    /// The canary's Service, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     canary_service: Option<String>,
 }

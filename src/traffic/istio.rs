@@ -46,10 +46,10 @@ pub(super) struct Options {
     /// Names of the routes that change. Default: every route with destinations of both sides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     routes: Vec<String>,
-    /// Stable's Service or subset, where it cannot be told from selectors.
+    /// Stable's Service or subset, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     stable_service: Option<String>,
-    /// The canary's Service or subset, where it cannot be told from selectors.
+    /// The canary's Service or subset, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     canary_service: Option<String>,
 }
@@ -112,8 +112,10 @@ impl Shape for Istio {
             found.push((
                 Severity::Warning,
                 format!("it holds at the gateways {} alone", gateways.join(", ")),
-                "callers within the mesh pass it by: they reach the pods of both sides whatever the weights".to_owned(),
-                "add `mesh` to spec.gateways where callers within the mesh are to be divided, too".to_owned(),
+                "in-mesh clients bypass it: they reach the pods of both sides whatever the weights"
+                    .to_owned(),
+                "add `mesh` to spec.gateways where callers within the mesh are to be divided, too"
+                    .to_owned(),
             ));
         }
         for other in all.iter().filter(|other| is_rival(object, other)) {
@@ -121,7 +123,7 @@ impl Shape for Istio {
             found.push((
                 Severity::Warning,
                 format!("VirtualService {name} is about a host of it, too"),
-                "which of the two a proxy obeys is not defined: the weights may count for nobody"
+                "which of the two a proxy obeys is not defined: the weights may not take effect"
                     .to_owned(),
                 format!("bring the routes of both into one, or take the host out of {name}"),
             ));
@@ -246,7 +248,7 @@ fn from_nothing(mut site: Site<'_>, options: &Options, family: &Family) -> Resul
             Severity::Warning,
             "no pod of stable has the sidecar istio-proxy".to_owned(),
             "a VirtualService moves the requests of clients in the mesh alone: without it the weights change nothing".to_owned(),
-            "make sure that whoever calls the app has the sidecar, or use another router".to_owned(),
+            "make sure that the app's clients have the sidecar, or use another router".to_owned(),
         )
     });
     let place = site.named("Service", &app);

@@ -152,7 +152,7 @@ pub struct Target {
     pub stable: String,
     /// Name of the canary Deployment.
     pub canary: String,
-    /// Name of the Service of both, where known.
+    /// Service that selects stable and canary, where known.
     pub service: Option<String>,
     /// Pods of both sides together at the start.
     pub total: u32,
@@ -352,7 +352,7 @@ pub trait Router: Send + Sync {
     }
 
     /// Keeps whatever would overrule it from changing a Deployment's number of replicas, which the
-    /// engine is about to set. Most routers have nothing to do with the numbers of pods.
+    /// engine is about to set. Most routers have nothing to do with the replica counts.
     async fn pin(&self, deployment: &str, replicas: u32) -> Result<(), TrafficError> {
         let _ = (deployment, replicas);
         Ok(())

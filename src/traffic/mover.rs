@@ -279,18 +279,17 @@ impl ByWeights {
                     severity: Severity::Warning,
                     place: named.clone(),
                     what: format!("its status is not as it should be: it waits for {what}"),
-                    why: "a change of the weights is not done before its status says so".to_owned(),
-                    mend: "look at the status of the object, and at the controller behind it"
-                        .to_owned(),
+                    why: "a weight change counts only when the status confirms it".to_owned(),
+                    fix: "check the status of the object and its controller".to_owned(),
                 });
             }
             let own = self.form.findings(object, &all).into_iter();
-            found.extend(own.map(|(severity, what, why, mend)| Finding {
+            found.extend(own.map(|(severity, what, why, fix)| Finding {
                 severity,
                 place: named.clone(),
                 what,
                 why,
-                mend,
+                fix,
             }));
         }
         found
@@ -424,12 +423,12 @@ impl ByWeights {
             let need = pods_needed(to, self.target.total);
             if canary < need {
                 let name = &self.target.canary;
-                return Some(format!("{name}: {canary} of {need} pods to be ready"));
+                return Some(format!("{name}: {canary}/{need} pods ready"));
             }
             return scene.canary.and_then(|side| unsteady(side, need, scene.at));
         }
         // A canary without ready pods serves nobody: nothing is lost by leaving it.
-        let text = format!("{}: a pod to be ready", self.target.stable);
+        let text = format!("{}: no pod ready", self.target.stable);
         (to < present && stable == 0 && canary > 0).then_some(text)
     }
 }

@@ -201,7 +201,7 @@ impl Route {
         let got = share(pair.0, pair.1).unwrap_or(Percent::ZERO);
         if !sayable || got.distance(weight) > NEAR {
             return Err(format!(
-                "{weight} cannot be said in {}: beside other destinations the weights of stable and canary sum to {sum}; make their sum 100, and the others' larger by as much",
+                "{weight} cannot be represented in {}: with the other destinations the weights of stable and canary sum to {sum}; make their sum 100, and the others' larger by as much",
                 self.name
             ));
         }

@@ -35,10 +35,10 @@ pub(super) struct Options {
     /// namespace that divides traffic between both sides.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
-    /// Stable's Service, where it cannot be told from selectors.
+    /// Stable's Service, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     stable_service: Option<String>,
-    /// The canary's Service, where it cannot be told from selectors.
+    /// The canary's Service, where selectors do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     canary_service: Option<String>,
 }

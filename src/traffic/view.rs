@@ -108,11 +108,10 @@ impl View {
         );
         if set < Percent::FULL && stable_ready == 0 {
             self.waits_for
-                .push(format!("{}: a pod to be ready", scene.stable.name));
+                .push(format!("{}: no pod ready", scene.stable.name));
         }
         if set > Percent::ZERO && canary_ready == 0 {
-            self.waits_for
-                .push("the canary: a pod to be ready".to_owned());
+            self.waits_for.push("the canary: no pod ready".to_owned());
         }
         self.matches = !self.strayed && !self.details.is_empty();
         Split {

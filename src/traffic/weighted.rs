@@ -124,7 +124,7 @@ pub(super) trait Shape: Send + Sync + 'static {
         None
     }
 
-    /// Returns what else is wrong with an object: how bad, what, why it matters, how to mend it.
+    /// Returns what else is wrong with an object: how bad, what, why it matters, how to fix it.
     /// `all` are the objects of its kinds.
     fn findings(object: &Value, all: &[Value]) -> Vec<(Severity, String, String, String)> {
         let _ = (object, all);
@@ -424,7 +424,7 @@ impl<S: Shape> Provider for Weighted<S> {
                 place: format!("namespace {}", cluster.namespace()),
                 what: error.to_string(),
                 why: "without a route that holds both sides no weight can be set".to_owned(),
-                mend: "name the object in the configuration, or give one of its routes both destinations, the canary's with weight 0".to_owned(),
+                fix: "name the object in the configuration, or give one of its routes both destinations, the canary's with weight 0".to_owned(),
             }],
         }
     }

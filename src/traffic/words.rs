@@ -18,7 +18,7 @@ pub(super) fn unsteady(side: &Workload, need: u32, at: Timestamp) -> Option<Stri
     let steady = humantime::format_duration(STEADY);
     (side.steady_pods(at) < need).then(|| {
         let name = &side.name;
-        format!("{name}: pods that were started again to be ready for {steady}")
+        format!("{name}: restarted pods to stay ready for {steady}")
     })
 }
 

@@ -70,7 +70,7 @@ fn from_the_first_step(
         let watches = |e: &canaryctl::domain::event::Event| {
             matches!(
                 e.kind,
-                EventKind::Entered {
+                EventKind::PhaseChanged {
                     phase: Phase::Holding,
                     ..
                 }

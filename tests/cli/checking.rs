@@ -124,14 +124,14 @@ async fn monitor_says_where_it_cannot_write() {
 #[tokio::test(start_paused = true)]
 async fn check_finds_nothing_that_would_break() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.shows("check payment-api -n canary-release").await, @r#"
+    assert_snapshot!(console.shows("check payment-api -n canary-release").await, @r"
     $ canaryctl check payment-api -n canary-release
     exit 0
     --- stdout
     ! warning  nothing but the pods is checked
                where  plan of payment-api
                why    a version that runs and answers every request with an error would be promoted
-               mend   add a check to canary.yaml, such as `- http: {path: /health}` or one of the
+               fix    add a check to canary.yaml, such as `- http: {path: /health}` or one of the
                       success rate
 
     - note     Services that select one side only: payment-api-canary-service (canary),
@@ -152,35 +152,35 @@ async fn check_finds_nothing_that_would_break() {
     ✓ ok       the Service selects the pods of both sides (Service canary-release/payment-api-service)
     ✓ ok       10 endpoints ready (Service canary-release/payment-api-service)
     ✓ ok       no autoscaler scales either side (namespace canary-release)
-    ✓ ok       no GitOps tool, package or operator claims the Deployments (Deployment
+    ✓ ok       Deployments are not managed by GitOps, Helm or an operator (Deployment
                canary-release/payment-api-stable)
     ✓ ok       the check works on stable: pods ready, 9 asked (check pods)
-    ✓ ok       you have every right for status, set, monitor, rollback, promote, auto, check, approve,
-               history (namespace canary-release)
+    ✓ ok       you have all permissions for status, set, monitor, rollback, promote, auto, check,
+               approve, history (namespace canary-release)
     ✓ ok       no run before this one (ConfigMap canary-release/canaryctl-payment-api)
     ✓ ok       its clock agrees with ours (API server)
 
     ready, with warnings (0 errors, 1 warning, 2 notes, 11 ok)
-    "#);
+    ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn check_finds_what_would_break_and_how_to_mend_it() {
     let console = Console::on("quota").await;
-    assert_snapshot!(console.shows("check payment-api -n canary-release").await, @r#"
+    assert_snapshot!(console.shows("check payment-api -n canary-release").await, @r"
     $ canaryctl check payment-api -n canary-release
     exit 2
     --- stdout
     ✗ error    the release needs 10 pods more at the promotion, the quota has room for 0 (10 of 10 used)
                where  ResourceQuota canary-release/pods
-               why    10 pods of stable and 10 of the canary stand together then: new pods would be
-                      refused
-               mend   raise pods of the quota to 20, or scale stable down before
+               why    the peak is 10 pods of stable and 10 of the canary, over the quota: new pods would
+                      be rejected
+               fix    raise pods of the quota to 20, or scale stable down before
 
     ! warning  nothing but the pods is checked
                where  plan of payment-api
                why    a version that runs and answers every request with an error would be promoted
-               mend   add a check to canary.yaml, such as `- http: {path: /health}` or one of the
+               fix    add a check to canary.yaml, such as `- http: {path: /health}` or one of the
                       success rate
 
     - note     Services that select one side only: payment-api-canary-service (canary),
@@ -201,16 +201,16 @@ async fn check_finds_what_would_break_and_how_to_mend_it() {
     ✓ ok       the Service selects the pods of both sides (Service canary-release/payment-api-service)
     ✓ ok       10 endpoints ready (Service canary-release/payment-api-service)
     ✓ ok       no autoscaler scales either side (namespace canary-release)
-    ✓ ok       no GitOps tool, package or operator claims the Deployments (Deployment
+    ✓ ok       Deployments are not managed by GitOps, Helm or an operator (Deployment
                canary-release/payment-api-stable)
     ✓ ok       the check works on stable: pods ready, 9 asked (check pods)
-    ✓ ok       you have every right for status, set, monitor, rollback, promote, auto, check, approve,
-               history (namespace canary-release)
+    ✓ ok       you have all permissions for status, set, monitor, rollback, promote, auto, check,
+               approve, history (namespace canary-release)
     ✓ ok       no run before this one (ConfigMap canary-release/canaryctl-payment-api)
     ✓ ok       its clock agrees with ours (API server)
 
-    not ready: mend the errors first (1 error, 1 warning, 2 notes, 11 ok)
-    "#);
+    not ready: fix the errors above (1 error, 1 warning, 2 notes, 11 ok)
+    ");
     let json = console
         .shows("check payment-api -n canary-release -o json")
         .await;
@@ -228,8 +228,8 @@ async fn check_finds_what_would_break_and_how_to_mend_it() {
           "severity": "error",
           "what": "the release needs 10 pods more at the promotion, the quota has room for 0 (10 of 10 used)",
           "place": "ResourceQuota canary-release/pods",
-          "why": "10 pods of stable and 10 of the canary stand together then: new pods would be refused",
-          "mend": "raise pods of the quota to 20, or scale stable down before"
+          "why": "the peak is 10 pods of stable and 10 of the canary, over the quota: new pods would be rejected",
+          "fix": "raise pods of the quota to 20, or scale stable down before"
         },
     "#);
 }

@@ -39,7 +39,7 @@ async fn reads_that_are_refused_leave_a_split_and_say_so() {
                User "dev" cannot get resource "deployments" in API group "apps" in the namespace
                "canary-release"; tried again for 1m of the same refusal; payment-api-canary had 50% of
                the traffic at 09:02:24Z
-               weights  0% → 50%
+               weights  10% → 50%
                was      at 09:01:14Z: stable 50% on 5 ready pods, canary 50% on 5 ready pods
                next     canaryctl status payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
@@ -53,20 +53,20 @@ async fn reads_that_are_refused_leave_a_split_and_say_so() {
                             registry.example/payment-api:2.0.0, steps 50%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  step 1 of 1  moving traffic to 50%
-    09:01:00Z  doing        scale payment-api-canary from 1 to 5
-    09:01:01Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
-    09:01:03Z  waits        payment-api-canary: 1 of 5 pods to be ready
+    09:01:00Z  apply        scale payment-api-canary from 1 to 5
+    09:01:01Z  waiting      payment-api-canary: 1/5 pods ready (ContainerCreating)
+    09:01:03Z  waiting      payment-api-canary: 1/5 pods ready
     09:01:10Z  ? unknown    pods: 2 of 5 ready, 0 restarts
-    09:01:10Z  doing        scale payment-api-stable from 9 to 8
-    09:01:11Z  doing        scale payment-api-stable from 8 to 7
-    09:01:12Z  doing        scale payment-api-stable from 7 to 6
-    09:01:13Z  doing        scale payment-api-stable from 6 to 5
+    09:01:10Z  apply        scale payment-api-stable from 9 to 8
+    09:01:11Z  apply        scale payment-api-stable from 8 to 7
+    09:01:12Z  apply        scale payment-api-stable from 7 to 6
+    09:01:13Z  apply        scale payment-api-stable from 6 to 5
     09:01:14Z  reached      canary at 50% (5 of 10 pods)
     09:01:14Z  step 1 of 1  watching at 50%
     09:01:14Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:01:14Z  waits        30m more at 50%
-    09:02:14Z  still waits  29m more at 50% (for 1m00s)
-    09:02:34Z  waits        cannot read Deployment canary-release/payment-api-stable: deployments.apps
+    09:01:14Z  waiting      30m more at 50%
+    09:02:14Z  waiting      29m more at 50% (for 1m00s)
+    09:02:34Z  waiting      cannot read Deployment canary-release/payment-api-stable: deployments.apps
                             "payment-api-stable" is forbidden: User "dev" cannot get resource
                             "deployments" in API group "apps" in the namespace "canary-release"; tries
                             again until 1m of the same refusal are over
@@ -82,12 +82,12 @@ async fn writes_that_are_refused_on_the_way_back_call_somebody() {
     $ canaryctl auto payment-api -n canary-release --steps 50 --hold 30m
     exit 6
     --- stdout
-    09:04:35Z  NOT COMPLETE after 3m35s: cannot scale Deployment canary-release/payment-api-stable:
+    09:04:35Z  INCOMPLETE after 3m35s: cannot scale Deployment canary-release/payment-api-stable:
                deployments.apps "payment-api-stable" is forbidden: User "dev" cannot patch resource
                "deployments/scale" in API group "apps" in the namespace "canary-release"; tried again
                for 1m of the same refusal; payment-api-canary had 50% of the traffic at 09:04:35Z
-               page     somebody: this could not be finished or verified
-               weights  0% → 50%
+               page     on-call: this could not be finished or verified
+               weights  10% → 50%
                was      at 09:01:14Z: stable 50% on 5 ready pods, canary 50% on 5 ready pods
                next     canaryctl rollback payment-api -n canary-release
     --- stderr
@@ -100,20 +100,20 @@ async fn writes_that_are_refused_on_the_way_back_call_somebody() {
                             registry.example/payment-api:2.0.0, steps 50%
     09:01:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:01:00Z  step 1 of 1  moving traffic to 50%
-    09:01:00Z  doing        scale payment-api-canary from 1 to 5
-    09:01:01Z  waits        payment-api-canary: 1 of 5 pods to be ready (ContainerCreating)
-    09:01:03Z  waits        payment-api-canary: 1 of 5 pods to be ready
+    09:01:00Z  apply        scale payment-api-canary from 1 to 5
+    09:01:01Z  waiting      payment-api-canary: 1/5 pods ready (ContainerCreating)
+    09:01:03Z  waiting      payment-api-canary: 1/5 pods ready
     09:01:10Z  ? unknown    pods: 2 of 5 ready, 0 restarts
-    09:01:10Z  doing        scale payment-api-stable from 9 to 8
-    09:01:11Z  doing        scale payment-api-stable from 8 to 7
-    09:01:12Z  doing        scale payment-api-stable from 7 to 6
-    09:01:13Z  doing        scale payment-api-stable from 6 to 5
+    09:01:10Z  apply        scale payment-api-stable from 9 to 8
+    09:01:11Z  apply        scale payment-api-stable from 8 to 7
+    09:01:12Z  apply        scale payment-api-stable from 7 to 6
+    09:01:13Z  apply        scale payment-api-stable from 6 to 5
     09:01:14Z  reached      canary at 50% (5 of 10 pods)
     09:01:14Z  step 1 of 1  watching at 50%
     09:01:14Z  ✓ healthy    pods: 5 of 5 ready, 0 restarts
-    09:01:14Z  waits        30m more at 50%
-    09:02:14Z  still waits  29m more at 50% (for 1m00s)
-    09:02:34Z  waits        cannot save ConfigMap canary-release/canaryctl-payment-api: configmaps
+    09:01:14Z  waiting      30m more at 50%
+    09:02:14Z  waiting      29m more at 50% (for 1m00s)
+    09:02:34Z  waiting      cannot save ConfigMap canary-release/canaryctl-payment-api: configmaps
                             "canaryctl-payment-api" is forbidden: User "dev" cannot update resource
                             "configmaps" in API group "" in the namespace "canary-release"; tries again
                             until 1m of the same refusal are over
@@ -125,8 +125,8 @@ async fn writes_that_are_refused_on_the_way_back_call_somebody() {
                             canary-release/canaryctl-payment-api: configmaps "canaryctl-payment-api" is
                             forbidden: User "dev" cannot update resource "configmaps" in API group "" in
                             the namespace "canary-release"
-    09:03:35Z  back         moving traffic to stable
-    09:03:35Z  waits        cannot scale Deployment canary-release/payment-api-stable: deployments.apps
+    09:03:35Z  rollback     moving traffic to stable
+    09:03:35Z  waiting      cannot scale Deployment canary-release/payment-api-stable: deployments.apps
                             "payment-api-stable" is forbidden: User "dev" cannot patch resource
                             "deployments/scale" in API group "apps" in the namespace "canary-release";
                             tries again until 1m of the same refusal are over

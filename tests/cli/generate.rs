@@ -126,9 +126,9 @@ async fn no_verb_shows_help() {
       monitor   Watch stable and canary side by side
       rollback  Take the canary out of the traffic, from any state
       promote   Make the canary's version the stable one
-      auto      Run the whole release, or the rest of one
-      approve   Let a step that waits for approval go on
-      check     Look for what would break a release
+      auto      Run a whole release, or resume one
+      approve   Approve a waiting step
+      check     Find what would break a release
       history   Show who released what, when and why
       sandbox   Serve a simulated cluster for kubectl and this tool
       generate  Print completions, man page or JSON Schema
@@ -143,9 +143,9 @@ async fn no_verb_shows_help() {
           --context <NAME>            Context of the kubeconfig
           --kubeconfig <FILE>         Path of the kubeconfig
       -f, --file <FILE>               Configuration of the release (canary.yaml)
-      -o, --output <FORM>             Form of the answer: human or json [default: human]
-      -q, --quiet                     Say only the answer
-      -v, --verbose...                Say every look and every wait, with odds and intervals
+      -o, --output <FORM>             Output format: human or json [default: human]
+      -q, --quiet                     Print only the result
+      -v, --verbose...                Print every check result and wait, with odds and intervals
           --timeout <TIME>            Longest time of one API request [default: 15s]
           --color <WHEN>              When to colour: auto, always or never [default: auto]
           --sandbox[=<SCENARIO|DIR>]  Run on a simulated cluster: scenario or folder
@@ -176,9 +176,9 @@ async fn short_help() {
       monitor   Watch stable and canary side by side
       rollback  Take the canary out of the traffic, from any state
       promote   Make the canary's version the stable one
-      auto      Run the whole release, or the rest of one
-      approve   Let a step that waits for approval go on
-      check     Look for what would break a release
+      auto      Run a whole release, or resume one
+      approve   Approve a waiting step
+      check     Find what would break a release
       history   Show who released what, when and why
       sandbox   Serve a simulated cluster for kubectl and this tool
       generate  Print completions, man page or JSON Schema
@@ -198,11 +198,11 @@ async fn short_help() {
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
       -o, --output <FORM>
-              Form of the answer: human or json [default: human]
+              Output format: human or json [default: human]
       -q, --quiet
-              Say only the answer
+              Print only the result
       -v, --verbose...
-              Say every look and every wait, with odds and intervals
+              Print every check result and wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>
@@ -231,14 +231,14 @@ async fn short_help() {
       [WEIGHT]  Share of the traffic: 25, 25%, 0.5%, +10, -5
 
     Options:
-          --dry-run     Ask the API server, change nothing
+          --dry-run     Server-side dry run
           --no-journal  Keep no journal
       -h, --help        Print help
 
     Objects:
           --stable <NAME>   Name of the stable Deployment
           --canary <NAME>   Name of the canary Deployment
-          --service <NAME>  Name of the Service of both
+          --service <NAME>  Service that selects stable and canary
           --router <NAME>   Name of the router, instead of the detected one
                             [possible values: replicas, istio, gateway, nginx, smi,
                             alb, traefik, pointer]
@@ -253,11 +253,11 @@ async fn short_help() {
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
       -o, --output <FORM>
-              Form of the answer: human or json [default: human]
+              Output format: human or json [default: human]
       -q, --quiet
-              Say only the answer
+              Print only the result
       -v, --verbose...
-              Say every look and every wait, with odds and intervals
+              Print every check result and wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>
@@ -277,7 +277,7 @@ async fn short_help() {
     $ canaryctl auto -h
     exit 0
     --- stdout
-    Run the whole release, or the rest of one
+    Run a whole release, or resume one
 
     Usage: canaryctl auto [OPTIONS] [APP]
 
@@ -293,23 +293,23 @@ async fn short_help() {
           --until <STATE>
               Stop with success at paused, promoted or step=N
           --once
-              One evaluation and at most one change, for cron; a hold goes on
-              between two, for 6m at most
+              One evaluation and at most one change, for cron; a hold continues
+              between runs, for 6m at most
           --skip-preflight
-              Begin without looking for what would break it
+              Skip preflight checks
           --restart
-              Begin again, even what was rolled back
+              Restart from the first step, even after a rollback
       -y, --yes
-              Do not ask
+              Skip confirmation
           --dry-run
-              Ask the API server, change nothing
+              Server-side dry run
       -h, --help
               Print help
 
     Objects:
           --stable <NAME>   Name of the stable Deployment
           --canary <NAME>   Name of the canary Deployment
-          --service <NAME>  Name of the Service of both
+          --service <NAME>  Service that selects stable and canary
           --router <NAME>   Name of the router, instead of the detected one
                             [possible values: replicas, istio, gateway, nginx, smi,
                             alb, traefik, pointer]
@@ -317,10 +317,10 @@ async fn short_help() {
     Plan:
           --steps <LIST>         Weights, such as 5,25,100 or 10:5m,50:1h:approve
           --hold <TIME>          Time at each step
-          --interval <TIME>      Time between two looks at the checks
-          --on-unknown <WHAT>    Without enough evidence: hold or rollback
+          --interval <TIME>      Interval between check evaluations
+          --on-unknown <WHAT>    Without enough data: hold or rollback
           --on-failure <WHAT>    When a check is unhealthy: rollback or hold
-          --on-interrupt <WHAT>  When told to end: rollback or hold
+          --on-interrupt <WHAT>  On SIGINT or SIGTERM: rollback or hold
           --strategy <HOW>       How to promote: template, image, swap or none
 
     Common options:
@@ -333,11 +333,11 @@ async fn short_help() {
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
       -o, --output <FORM>
-              Form of the answer: human or json [default: human]
+              Output format: human or json [default: human]
       -q, --quiet
-              Say only the answer
+              Print only the result
       -v, --verbose...
-              Say every look and every wait, with odds and intervals
+              Print every check result and wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>
@@ -371,13 +371,13 @@ async fn help_of_the_plugin() {
 
     Options:
       -A, --all-namespaces  All namespaces
-          --quick           Ask no pods: only what the API server knows
+          --quick           Use only the API server, do not contact pods
       -h, --help            Print help
 
     Objects:
           --stable <NAME>   Name of the stable Deployment
           --canary <NAME>   Name of the canary Deployment
-          --service <NAME>  Name of the Service of both
+          --service <NAME>  Service that selects stable and canary
           --router <NAME>   Name of the router, instead of the detected one
                             [possible values: replicas, istio, gateway, nginx, smi,
                             alb, traefik, pointer]
@@ -392,11 +392,11 @@ async fn help_of_the_plugin() {
       -f, --file <FILE>
               Configuration of the release (canary.yaml)
       -o, --output <FORM>
-              Form of the answer: human or json [default: human]
+              Output format: human or json [default: human]
       -q, --quiet
-              Say only the answer
+              Print only the result
       -v, --verbose...
-              Say every look and every wait, with odds and intervals
+              Print every check result and wait, with odds and intervals
           --timeout <TIME>
               Longest time of one API request [default: 15s]
           --color <WHEN>

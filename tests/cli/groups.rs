@@ -251,7 +251,7 @@ async fn one_weight_that_moves_both_apps_is_moved_once_for_each_step() {
     }
 }
 
-/// Somebody else's change of the weight that both share is put right, not taken for the sibling's.
+/// Somebody else's change of the weight that both share is re-applied, not taken for the sibling's.
 #[tokio::test(start_paused = true)]
 async fn drift_of_a_shared_weight_is_still_seen() {
     let console = shop("{}", shared).await;
@@ -262,7 +262,7 @@ async fn drift_of_a_shared_weight_is_still_seen() {
     });
     assert_eq!(ran.code, 0, "{}", ran.text());
     assert!(
-        ran.text().contains("somebody else changed the split"),
+        ran.text().contains("another client changed the split"),
         "{}",
         ran.text()
     );
@@ -326,7 +326,7 @@ async fn one_interrupt_is_for_all() {
     assert_eq!(ran.code, 143, "{}", ran.text());
     console.is_all_back(&ran);
     assert_eq!(
-        ran.err.matches("told to end: rolling back").count(),
+        ran.err.matches("interrupted: rolling back").count(),
         1,
         "{}",
         ran.text()

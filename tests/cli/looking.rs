@@ -210,7 +210,7 @@ async fn status_of_the_sandbox_needs_no_flags() {
     stable  9/9    0         b9e7c8c2  registry.example/payment-api:1.5.0
     canary  1/1    0         cfc10cb8  registry.example/payment-api:2.0.0
 
-    checks  none were looked at
+    checks  none evaluated
 
     next    canaryctl auto payment-api -n canary-release --sandbox=healthy
     undo    canaryctl rollback payment-api -n canary-release --sandbox=healthy
@@ -285,7 +285,7 @@ async fn colours_are_for_terminals() {
     ␛[1mstable␛[0m  9/9    0         b9e7c8c2  registry.example/payment-api:1.5.0
     ␛[1mcanary␛[0m  1/1    0         cfc10cb8  registry.example/payment-api:2.0.0
 
-    ␛[2mchecks␛[0m  ␛[33mnone were looked at␛[0m
+    ␛[2mchecks␛[0m  ␛[33mnone evaluated␛[0m
 
     ␛[2mnext␛[0m    ␛[1mcanaryctl auto payment-api -n canary-release␛[0m
     ␛[2mundo␛[0m    ␛[1mcanaryctl rollback payment-api -n canary-release␛[0m
@@ -305,7 +305,7 @@ async fn colours_are_for_terminals() {
     stable  9/9    0         b9e7c8c2  registry.example/payment-api:1.5.0
     canary  1/1    0         cfc10cb8  registry.example/payment-api:2.0.0
 
-    checks  none were looked at
+    checks  none evaluated
 
     next    canaryctl auto payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
@@ -330,7 +330,7 @@ async fn no_color_wins_over_the_terminal() {
     stable  9/9    0         b9e7c8c2  registry.example/payment-api:1.5.0
     canary  1/1    0         cfc10cb8  registry.example/payment-api:2.0.0
 
-    checks  none were looked at
+    checks  none evaluated
 
     next    canaryctl auto payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
@@ -355,7 +355,7 @@ async fn color_always_colours_pipes() {
     ␛[1mstable␛[0m  9/9    0         b9e7c8c2  registry.example/payment-api:1.5.0
     ␛[1mcanary␛[0m  1/1    0         cfc10cb8  registry.example/payment-api:2.0.0
 
-    ␛[2mchecks␛[0m  ␛[33mnone were looked at␛[0m
+    ␛[2mchecks␛[0m  ␛[33mnone evaluated␛[0m
 
     ␛[2mnext␛[0m    ␛[1mcanaryctl auto payment-api -n canary-release␛[0m
     ␛[2mundo␛[0m    ␛[1mcanaryctl rollback payment-api -n canary-release␛[0m
@@ -398,16 +398,16 @@ async fn no_releases_are_said_to_be_none() {
 #[tokio::test(start_paused = true)]
 async fn status_lists_releases() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.shows("set payment-api -n canary-release 25 -q").await, @r#"
+    assert_snapshot!(console.shows("set payment-api -n canary-release 25 -q").await, @r"
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
-               weights  0% → 30%
+    09:01:13Z  WEIGHT REACHED after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
+               weights  10% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
-    "#);
+    ");
     assert_snapshot!(console.shows("status -n canary-release").await, @r#"
     $ canaryctl status -n canary-release
     exit 0
@@ -455,12 +455,12 @@ async fn status_lists_releases() {
     stable  9/7    0         b9e7c8c2  registry.example/payment-api:1.5.0
     canary  2/3    0         cfc10cb8  registry.example/payment-api:2.0.0
 
-    checks  none were looked at
+    checks  none evaluated
 
     next    canaryctl auto payment-api -n canary-release
     undo    canaryctl rollback payment-api -n canary-release
     found   Deployments payment-api-stable and payment-api-canary by name; Service payment-api-service
-            by name and selector; router replicas by the run under way
+            by name and selector; router replicas from the run in progress
     "#);
 }
 
@@ -522,16 +522,16 @@ async fn history_of_nothing() {
 #[tokio::test(start_paused = true)]
 async fn history_tells_who_did_what() {
     let console = Console::on("healthy").await;
-    assert_snapshot!(console.shows("set payment-api -n canary-release 25 -q").await, @r#"
+    assert_snapshot!(console.shows("set payment-api -n canary-release 25 -q").await, @r"
     $ canaryctl set payment-api -n canary-release 25 -q
     exit 0
     --- stdout
-    09:01:13Z  AT THE WEIGHT after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
-               weights  0% → 30%
+    09:01:13Z  WEIGHT REACHED after 13s: canary at 30% (wanted 25%, 3 of 10 pods)
+               weights  10% → 30%
                live     stable 70% on 7 ready pods, canary 30% on 3 ready pods
                next     canaryctl monitor payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
-    "#);
+    ");
     assert_snapshot!(console.shows("rollback payment-api -n canary-release -q").await, @r"
     $ canaryctl rollback payment-api -n canary-release -q
     exit 0
@@ -550,16 +550,16 @@ async fn history_tells_who_did_what() {
     run 20260105-090100  rolled back  2026-01-05 09:01:00Z, took 25s
       registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0
       by ana@laptop
-      09:01:00Z  Started        release 20260105-090100 began: registry.example/payment-api:1.5.0 →
+      09:01:00Z  Started        release 20260105-090100 started: registry.example/payment-api:1.5.0 →
                                 registry.example/payment-api:2.0.0, steps 25%
       09:01:13Z  WeightReached  canary at 30% (wanted 25%, 3 of 10 pods)
-      09:01:13Z  AtWeight       canary at 30% (wanted 25%, 3 of 10 pods)
+      09:01:13Z  WeightHeld     canary at 30% (wanted 25%, 3 of 10 pods)
       09:01:13Z  RollingBack    rolling back: an operator asked for it
-      09:01:13Z  Entered        rolling back
+      09:01:13Z  PhaseChanged   rolling back
       09:01:24Z  WeightReached  canary at 0% (wanted 0%, 0 of 10 pods)
-      09:01:24Z  Entered        draining
-      09:01:24Z  Entered        cleaning up
-      09:01:25Z  Entered        ended
+      09:01:24Z  PhaseChanged   draining
+      09:01:24Z  PhaseChanged   cleaning up
+      09:01:25Z  PhaseChanged   ended
       09:01:25Z  RolledBack     rolled back, verified at 0%: an operator asked for it
     ");
     assert_snapshot!(console.shows("history payment-api -n canary-release -o json").await, @r#"
@@ -582,7 +582,7 @@ async fn history_tells_who_did_what() {
               "at": "2026-01-05T09:01:00Z",
               "who": "ana@laptop",
               "what": "Started",
-              "text": "release 20260105-090100 began: registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0, steps 25%"
+              "text": "release 20260105-090100 started: registry.example/payment-api:1.5.0 → registry.example/payment-api:2.0.0, steps 25%"
             },
             {
               "at": "2026-01-05T09:01:13.7Z",
@@ -593,7 +593,7 @@ async fn history_tells_who_did_what() {
             {
               "at": "2026-01-05T09:01:13.7Z",
               "who": "ana@laptop",
-              "what": "AtWeight",
+              "what": "WeightHeld",
               "text": "canary at 30% (wanted 25%, 3 of 10 pods)"
             },
             {
@@ -605,7 +605,7 @@ async fn history_tells_who_did_what() {
             {
               "at": "2026-01-05T09:01:13.7Z",
               "who": "ana@laptop",
-              "what": "Entered",
+              "what": "PhaseChanged",
               "text": "rolling back"
             },
             {
@@ -617,19 +617,19 @@ async fn history_tells_who_did_what() {
             {
               "at": "2026-01-05T09:01:24.9Z",
               "who": "ana@laptop",
-              "what": "Entered",
+              "what": "PhaseChanged",
               "text": "draining"
             },
             {
               "at": "2026-01-05T09:01:24.9Z",
               "who": "ana@laptop",
-              "what": "Entered",
+              "what": "PhaseChanged",
               "text": "cleaning up"
             },
             {
               "at": "2026-01-05T09:01:25.1Z",
               "who": "ana@laptop",
-              "what": "Entered",
+              "what": "PhaseChanged",
               "text": "ended"
             },
             {

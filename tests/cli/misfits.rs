@@ -154,7 +154,7 @@ async fn a_route_that_does_not_divide_is_named_with_what_to_change() {
     exit 2
     --- stderr
     warning: nothing but the pods is checked (plan of payment-api)
-    error: VirtualService payment-api: http route 2 leads to stable alone: its traffic does not follow the numbers of pods of payment-api-stable and payment-api-canary: at 100% it may reach none, at 0% still the canary
+    error: VirtualService payment-api: http route 2 leads to stable alone: its traffic does not follow the replica counts of payment-api-stable and payment-api-canary: at 100% it may reach none, at 0% still the canary
     hint: give its route both sides as destinations, the canary's with weight 0, or say --router replicas where its traffic does not matter
     ");
 }

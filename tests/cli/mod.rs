@@ -12,6 +12,7 @@ mod ending;
 mod generate;
 mod groups;
 mod hostile;
+mod log;
 mod looking;
 mod misfits;
 mod moving;

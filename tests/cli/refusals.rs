@@ -376,7 +376,7 @@ async fn configurations_that_are_wrong() {
     error: DIR/broken.yaml:3:5: not valid YAML: illegal placement of ':' indicator
       3 | hold: 5m
               ^
-    hint: look at the indentation, the quotes and the brackets of this line and the one before
+    hint: check the indentation, the quotes and the brackets of this line and the one before
     $ canaryctl auto -f DIR/check.yaml -n canary-release
     exit 2
     --- stderr
@@ -401,7 +401,7 @@ async fn a_missing_right_is_named() {
     exit 1
     --- stderr
     error: cannot read Deployments of namespace canary-release: deployments.apps is forbidden: User "ana" cannot list resource "deployments" in API group "apps" in the namespace "canary-release"
-    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
+    hint: ask for the missing permission; `canaryctl check payment-api -n canary-release` lists what each verb needs
     "#);
     deny(&console, "patch", "apps", "deployments/scale");
     assert_snapshot!(console.shows("set payment-api -n canary-release 25").await, @r#"
@@ -413,7 +413,7 @@ async fn a_missing_right_is_named() {
                User "ana" cannot patch resource "deployments/scale" in API group "apps" in the namespace
                "canary-release"; tried again for 1m of the same refusal; payment-api-canary had 10% of
                the traffic at 09:02:00Z, and may have 25% since
-               weights  0%
+               weights  10%
                next     canaryctl status payment-api -n canary-release
                undo     canaryctl rollback payment-api -n canary-release
     --- stderr
@@ -423,7 +423,7 @@ async fn a_missing_right_is_named() {
     found router replicas: Service payment-api-service selects the pods of both Deployments
     09:01:00Z  started      run 20260105-090100: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 25%
-    09:01:00Z  waits        cannot scale Deployment canary-release/payment-api-canary: deployments.apps
+    09:01:00Z  waiting      cannot scale Deployment canary-release/payment-api-canary: deployments.apps
                             "payment-api-canary" is forbidden: User "ana" cannot patch resource
                             "deployments/scale" in API group "apps" in the namespace "canary-release";
                             tries again until 1m of the same refusal are over
@@ -438,7 +438,7 @@ async fn a_missing_right_is_named() {
     found Service payment-api-service by name and selector
     found router replicas: Service payment-api-service selects the pods of both Deployments
     error: cannot read ConfigMap canary-release/canaryctl-payment-api: configmaps "canaryctl-payment-api" is forbidden: User "ana" cannot get resource "configmaps" in API group "" in the namespace "canary-release"
-    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
+    hint: ask for the missing permission; `canaryctl check payment-api -n canary-release` lists what each verb needs
     "#);
     let console = Console::on("healthy").await;
     deny(&console, "create", "", "configmaps");
@@ -451,7 +451,7 @@ async fn a_missing_right_is_named() {
     found Service payment-api-service by name and selector
     found router replicas: Service payment-api-service selects the pods of both Deployments
     error: cannot create ConfigMap canary-release/canaryctl-payment-api: configmaps is forbidden: User "ana" cannot create resource "configmaps" in API group "" in the namespace "canary-release"
-    hint: ask for the missing right; `canaryctl check payment-api -n canary-release` lists what each verb needs
+    hint: ask for the missing permission; `canaryctl check payment-api -n canary-release` lists what each verb needs
     "#);
 }
 

@@ -155,7 +155,7 @@ async fn a_role_says_what_each_rule_is_for() {
         resources: [configmaps]
         resourceNames: [canaryctl-payment-api, canaryctl-payment-api-approval]
         verbs: [get, update]
-      # change numbers of pods
+      # change replica counts
       - apiGroups: [apps]
         resources: [deployments/scale]
         verbs: [patch]

@@ -67,9 +67,9 @@ async fn auth_service() {
     $ canaryctl set auth-service 25 -n orion -f examples/auth-service/canary.yaml
     exit 0
     --- stdout
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of VirtualService
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of VirtualService
                orion/auth-service)
-               weights  0% → 25%
+               weights  5% → 25%
                live     stable 75% on 3 ready pods, canary 25% on 1 ready pod
                next     canaryctl monitor auth-service -n orion -f examples/auth-service/canary.yaml
                undo     canaryctl rollback auth-service -n orion -f examples/auth-service/canary.yaml
@@ -79,7 +79,7 @@ async fn auth_service() {
     found Service auth-service by name and selector
     09:01:00Z  started      run 20260105-090100: registry.example/auth-service:1.8.2 →
                             registry.example/auth-service:1.9.0, steps 25%
-    09:01:00Z  doing        set the canary's weight in VirtualService orion/auth-service from 5% to 25%
+    09:01:00Z  apply        set the canary's weight in VirtualService orion/auth-service from 5% to 25%
     09:01:00Z  reached      canary at 25% (weights of VirtualService orion/auth-service)
     ");
     assert_snapshot!(console.shows(&with("rollback auth-service")).await, @r"
@@ -96,13 +96,13 @@ async fn auth_service() {
     found Service auth-service by name and selector
     09:01:00Z  resumed      run 20260105-090100: moving traffic
     09:01:00Z  ROLLING BACK an operator asked for it
-    09:01:00Z  back         moving traffic to stable
-    09:01:00Z  doing        set the canary's weight in VirtualService orion/auth-service from 25% to 0%
+    09:01:00Z  rollback     moving traffic to stable
+    09:01:00Z  apply        set the canary's weight in VirtualService orion/auth-service from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of VirtualService orion/auth-service)
     09:01:00Z  phase        draining
-    09:01:00Z  waits        the last requests to end
+    09:01:00Z  waiting      the last requests to end
     09:01:30Z  phase        cleaning up
-    09:01:30Z  doing        scale auth-service-canary from 1 to 0
+    09:01:30Z  apply        scale auth-service-canary from 1 to 0
     ");
 }
 
@@ -172,13 +172,13 @@ async fn vcci_backend_api() {
             vcci-backend-api by name and selector; router istio: VirtualService vcci-backend-api divides
             traffic between both
     ");
-    assert_snapshot!(console.shows("set vcci-backend-api 25 -n vcci-production").await, @r#"
+    assert_snapshot!(console.shows("set vcci-backend-api 25 -n vcci-production").await, @r"
     $ canaryctl set vcci-backend-api 25 -n vcci-production
     exit 0
     --- stdout
-    09:01:03Z  AT THE WEIGHT after 3s: canary at 25% (wanted 25%, weights of VirtualService
+    09:01:03Z  WEIGHT REACHED after 3s: canary at 25% (wanted 25%, weights of VirtualService
                vcci-production/vcci-backend-api)
-               weights  0% → 25%
+               weights  5% → 25%
                live     stable 75% on 19 ready pods, canary 25% on 5 ready pods
                next     canaryctl monitor vcci-backend-api -n vcci-production
                undo     canaryctl rollback vcci-backend-api -n vcci-production
@@ -189,12 +189,12 @@ async fn vcci_backend_api() {
     found router istio: VirtualService vcci-backend-api divides traffic between both
     09:01:00Z  started      run 20260105-090100: registry.example/vcci-backend:v1.0.0 →
                             registry.example/vcci-backend:v2.0.0, steps 25%
-    09:01:00Z  doing        scale vcci-backend-api-canary from 1 to 5
-    09:01:01Z  waits        vcci-backend-api-canary: 3 of 5 pods to be ready
-    09:01:03Z  doing        set the canary's weight in VirtualService vcci-production/vcci-backend-api
+    09:01:00Z  apply        scale vcci-backend-api-canary from 1 to 5
+    09:01:01Z  waiting      vcci-backend-api-canary: 3/5 pods ready
+    09:01:03Z  apply        set the canary's weight in VirtualService vcci-production/vcci-backend-api
                             from 5% to 25%
     09:01:03Z  reached      canary at 25% (weights of VirtualService vcci-production/vcci-backend-api)
-    "#);
+    ");
     assert_snapshot!(console.shows("rollback vcci-backend-api -n vcci-production").await, @r"
     $ canaryctl rollback vcci-backend-api -n vcci-production
     exit 0
@@ -207,17 +207,17 @@ async fn vcci_backend_api() {
     cluster simulated, namespace vcci-production
     found Deployments vcci-backend-api-stable and vcci-backend-api-canary by name
     found Service vcci-backend-api by name and selector
-    found router istio by the run under way
+    found router istio from the run in progress
     09:01:03Z  resumed      run 20260105-090100: moving traffic
     09:01:03Z  ROLLING BACK an operator asked for it
-    09:01:03Z  back         moving traffic to stable
-    09:01:03Z  doing        set the canary's weight in VirtualService vcci-production/vcci-backend-api
+    09:01:03Z  rollback     moving traffic to stable
+    09:01:03Z  apply        set the canary's weight in VirtualService vcci-production/vcci-backend-api
                             from 25% to 0%
     09:01:03Z  reached      canary at 0% (weights of VirtualService vcci-production/vcci-backend-api)
     09:01:03Z  phase        draining
-    09:01:03Z  waits        the last requests to end
+    09:01:03Z  waiting      the last requests to end
     09:01:33Z  phase        cleaning up
-    09:01:33Z  doing        scale vcci-backend-api-canary from 5 to 0
+    09:01:33Z  apply        scale vcci-backend-api-canary from 5 to 0
     ");
     let line = "set vcci-backend-api 10 -n vcci-production --sandbox=examples/vcci-backend-api --dry-run -o json";
     assert_snapshot!(tried(line).await, @r#"
@@ -254,7 +254,7 @@ async fn podinfo() {
     $ canaryctl set podinfo 25 -n test
     exit 0
     --- stdout
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of Ingress
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of Ingress
                test/podinfo-canary)
                weights  0% → 25%
                live     stable 75% on 2 ready pods, canary 25% on 1 ready pod
@@ -267,7 +267,7 @@ async fn podinfo() {
     found router nginx: Ingress podinfo-canary divides traffic between both
     09:01:00Z  started      run 20260105-090100: ghcr.io/stefanprodan/podinfo:6.5.3 →
                             ghcr.io/stefanprodan/podinfo:6.5.4, steps 25%
-    09:01:00Z  doing        set the canary's weight in Ingress test/podinfo-canary from 0% to 25%
+    09:01:00Z  apply        set the canary's weight in Ingress test/podinfo-canary from 0% to 25%
     09:01:00Z  reached      canary at 25% (weights of Ingress test/podinfo-canary)
     ");
     assert_snapshot!(console.shows("rollback podinfo -n test").await, @r"
@@ -282,16 +282,16 @@ async fn podinfo() {
     cluster simulated, namespace test
     found Deployments podinfo and podinfo-canary by name
     found Service podinfo by name
-    found router nginx by the run under way
+    found router nginx from the run in progress
     09:01:00Z  resumed      run 20260105-090100: moving traffic
     09:01:00Z  ROLLING BACK an operator asked for it
-    09:01:00Z  back         moving traffic to stable
-    09:01:00Z  doing        set the canary's weight in Ingress test/podinfo-canary from 25% to 0%
+    09:01:00Z  rollback     moving traffic to stable
+    09:01:00Z  apply        set the canary's weight in Ingress test/podinfo-canary from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of Ingress test/podinfo-canary)
     09:01:00Z  phase        draining
-    09:01:00Z  waits        the last requests to end
+    09:01:00Z  waiting      the last requests to end
     09:01:30Z  phase        cleaning up
-    09:01:30Z  doing        scale podinfo-canary from 1 to 0
+    09:01:30Z  apply        scale podinfo-canary from 1 to 0
     ");
     let line = "set podinfo 25 -n test --sandbox=examples/podinfo --dry-run -o json";
     assert_snapshot!(tried(line).await, @r#"Ingress test/podinfo-canary /metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight "0" → "25""#);
@@ -352,9 +352,9 @@ async fn contour() {
             HTTPProxy shop/web, /spec/routes/0/services/1/weight: canary 0%
             HTTPProxy shop/web, /spec/routes/1/services/1/weight: canary 0%
     $ set web 25
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of HTTPProxy shop/web)
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of HTTPProxy shop/web)
                weights  0% → 25%
-    09:01:00Z  doing        set the canary's weight in HTTPProxy shop/web from 0% to 25%
+    09:01:00Z  apply        set the canary's weight in HTTPProxy shop/web from 0% to 25%
     09:01:00Z  reached      canary at 25% (weights of HTTPProxy shop/web)
     $ status web
     split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of HTTPProxy shop/web)
@@ -362,7 +362,7 @@ async fn contour() {
             HTTPProxy shop/web, /spec/routes/1/services/1/weight: canary 25%
     $ rollback web
                weights  0%
-    09:01:00Z  doing        set the canary's weight in HTTPProxy shop/web from 25% to 0%
+    09:01:00Z  apply        set the canary's weight in HTTPProxy shop/web from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of HTTPProxy shop/web)
     ");
 }
@@ -376,16 +376,16 @@ async fn apisix() {
     split   stable ████████████████████████████████████████ canary 0% (weights of ApisixRoute shop/web)
             ApisixRoute shop/web, /spec/http/0/backends/1/weight: canary 0%
     $ set web 25
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of ApisixRoute shop/web)
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of ApisixRoute shop/web)
                weights  0% → 25%
-    09:01:00Z  doing        set the canary's weight in ApisixRoute shop/web from 0% to 25%
+    09:01:00Z  apply        set the canary's weight in ApisixRoute shop/web from 0% to 25%
     09:01:00Z  reached      canary at 25% (weights of ApisixRoute shop/web)
     $ status web
     split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of ApisixRoute shop/web)
             ApisixRoute shop/web, /spec/http/0/backends/1/weight: canary 25%
     $ rollback web
                weights  0%
-    09:01:00Z  doing        set the canary's weight in ApisixRoute shop/web from 25% to 0%
+    09:01:00Z  apply        set the canary's weight in ApisixRoute shop/web from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of ApisixRoute shop/web)
     ");
 }
@@ -399,16 +399,16 @@ async fn kuma() {
     split   stable ███████████████████████████████████████ canary 0% (weights of MeshHTTPRoute shop/web)
             MeshHTTPRoute shop/web, /spec/to/0/rules/0/default/backendRefs/1/weight: canary 0%
     $ set web 25
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of MeshHTTPRoute shop/web)
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of MeshHTTPRoute shop/web)
                weights  0% → 25%
-    09:01:00Z  doing        set the canary's weight in MeshHTTPRoute shop/web from 0% to 25%
+    09:01:00Z  apply        set the canary's weight in MeshHTTPRoute shop/web from 0% to 25%
     09:01:00Z  reached      canary at 25% (weights of MeshHTTPRoute shop/web)
     $ status web
     split   stable ████████████████████████████░░░░░░░░░░ canary 25% (weights of MeshHTTPRoute shop/web)
             MeshHTTPRoute shop/web, /spec/to/0/rules/0/default/backendRefs/1/weight: canary 25%
     $ rollback web
                weights  0%
-    09:01:00Z  doing        set the canary's weight in MeshHTTPRoute shop/web from 25% to 0%
+    09:01:00Z  apply        set the canary's weight in MeshHTTPRoute shop/web from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of MeshHTTPRoute shop/web)
     ");
 }
@@ -422,16 +422,16 @@ async fn openshift() {
     split   stable ████████████████████████████████████████ canary 0% (weights of Route shop/web)
             Route shop/web, /spec/alternateBackends/0/weight: canary 0%
     $ set web 25
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of Route shop/web)
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of Route shop/web)
                weights  0% → 25%
-    09:01:00Z  doing        set the canary's weight in Route shop/web from 0% to 25%
+    09:01:00Z  apply        set the canary's weight in Route shop/web from 0% to 25%
     09:01:00Z  reached      canary at 25% (weights of Route shop/web)
     $ status web
     split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of Route shop/web)
             Route shop/web, /spec/alternateBackends/0/weight: canary 25%
     $ rollback web
                weights  0%
-    09:01:00Z  doing        set the canary's weight in Route shop/web from 25% to 0%
+    09:01:00Z  apply        set the canary's weight in Route shop/web from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of Route shop/web)
     ");
 }
@@ -445,16 +445,16 @@ async fn consul() {
     split   stable █████████████████████████████████████ canary 0% (weights of ServiceSplitter shop/web)
             ServiceSplitter shop/web, /spec/splits/1/weight: canary 0%
     $ set web 25
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of ServiceSplitter shop/web)
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of ServiceSplitter shop/web)
                weights  0% → 25%
-    09:01:00Z  doing        set the canary's weight in ServiceSplitter shop/web from 0% to 25%
+    09:01:00Z  apply        set the canary's weight in ServiceSplitter shop/web from 0% to 25%
     09:01:00Z  reached      canary at 25% (weights of ServiceSplitter shop/web)
     $ status web
     split   stable ███████████████████████████░░░░░░░░░ canary 25% (weights of ServiceSplitter shop/web)
             ServiceSplitter shop/web, /spec/splits/1/weight: canary 25%
     $ rollback web
                weights  0%
-    09:01:00Z  doing        set the canary's weight in ServiceSplitter shop/web from 25% to 0%
+    09:01:00Z  apply        set the canary's weight in ServiceSplitter shop/web from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of ServiceSplitter shop/web)
     ");
 }
@@ -468,16 +468,16 @@ async fn knative() {
     split   stable ████████████████████████████████████████ canary 0% (weights of Service shop/web)
             Service shop/web, /spec/traffic/1/percent: canary 0%
     $ set web 25
-    09:01:00Z  AT THE WEIGHT after 0s: canary at 25% (wanted 25%, weights of Service shop/web)
+    09:01:00Z  WEIGHT REACHED after 0s: canary at 25% (wanted 25%, weights of Service shop/web)
                weights  0% → 25%
-    09:01:00Z  doing        set the canary's weight in Service shop/web from 0% to 25%
+    09:01:00Z  apply        set the canary's weight in Service shop/web from 0% to 25%
     09:01:00Z  reached      canary at 25% (weights of Service shop/web)
     $ status web
     split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (weights of Service shop/web)
             Service shop/web, /spec/traffic/1/percent: canary 25%
     $ rollback web
                weights  0%
-    09:01:00Z  doing        set the canary's weight in Service shop/web from 25% to 0%
+    09:01:00Z  apply        set the canary's weight in Service shop/web from 25% to 0%
     09:01:00Z  reached      canary at 0% (weights of Service shop/web)
     ");
 }
@@ -503,7 +503,7 @@ async fn an_object_in_another_order_is_refused() {
     cluster simulated, namespace shop
     found Deployments web-stable and web-canary by name
     error: Route web: /spec/alternateBackends/0/name is "web-stable", not "web-canary"
-    hint: `canaryctl check web -n shop -f examples/routers/openshift/canary.yaml` says how to mend it
+    hint: `canaryctl check web -n shop -f examples/routers/openshift/canary.yaml` says how to fix it
     "#);
 }
 
@@ -539,40 +539,39 @@ async fn check_tells_what_is_wrong_with_routes() {
     let routes =
         |paragraph: &&str| paragraph.contains("VirtualService") && !paragraph.contains("✓");
     let found: Vec<&str> = ran.out.split("\n\n").filter(routes).collect();
-    assert_snapshot!(found.join("\n\n"), @r#"
+    assert_snapshot!(found.join("\n\n"), @r"
     ✗ error    http route 1: no DestinationRule of host auth-service has the subset canary
                where  VirtualService orion/auth-service
                why    requests that go there fail, or reach the wrong side
-               mend   let it lead to pods of one side, and of one side alone
+               fix    make its selector match only one side
 
     ✗ error    http route 2: no DestinationRule of host auth-service has the subset canary
                where  VirtualService orion/auth-service
                why    requests that go there fail, or reach the wrong side
-               mend   let it lead to pods of one side, and of one side alone
+               fix    make its selector match only one side
 
     ! warning  it holds at the gateways edge alone
                where  VirtualService orion/auth-service
-               why    callers within the mesh pass it by: they reach the pods of both sides whatever the
-                      weights
-               mend   add `mesh` to spec.gateways where callers within the mesh are to be divided, too
+               why    in-mesh clients bypass it: they reach the pods of both sides whatever the weights
+               fix    add `mesh` to spec.gateways where callers within the mesh are to be divided, too
 
     ! warning  VirtualService legacy is about a host of it, too
                where  VirtualService orion/auth-service
-               why    which of the two a proxy obeys is not defined: the weights may count for nobody
-               mend   bring the routes of both into one, or take the host out of legacy
+               why    which of the two a proxy obeys is not defined: the weights may not take effect
+               fix    bring the routes of both into one, or take the host out of legacy
 
     ! warning  VirtualService auth-service is synced by Argo CD (login)
                where  VirtualService orion/auth-service
                why    a sync or self-heal during the release puts back what Git says: the weights, and
                       the template of stable after the promotion
-               mend   in the Application: `ignoreDifferences: [{group: apps, kind: Deployment, name:
+               fix    in the Application: `ignoreDifferences: [{group: apps, kind: Deployment, name:
                       auth-service-stable, jsonPointers: [/spec/replicas, /spec/template]}, {group:
                       apps, kind: Deployment, name: auth-service-canary, jsonPointers: [/spec/replicas,
                       /spec/template]}, {group: networking.istio.io, kind: VirtualService, name:
                       auth-service, jsonPointers: [/spec/http/1/route/0/weight,
                       /spec/http/1/route/1/weight]}]` with `syncOptions:
                       [RespectIgnoreDifferences=true]`, or switch auto-sync off during the release
-    "#);
+    ");
     assert_eq!(ran.code, 2, "{}", ran.text());
 }
 

@@ -13,14 +13,13 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
     $ canaryctl auto payment-api --sandbox=no-data --speed 1
     exit 3
     --- stdout
-    09:11:16Z  ROLLED BACK after 11m16s: verified at 0%: not enough evidence: success rate: no requests
-               yet, minimum 95% good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions:
-               the body is null; nobody is at a terminal, so the canary is taken out (onUnknown: hold
-               keeps it)
-               weights  0% → 10% → 0%
+    09:11:16Z  ROLLED BACK after 11m16s: verified at 0%: not enough data: success rate: no requests yet,
+               minimum 95% good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the
+               body is null; no terminal, so the canary is rolled back (onUnknown: hold keeps it)
+               weights  10% → 0%
                live     stable 100% on 9 ready pods, canary 0% on 0 ready pods
                next     canaryctl sandbox no-data
-               note     this simulated cluster is gone; that one stays
+               note     the sandbox of this run has been deleted; that one keeps running
     --- stderr
     cluster sandbox no-data, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -28,7 +27,7 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:00Z  waiting      payment-api-canary: pods to stay ready for 5s
     09:00:05Z  step 1 of 4  moving traffic to 10%
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
@@ -36,18 +35,19 @@ async fn auto_takes_the_canary_out_where_nobody_is() {
     09:00:05Z  ? unknown    success rate: no requests yet, minimum 95% good;
                             payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body
                             is null
-    09:11:05Z  ROLLING BACK from 10%: not enough evidence: success rate: no requests yet, minimum 95%
-                            good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the
-                            body is null; nobody is at a terminal, so the canary is taken out
-                            (onUnknown: hold keeps it)
-    09:11:05Z  back         moving traffic to stable
-    09:11:05Z  doing        scale payment-api-stable from 9 to 10
-    09:11:06Z  waits        payment-api-canary: to be scaled from 1 to 0
-    09:11:15Z  doing        scale payment-api-canary from 1 to 0
+    09:11:05Z  ROLLING BACK from 10%: not enough data: success rate: no requests yet, minimum 95% good;
+                            payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the body
+                            is null; no terminal, so the canary is rolled back (onUnknown: hold keeps
+                            it)
+    09:11:05Z  rollback     moving traffic to stable
+    09:11:05Z  apply        scale payment-api-stable from 9 to 10
+    09:11:06Z  waiting      payment-api-stable: 9/10 pods ready, before payment-api-canary is scaled to
+                            0
+    09:11:15Z  apply        scale payment-api-canary from 1 to 0
     09:11:16Z  reached      canary at 0% (0 of 10 pods)
     09:11:16Z  phase        draining
     09:11:16Z  phase        cleaning up
-    09:11:16Z  doing        scale payment-api-stable from 10 to 9
+    09:11:16Z  apply        scale payment-api-stable from 10 to 9
     ");
 }
 
@@ -58,13 +58,13 @@ async fn auto_leaves_the_split_to_a_person() {
     $ canaryctl auto payment-api --sandbox=no-data --speed 1
     exit 5
     --- stdout
-    09:11:05Z  PAUSED with the split live after 11m05s: not enough evidence: success rate: no requests
-               yet, minimum 95% good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions:
-               the body is null
-               weights  0% → 10%
+    09:11:05Z  PAUSED with the split live after 11m05s: not enough data: success rate: no requests yet,
+               minimum 95% good; payment-api-canary-sql47cn4ws-2jzqf: body.successfulTransactions: the
+               body is null
+               weights  10%
                was      at 09:11:05Z: stable 90% on 9 ready pods, canary 10% on 1 ready pod
                next     canaryctl sandbox no-data
-               note     this simulated cluster is gone; that one stays
+               note     the sandbox of this run has been deleted; that one keeps running
     --- stderr
     cluster sandbox no-data, namespace canary-release
     found Deployments payment-api-stable and payment-api-canary by name
@@ -72,7 +72,7 @@ async fn auto_leaves_the_split_to_a_person() {
     09:00:00Z  started      run 20260105-090000: registry.example/payment-api:1.5.0 →
                             registry.example/payment-api:2.0.0, steps 10% → 25% → 50% → 100%
     09:00:00Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
-    09:00:00Z  waits        payment-api-canary: its pods to be ready for 5s
+    09:00:00Z  waiting      payment-api-canary: pods to stay ready for 5s
     09:00:05Z  step 1 of 4  moving traffic to 10%
     09:00:05Z  reached      canary at 10% (1 of 10 pods)
     09:00:05Z  step 1 of 4  watching at 10%
@@ -114,11 +114,7 @@ async fn what_is_given_wins_over_who_is_there() {
         let by_default = line == LINE && code == 3;
         let told = ran.text().replace('\n', " ");
         let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(
-            told.contains("nobody is at a terminal"),
-            by_default,
-            "{told}"
-        );
+        assert_eq!(told.contains("no terminal, so"), by_default, "{told}");
     }
 }
 

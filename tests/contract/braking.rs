@@ -54,7 +54,7 @@ fn scenario(seconds: u64) -> Scenario {
 }
 
 fn brakes(bench: &Bench) -> usize {
-    let braked = |kind: &EventKind| matches!(kind, EventKind::Braked { .. });
+    let braked = |kind: &EventKind| matches!(kind, EventKind::TrafficPaused { .. });
     let kinds = bench.kinds();
     kinds.iter().filter(|(_, kind)| braked(kind)).count()
 }
@@ -63,10 +63,10 @@ fn brakes(bench: &Bench) -> usize {
 async fn a_burst_of_one_pod_is_outlasted() {
     let bench = failing(40);
     let end = bench.ends(auto(), watched(true), Outcome::Paused).await;
-    assert!(end.text.contains("all steps are proven"), "{}", end.text);
+    assert!(end.text.contains("all steps passed"), "{}", end.text);
     assert_eq!(ISTIO.story(&bench), [0, 10, 0, 1, 10], "{}", bench.told());
     assert_eq!(brakes(&bench), 1, "{}", bench.told());
-    let calm = |r: &canaryctl::domain::verdict::CheckResult| r.text.contains("it was a burst");
+    let calm = |r: &canaryctl::domain::verdict::CheckResult| r.text.contains("a burst");
     assert!(bench.results("error rate").iter().any(calm));
     // A minute without traffic, and all the hold afterwards.
     let ended = bench.kinds().last().unwrap().0;
@@ -112,7 +112,7 @@ fn a_kill_changes_no_rest() {
             let bench = failing(40);
             let killed = async {
                 bench
-                    .until(|kind| matches!(kind, EventKind::Braked { .. }))
+                    .until(|kind| matches!(kind, EventKind::TrafficPaused { .. }))
                     .await;
                 bench.until_phase(Phase::Resting).await;
                 if phase == Phase::Holding {

@@ -39,7 +39,7 @@ async fn a_canary_without_ready_pods_gets_nothing() {
         stand.scale("web-canary", 0).await;
         let waits_for = waits(&stand, fixture, 25).await;
         assert!(
-            waits_for.contains("web-canary: 0 of 1 pods to be ready"),
+            waits_for.contains("web-canary: 0/1 pods ready"),
             "{}: {waits_for}",
             fixture.title()
         );
@@ -60,7 +60,7 @@ async fn too_few_ready_pods_get_no_more() {
         stand.settle(router.as_ref(), 50).await;
         let waits_for = waits(&stand, fixture, 75).await;
         assert!(
-            waits_for.contains("web-canary: 2 of 3 pods to be ready"),
+            waits_for.contains("web-canary: 2/3 pods ready"),
             "{}: {waits_for}",
             fixture.title()
         );
@@ -76,7 +76,7 @@ async fn stable_without_ready_pods_gets_nothing_back() {
         stand.scale("web-stable", 0).await;
         let waits_for = waits(&stand, fixture, 0).await;
         assert!(
-            waits_for.contains("web-stable: a pod to be ready"),
+            waits_for.contains("web-stable: no pod ready"),
             "{}: {waits_for}",
             fixture.title()
         );

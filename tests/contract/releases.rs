@@ -289,7 +289,7 @@ async fn a_weight_that_somebody_changes_is_put_right_three_times() {
             () = meddler => unreachable!(),
         };
         assert_eq!(end.outcome, Outcome::Conflict, "{}", bench.told());
-        assert!(end.text.contains("put right 3 times"), "{}", end.text);
+        assert!(end.text.contains("re-applied 3 times"), "{}", end.text);
         assert!(end.text.contains("kubectl-edit"), "who? {}", end.text);
         let drifts = bench.kinds().into_iter().filter(|(_, kind)| {
             matches!(
@@ -329,7 +329,7 @@ async fn traffic_given_back_to_a_rolled_back_canary_is_taken_again() {
             assert_eq!(end.outcome, Outcome::RolledBack, "{}", bench.told());
             bench.wait(60).await;
             assert_eq!(by.story(&bench), [0, 25, 0, 50, 0], "{}", bench.told());
-            assert!(bench.was_told("somebody else changed the split"));
+            assert!(bench.was_told("another client changed the split"));
             assert_eq!(bench.users().refused, 0, "{}", bench.told());
             is_back(by, &bench);
         }
@@ -355,7 +355,7 @@ async fn traffic_given_back_again_and_again_is_never_called_rolled_back() {
             () = somebody => unreachable!(),
         };
         assert_eq!(end.outcome, Outcome::Conflict, "{}", bench.told());
-        assert!(end.text.contains("put right 3 times"), "{}", end.text);
+        assert!(end.text.contains("re-applied 3 times"), "{}", end.text);
         // Their weight stands, and so do the pods that answer for it.
         by.story(&bench);
         assert_eq!(bench.users().refused, 0);

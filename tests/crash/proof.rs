@@ -191,7 +191,7 @@ impl Story {
 
     /// Returns when each step was held, from the trail in the journal.
     fn held(&self) -> Vec<(&str, Timestamp, Timestamp)> {
-        let entered = |word: &str| matches!(word, "Entered" | "RollingBack");
+        let entered = |word: &str| matches!(word, "PhaseChanged" | "RollingBack");
         let entered: Vec<_> = self
             .release
             .trail

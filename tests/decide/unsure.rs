@@ -106,8 +106,7 @@ fn ending(decision: &Decision) -> (Option<Cause>, String) {
 
 #[test]
 fn without_evidence_the_canary_stays_with_a_person_and_goes_out_with_nobody() {
-    let unwatched =
-        "nobody is at a terminal, so the canary is taken out (onUnknown: hold keeps it)";
+    let unwatched = "no terminal, so the canary is rolled back (onUnknown: hold keeps it)";
     let hopeless = Says {
         hopeless: true,
         ..UNKNOWN
@@ -126,7 +125,7 @@ fn without_evidence_the_canary_stays_with_a_person_and_goes_out_with_nobody() {
             let decision = at(plan(on_unknown, unset), seconds, &[HEALTHY, says]);
             let (found, text) = ending(&decision);
             assert_eq!(found, cause, "{on_unknown:?} {unset}: {text}");
-            assert!(text.starts_with("not enough evidence: check-1: "), "{text}");
+            assert!(text.starts_with("not enough data: check-1: "), "{text}");
             assert_eq!(text.ends_with(unwatched), told, "{text}");
         }
         // Before the deadline the step goes on.
@@ -147,12 +146,12 @@ fn what_a_check_says_of_itself_wins_over_who_is_there() {
     let decision = at(own(OnTrouble::Rollback), DEADLINE, &[UNKNOWN]);
     let (cause, text) = ending(&decision);
     assert_eq!(cause, Some(Cause::Unknown));
-    assert!(!text.contains("nobody"), "it was asked for: {text}");
+    assert!(!text.contains("no terminal"), "it was asked for: {text}");
     // Another check that does not know, and says nothing, is not held by it.
     let decision = at(own(OnTrouble::Hold), DEADLINE, &[UNKNOWN, UNKNOWN]);
     let (cause, text) = ending(&decision);
     assert_eq!(cause, Some(Cause::Unknown));
-    assert!(text.contains("nobody"), "{text}");
+    assert!(text.contains("no terminal"), "{text}");
 }
 
 #[test]

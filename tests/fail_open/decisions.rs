@@ -91,7 +91,7 @@ fn a7_one_bad_look_decides_nothing_unless_that_is_asked_for() {
     ] {
         let result = judged(number, 6.0, looks);
         assert_eq!(result.verdict, verdict, "{looks}: {result:?}");
-        let said = format!("6 is above 5 ({looks} looks in a row)");
+        let said = format!("6 is above 5 ({looks} evaluations in a row)");
         assert!(result.text.contains(&said), "{}", result.text);
     }
     assert_eq!(judged(number, 6.0, 1).unknown, Some(Unknown::Pending));

@@ -51,7 +51,7 @@ fn scrape(path: &str) -> MetricsSpec {
     metrics("scrape", &json!({"path": path}))
 }
 
-/// Reads a source of metrics as a file would give it.
+/// Reads a metrics provider as a file would give it.
 fn metrics(name: &str, options: &Value) -> MetricsSpec {
     let kind = health::source::kind(name).unwrap();
     let mut from = <dyn erased_serde::Deserializer<'_>>::erase(options);
@@ -182,7 +182,7 @@ async fn a3_a_check_that_cannot_be_made_is_never_left_out() {
     for result in results {
         assert_eq!(result.verdict, Verdict::Unknown, "{result:?}");
         assert!(
-            result.text.contains("no source of metrics"),
+            result.text.contains("no metrics provider"),
             "{}",
             result.text
         );

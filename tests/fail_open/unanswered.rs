@@ -83,7 +83,7 @@ async fn a1_a_prometheus_without_an_answer_is_never_healthy() {
         ("{error: 503}", SourceDown, SourceDown, "HTTP 503"),
         ("{error: 404}", SourceDown, SourceDown, "HTTP 404"),
         ("{slow: 20s}", SourceDown, SourceDown, ""),
-        ("empty", NoData, NoData, "no series"),
+        ("empty", NoData, NoData, "no time series"),
         ("nan", Query, NoData, ""),
         (
             "\"null\"",
@@ -114,11 +114,11 @@ async fn a1_an_answer_that_is_too_long_is_never_healthy() {
 #[tokio::test(start_paused = true)]
 async fn a1_queries_without_a_number_are_never_healthy() {
     for (query, why, said) in [
-        ("nothing_of_this_name", Unknown::NoData, "no series"),
+        ("nothing_of_this_name", Unknown::NoData, "no time series"),
         (
             "sum(rate(http_requests_total{status=\"999\"}[1m]))",
             Unknown::NoData,
-            "no series",
+            "no time series",
         ),
         ("vector(0) / vector(0)", Unknown::NoData, "the value is NaN"),
         ("vector(1) / vector(0)", Unknown::NoData, "the value is inf"),
@@ -302,5 +302,5 @@ async fn a1_a_number_that_nobody_answers_is_never_healthy() {
     let last = never_healthy(&bench, None, checks).await;
     says(&last[0], Unknown::SourceDown, ":9: ");
     assert!(last[1].text.contains("none"), "{}", last[1].text);
-    says(&last[2], Unknown::SourceDown, "the right to list");
+    says(&last[2], Unknown::SourceDown, "permission to list");
 }

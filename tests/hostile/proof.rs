@@ -286,7 +286,7 @@ impl Proof<'_> {
                     });
                     healthy = well.then_some(at);
                 }
-                Some("entered") => {
+                Some("phase-changed") => {
                     let step = event["step"].as_u64().unwrap_or(0);
                     let onward = match event["phase"].as_str() {
                         Some("holding") => {

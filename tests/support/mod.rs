@@ -313,12 +313,12 @@ impl Bench {
     }
 
     pub(crate) async fn until_phase(&self, wanted: Phase) {
-        self.until(|e| matches!(e, EventKind::Entered { phase, .. } if *phase == wanted))
+        self.until(|e| matches!(e, EventKind::PhaseChanged { phase, .. } if *phase == wanted))
             .await;
     }
 
     pub(crate) async fn until_step(&self, wanted: usize) {
-        let held = |e: &EventKind| matches!(e, EventKind::Entered { phase: Phase::Holding, step, .. } if *step == wanted);
+        let held = |e: &EventKind| matches!(e, EventKind::PhaseChanged { phase: Phase::Holding, step, .. } if *step == wanted);
         self.until(held).await;
     }
 

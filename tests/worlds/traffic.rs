@@ -292,7 +292,7 @@ impl<'w> Traffic<'w> {
         }
     }
 
-    /// Returns what the source of metrics shows, or what the pods themselves do where it is to be `direct`, for a
+    /// Returns what the metrics provider shows, or what the pods themselves do where it is to be `direct`, for a
     /// release that began at `started`.
     pub fn count(&self, started: f64, direct: bool) -> Counting {
         let readings = |track: Track| {

@@ -29,7 +29,7 @@ pub(super) struct Router(pub(super) RouterSpec);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Check(pub(super) CheckSpec);
 
-/// A table of one source of metrics.
+/// A table of one metrics provider.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Metrics(pub(super) MetricsSpec);
 

@@ -103,7 +103,8 @@ impl Round<'_> {
         if self.seen.split.settled || self.seen.canary.is_none() || late {
             if late && !self.seen.split.settled {
                 let text =
-                    "the canary cannot carry all traffic; stable is mended under load".to_owned();
+                    "the canary cannot take 100%; rolling stable back while it serves traffic"
+                        .to_owned();
                 self.emit(EventKind::Warning { text });
             }
             self.enter(Phase::UndoTemplate);
@@ -146,7 +147,7 @@ impl Round<'_> {
         if self.seen.split.settled && target > Percent::ZERO {
             // A rollback by steps rests at each, so that stable takes the load bit by bit.
             if self.since() < self.release.plan.interval {
-                return Some(self.wait(&format!("a moment at {target} on the way down")));
+                return Some(self.wait(&format!("soaking at {target} (gradual rollback)")));
             }
             self.reached();
             self.release.target = self.way_down();
@@ -158,7 +159,7 @@ impl Round<'_> {
             self.reached();
             self.enter(Phase::Draining);
             if hurries {
-                let text = "no traffic reaches the canary; another `rollback` cleans up";
+                let text = "the canary is at 0%; run `rollback` again to clean up";
                 return Some(Action::Stop(Outcome::AtWeight, text.to_owned()));
             }
             return None;
@@ -237,7 +238,7 @@ impl Round<'_> {
             return turn;
         }
         if self.overdue(self.release.plan.ready_timeout) {
-            let text = "traffic is safe, but what the release leaves behind could not be put away";
+            let text = "traffic is back on stable, but cleanup did not finish in time";
             return Some(Action::Stop(Outcome::Incomplete, text.to_owned()));
         }
         let swapped = self.release.plan.promote.strategy == Strategy::Swap
@@ -271,8 +272,8 @@ impl Round<'_> {
         if !pinned.is_empty() {
             let names: Vec<String> = pinned.into_iter().collect();
             let text = format!(
-                "held for this run, and not let go of because it is not seen any more: {}; if it is still \
-                 there, rollback lets go of it once it may be read",
+                "pinned by this run and no longer readable: {}; if it exists, run `rollback` again once \
+                 `get` is allowed",
                 names.join(", ")
             );
             self.emit(EventKind::Warning { text });

@@ -28,7 +28,7 @@ impl Round<'_> {
             (stage @ (Stage::Resting | Stage::Probing), None) => {
                 let from = self.release.target;
                 let text = self.blamed_text();
-                self.emit(EventKind::Braked { from, text });
+                self.emit(EventKind::TrafficPaused { from, text });
                 self.release.braking.leave(from);
                 if self.release.phase == Phase::Approving {
                     self.release.gate_spent += self.since();
@@ -43,7 +43,7 @@ impl Round<'_> {
             }
             (Stage::Ordinary, Some(from)) => {
                 self.release.braking.let_go();
-                self.emit(EventKind::Calmed { to: from });
+                self.emit(EventKind::TrafficResumed { to: from });
                 self.release.target = from;
                 self.release.step_since = now;
                 self.release.gate_spent = Duration::ZERO;
@@ -88,9 +88,7 @@ impl Round<'_> {
         if left > Duration::ZERO {
             let left = Duration::from_secs(left.as_secs().max(1));
             let left = humantime::format_duration(left);
-            return Some(self.wait(&format!(
-                "{left} more without traffic, in case it is a burst"
-            )));
+            return Some(self.wait(&format!("canary traffic paused for {left} more")));
         }
         self.release.braking.begin_probe(self.seen.now);
         self.release.target = self.probe_weight();

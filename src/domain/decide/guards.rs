@@ -58,7 +58,7 @@ impl Round<'_> {
             return None;
         }
         let text = format!(
-            "{} got another version during the release ({}){}: what was checked is not what runs",
+            "{} was changed to another revision during the release ({}){}: the checks no longer apply",
             canary.name,
             images_text(canary),
             by(canary.template_by.as_deref())
@@ -141,7 +141,7 @@ impl Round<'_> {
         Some(None)
     }
 
-    /// Says what somebody else changed, and counts it; returns the stop where it was put right too often.
+    /// Says what another client changed, and counts it; returns the stop where it was re-applied too often.
     fn strayed(&mut self) -> Option<Action> {
         let split = &self.seen.split;
         let reasserted = self.release.reasserted < REASSERTIONS;
@@ -160,9 +160,9 @@ impl Round<'_> {
         let who = if let Some(undone) = self.undone() {
             format!("another client undid what this run made ({undone})")
         } else if scaled.is_empty() {
-            "somebody else changed the split".to_owned()
+            "another client changed the split".to_owned()
         } else {
-            format!("somebody else changed the split, {}", scaled.join(", "))
+            format!("another client changed the split, {}", scaled.join(", "))
         };
         let pods = self.seen.canary.as_ref().map(|canary| canary.replicas);
         let pods = pods.filter(|_| split.matches);
@@ -179,7 +179,7 @@ impl Round<'_> {
             reasserted,
         });
         if !reasserted {
-            let text = format!("{text}; put right {REASSERTIONS} times, giving up");
+            let text = format!("{text}; re-applied {REASSERTIONS} times, giving up");
             return Some(Action::Stop(Outcome::Conflict, text));
         }
         self.release.reasserted += 1;

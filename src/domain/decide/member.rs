@@ -79,7 +79,7 @@ impl Round<'_> {
         }
         let behind = board.without_room(&self.release.app, target)?;
         if let Some(action) = self.scale_for(Track::Canary, target) {
-            return Some(self.act_or_fail(action, "the canary to take its size"));
+            return Some(self.act_or_fail(action, "canary: scale to be applied"));
         }
         if !self.has_room(target) && self.overdue(self.release.plan.ready_timeout) {
             // Its own pods are what is missing.

@@ -30,7 +30,7 @@ use super::{
     workload::{Track, Workload},
 };
 
-/// Times that somebody else's change of the split is put right before the run gives up.
+/// Times that somebody else's change of the split is re-applied before the run gives up.
 pub const REASSERTIONS: u32 = 3;
 
 /// Intervals within which the first look at a step must have come.

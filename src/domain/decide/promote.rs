@@ -116,7 +116,7 @@ impl Round<'_> {
         }
         if let Some(action) = self.scale_for(Track::Stable, Percent::FULL) {
             if self.overdue(self.release.plan.promote_timeout) {
-                return self.wait_or_undo("stable to take its size");
+                return self.wait_or_undo("stable: scale to be applied");
             }
             return Some(action);
         }
@@ -163,7 +163,7 @@ impl Round<'_> {
             self.enter(Phase::PromoteReturn);
             return None;
         }
-        self.wait_or_undo("stable to prove itself healthy")
+        self.wait_or_undo("stable: checks to pass")
     }
 
     pub(super) fn promote_return(&mut self) -> Turn {

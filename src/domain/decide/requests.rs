@@ -37,7 +37,7 @@ impl Round<'_> {
             }
             Request::Interrupt if !retreating => match self.release.plan.on_interrupt {
                 OnTrouble::Rollback => {
-                    self.retreat(Cause::Interrupt, "the process was told to end".to_owned());
+                    self.retreat(Cause::Interrupt, "the process was interrupted".to_owned());
                     None
                 }
                 OnTrouble::Hold => {

@@ -151,7 +151,7 @@ impl Round<'_> {
         self.release.since = self.seen.now;
         let weight = self.release.target;
         let (step, steps) = (self.release.step + 1, self.release.plan.steps.len());
-        self.emit(EventKind::Entered {
+        self.emit(EventKind::PhaseChanged {
             phase,
             step,
             steps,
@@ -256,9 +256,9 @@ impl Round<'_> {
             return "the plan has no checks, so nothing can prove the canary healthy".to_owned();
         }
         if texts.is_empty() {
-            return "the first look at the checks".to_owned();
+            return "the first evaluation of the checks".to_owned();
         }
-        format!("not enough evidence: {}", joined(&texts))
+        format!("not enough data: {}", joined(&texts))
     }
 
     pub(super) fn ending_text(&self, outcome: Outcome) -> String {

@@ -68,7 +68,7 @@ impl Round<'_> {
             }
             Unsure::Unwatched => {
                 let text = format!(
-                    "{text}; nobody is at a terminal, so the canary is taken out (onUnknown: hold keeps it)"
+                    "{text}; no terminal, so the canary is rolled back (onUnknown: hold keeps it)"
                 );
                 self.retreat(Cause::Unknown, text);
                 None

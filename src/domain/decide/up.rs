@@ -35,7 +35,7 @@ impl Round<'_> {
             if let Some(action) = self.clears_the_way() {
                 return self.act_or_fail(action, "the canary to have no traffic for its new image");
             }
-            return self.act_or_fail(Action::SetImages, "the canary to take its image");
+            return self.act_or_fail(Action::SetImages, "canary: image update to be applied");
         }
         self.adopt_stored();
         if let Some(action) = self.superseded() {
@@ -55,7 +55,7 @@ impl Round<'_> {
             .first()
             .map_or(Percent::ZERO, |s| s.weight);
         if let Some(action) = self.scale_for(Track::Canary, weight) {
-            return self.act_or_fail(action, "the canary to take its size");
+            return self.act_or_fail(action, "canary: scale to be applied");
         }
         if let Some(what) = canary.roll_out_waits_for() {
             return self.wait_or_fail(&what);
@@ -63,7 +63,7 @@ impl Round<'_> {
         // A pod that is ready for a moment may be one that fails its first requests.
         if let Some(until) = canary.settles_at(self.seen.now) {
             let what = format!(
-                "{}: its pods to be ready for {}",
+                "{}: pods to stay ready for {}",
                 canary.name,
                 humantime::format_duration(SETTLED)
             );
@@ -160,7 +160,7 @@ impl Round<'_> {
         if let Some(action) = self.guards(false) {
             return action;
         }
-        // The brake has said something that was not followed yet: the split was put right first.
+        // The brake has said something that was not followed yet: the split was re-applied first.
         let braking = &self.release.braking;
         if (braking.stage() == Stage::Ordinary) == braking.from().is_some()
             && let Some(turn) = self.brakes()
@@ -280,7 +280,7 @@ impl Round<'_> {
         if self.release.approved || self.wants_promotion() {
             let checks = self.canary_checks();
             if checks.is_empty() {
-                return Some(self.wait("the first look at the checks"));
+                return Some(self.wait("the first evaluation of the checks"));
             }
             if overall(checks) != Verdict::Healthy {
                 // What was proven before the gate holds no more: the step proves itself again.
@@ -346,7 +346,7 @@ impl Round<'_> {
         let proven = self.release.phase == Phase::Holding || self.release.approved;
         let waits = matches!(self.release.phase, Phase::Holding | Phase::Approving);
         if waits && proven && self.release.step + 1 >= self.release.plan.steps.len() {
-            return Some(self.pause("all steps are proven; promotion is left to a person"));
+            return Some(self.pause("all steps passed; promotion needs manual approval"));
         }
         None
     }

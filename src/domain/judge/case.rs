@@ -29,7 +29,7 @@ use crate::{
 /// What a check says while requests are due and nothing is counted.
 pub(super) const STILL: &str = "no request counted on either side although traffic is expected: it stopped, or the metrics are stale";
 
-/// Share of the probability of error of what the pods themselves show sooner; the rest is that of the source of metrics,
+/// Share of the probability of error of what the pods themselves show sooner; the rest is that of the metrics provider,
 /// where both are asked. It is for what fails at once, and wins that much more in one look.
 const DIRECT: f64 = 0.1;
 
@@ -367,7 +367,7 @@ impl Case {
             let text = ": surely within the limit, which stable itself is not";
             Saying::known(Verdict::Healthy, text)
         } else {
-            let text = ": stable itself is beyond the limit, nobody is blamed";
+            let text = ": stable itself is beyond the limit, canary not blamed";
             Saying::pending(text)
         })
     }

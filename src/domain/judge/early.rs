@@ -157,7 +157,7 @@ pub(super) fn demand(requests: &mut Requests, demanded: f64) {
 }
 
 /// Returns what the other way of counting has against the canary by request, where it showed something lately: the pods
-/// themselves, or the source of metrics.
+/// themselves, or the metrics provider.
 pub(super) fn others(
     memory: &Memory,
     subject: &Subject,

@@ -156,5 +156,6 @@ pub(super) fn of_windows(windows: &Windows, suspected: bool) -> Option<String> {
 
 /// Returns what failing looks in a row say against the canary, where they are no more than that.
 pub(super) fn of_looks(streak: u32) -> Option<String> {
-    (streak >= IN_A_ROW).then(|| format!("bad at {streak} looks in a row, and not answered since"))
+    (streak >= IN_A_ROW)
+        .then(|| format!("bad in {streak} evaluations in a row, and no answer since"))
 }

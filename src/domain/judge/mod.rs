@@ -113,7 +113,7 @@ pub struct Circumstances {
     pub next: Option<f64>,
     /// Seconds at the step.
     pub elapsed: f64,
-    /// Seconds that the source of metrics may lag behind.
+    /// Seconds that the metrics provider may lag behind.
     pub lag: f64,
     /// Seconds at the step until what was seen, but not proven, holds the release no more.
     pub patience: f64,
@@ -190,7 +190,7 @@ impl Pool {
 }
 
 /// Judges one look at all checks and remembers, under the name that `name` gives each, what the next
-/// look needs. `counted` is what the source of metrics counted, where it was asked. Where the circumstances
+/// look needs. `counted` is what the metrics provider counted, where it was asked. Where the circumstances
 /// say that the brake is on, it takes in the look as well.
 pub fn judge_all(
     looked: &[(CheckSpec, Vec<Reading>)],

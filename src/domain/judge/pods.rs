@@ -1,4 +1,4 @@
-//! The pods themselves: ready, few restarts, nothing that will not mend.
+//! The pods themselves: ready, few restarts, nothing that will not fix.
 //!
 //! Owns: what a look at the pods means. Must not: know why a state is fatal; probes say so.
 
@@ -128,7 +128,7 @@ fn readiness(
         return Finding::new(Verdict::Healthy, all, facts);
     }
     let text = format!(
-        "{facts}, all ready in {} of {} looks",
+        "{facts}, all ready in {} of {} evaluations",
         memory.good_looks, memory.looks
     );
     if memory.looks >= LEAST_LOOKS && memory.good_looks * 2 < memory.looks {

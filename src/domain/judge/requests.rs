@@ -220,7 +220,7 @@ pub(super) fn share(
 }
 
 /// What a check says that needs metrics, where there is no source of them.
-pub(super) const NO_SOURCE: &str = "no source of metrics: give the plan `metrics`";
+pub(super) const NO_SOURCE: &str = "no metrics provider: set `metrics` in the plan";
 
 fn nothing() -> Half {
     Half::Done(Finding::unknown(Unknown::Query, 0, NO_SOURCE))

@@ -131,7 +131,11 @@ pub(super) fn state(
     } else if !broken.is_empty() {
         memory.streak = memory.streak.saturating_add(1);
         memory.bad_looks = memory.bad_looks.saturating_add(1);
-        let text = format!("{} ({} looks in a row)", broken.join(", "), memory.streak);
+        let text = format!(
+            "{} ({} evaluations in a row)",
+            broken.join(", "),
+            memory.streak
+        );
         if memory.streak >= consecutive.max(1) {
             Finding::new(Verdict::Unhealthy, asked, text)
         } else {
@@ -171,7 +175,7 @@ const DOUBTFUL: u32 = 5;
 /// unhealthy in a row and a quarter of all are unhealthy, two and a fifth of all are not healthy yet.
 fn too_often(memory: &Memory, consecutive: u32) -> Option<(Verdict, String)> {
     let (bad, looks) = (memory.bad_looks, memory.looks);
-    let text = format!("{bad} of {looks} looks failed");
+    let text = format!("{bad} of {looks} evaluations failed");
     let enough = bad >= consecutive.max(2) && looks >= LEAST_LOOKS;
     if enough && bad.saturating_mul(SICK) >= looks {
         Some((Verdict::Unhealthy, text))

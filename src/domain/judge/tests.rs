@@ -186,7 +186,11 @@ fn looks_that_fail_often_are_unhealthy_though_never_in_a_row() {
     let verdicts = (0..9).map(|at| judge(&spec, &mut memory, alternating(at), WATCHING));
     let last = verdicts.last().unwrap();
     assert_eq!(last.verdict, Verdict::Unhealthy, "{}", last.text);
-    assert!(last.text.contains("of 9 looks failed"), "{}", last.text);
+    assert!(
+        last.text.contains("of 9 evaluations failed"),
+        "{}",
+        last.text
+    );
 }
 
 #[test]
@@ -379,7 +383,7 @@ impl Stand {
         self.take_in(&counted)
     }
 
-    /// Takes in a look at which the source of metrics is down.
+    /// Takes in a look at which the metrics provider is down.
     fn look_in_vain(&mut self, quiet: Quiet) -> Vec<CheckResult> {
         self.looks += 1;
         let down = (Unknown::SourceDown, "connection refused".to_owned());
@@ -451,7 +455,7 @@ fn while_stable_fails_too_nobody_is_blamed_and_nothing_advances() {
     let mut stand = Stand::errors(Some(0.01), None);
     let result = stand.after(30, (1000.0, 200.0), Some((1000.0, 200.0)));
     assert_eq!(result.unknown, Some(Unknown::Pending), "{}", result.text);
-    assert!(result.text.contains("nobody is blamed"), "{}", result.text);
+    assert!(result.text.contains("canary not blamed"), "{}", result.text);
 }
 
 #[test]

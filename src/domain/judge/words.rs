@@ -336,7 +336,7 @@ pub(super) fn suspected(log_value: f64, seconds: Option<f64>) -> String {
     };
     let when = seconds.map(|seconds| format!(" in about {}", duration(round(seconds))));
     let when = when.unwrap_or_default();
-    format!(": {sure}rollback{when} if it goes on")
+    format!(": {sure}rollback{when} if it continues")
 }
 
 /// Returns which pod of several is bad, while the others are not.
@@ -351,7 +351,7 @@ pub(super) fn one_pod(pod: &str, own: Counts, others: usize) -> String {
     } else {
         "failed earlier".to_owned()
     };
-    format!(": pod {pod} alone {bad}, {others} fine; delete it to go on")
+    format!(": pod {pod} alone {bad}, {others} fine; delete it to continue")
 }
 
 /// Returns seconds as an estimate deserves it: to 5 s, from a minute on to 10 s.

@@ -82,6 +82,7 @@ pub(super) async fn fresh(
         id: release.id.clone(),
         steps: release.plan.steps.iter().map(|s| s.weight).collect(),
         change: release.change(),
+        live: None,
     };
     engine.announce(started);
     Ok(Begun::Run(Box::new(engine)))

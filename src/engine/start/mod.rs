@@ -199,7 +199,7 @@ fn doubted(
     let goes_on = matches!(order.intent, Intent::Auto { .. } | Intent::Promote);
     if goes_on && !begins_anew && !over {
         let hint = format!(
-            "take the canary out with `canaryctl rollback {app}`, which needs no journal, or begin anew with `canaryctl auto {app} --restart`",
+            "roll the canary back with `canaryctl rollback {app}`, which needs no journal, or start again with `canaryctl auto {app} --restart`",
             app = order.app
         );
         return Err(refused(text, &hint));

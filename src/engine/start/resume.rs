@@ -134,7 +134,7 @@ fn refuse_other_images(release: &Release, order: &Order) -> Result<(), EngineErr
     let text = format!("release {} is under way: {}", release.id, release.change());
     Err(refused(
         text,
-        "go on without --image, roll it back, or begin again with --restart",
+        "resume without --image, roll it back, or start again with --restart",
     ))
 }
 
@@ -176,7 +176,7 @@ pub(super) fn refuse_outside(release: &Release, order: &Order) -> Result<(), Eng
     );
     let file = group.file.as_deref().unwrap_or("FILE");
     let hint = format!(
-        "go on with all of them: `canaryctl auto -n {ns} -f {file}`; or take {app} back with `canaryctl rollback {app} -n {ns}`, and the others follow",
+        "resume all of them: `canaryctl auto -n {ns} -f {file}`; or roll {app} back with `canaryctl rollback {app} -n {ns}`, and the others follow",
         app = release.app,
         ns = release.namespace,
     );

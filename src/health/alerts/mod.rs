@@ -29,7 +29,7 @@ use crate::{
 };
 use matcher::Matcher;
 
-/// Looks in a row with an alert before the verdict is unhealthy, unless configured: an alert has
+/// Evaluations in a row with an alert before the verdict is unhealthy, unless configured: an alert has
 /// waited its own time before it fires.
 const CONSECUTIVE: u32 = 1;
 
@@ -56,7 +56,7 @@ struct Options {
     /// Which alerts count, such as `namespace="shop"` or `severity=~"critical|page"`; all must match.
     /// Placeholders such as `{{canary}}` are filled in.
     matchers: Vec<String>,
-    /// Looks in a row with an alert before the verdict is unhealthy.
+    /// Evaluations in a row with an alert before the verdict is unhealthy.
     #[serde(default)]
     consecutive: Option<u32>,
     /// What an unhealthy verdict does.
@@ -352,7 +352,7 @@ fn of_prometheus(answer: &Answer) -> Result<Firing, Sample> {
         return Err(missing(Unknown::SourceDown, text));
     }
     if let Some(warning) = queried.warnings.first() {
-        let text = format!("the answer may lack alerts: {}", plain(warning, 160));
+        let text = format!("the response is partial: {}", plain(warning, 160));
         return Err(missing(Unknown::SourceDown, text));
     }
     let data = queried.data.filter(|data| data.result_type == "vector");

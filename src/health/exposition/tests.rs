@@ -267,12 +267,17 @@ fn an_openmetrics_page_ends_with_its_mark() {
     assert_eq!(read("up 1\n# EOF\n"), Ok(()));
     assert_eq!(read("up 1\n# EOF"), Ok(()));
     assert_eq!(read("# EOF\r\n\r\n"), Ok(()));
-    assert!(read("up 1\n").unwrap_err().to_string().contains("cut off"));
+    assert!(
+        read("up 1\n")
+            .unwrap_err()
+            .to_string()
+            .contains("truncated")
+    );
     assert!(
         read("up 1\n# EO")
             .unwrap_err()
             .to_string()
-            .contains("cut off")
+            .contains("truncated")
     );
     let said = read("up 1\n# EOF\nup 2\n").unwrap_err().to_string();
     assert!(

@@ -117,7 +117,7 @@ fn answer(reply: &Reply<'_>) -> Result<Answer, AnswerError> {
         Ok(envelope) => envelope,
         Err(error) if error.is_eof() => {
             let length = reply.body.len();
-            return Err(not(&format!("it is cut off after {length} bytes")));
+            return Err(not(&format!("truncated after {length} bytes")));
         }
         Err(error) if error.is_syntax() => return Err(not(&format!("it is not JSON: {error}"))),
         Err(error) => return Err(not(&clean(&error.to_string()))),

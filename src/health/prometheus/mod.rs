@@ -250,7 +250,7 @@ impl Source for Server {
             Err((why, text)) => return missing(why, text),
         };
         if gathered.is_empty() {
-            let text = "no series: no request yet, or preset and selector do not fit";
+            let text = "no time series: no requests yet, or preset and selector do not match";
             return missing(Unknown::NoData, self.about(text, &requests));
         }
         let born: HashSet<&str> = look
@@ -282,7 +282,7 @@ impl Source for Server {
             Err((why, text)) => return Sample::Missing(why, text),
         };
         match series.as_slice() {
-            [] => missing(Unknown::NoData, "no series"),
+            [] => missing(Unknown::NoData, "no time series"),
             [one] if one.value.is_finite() => Sample::Number(one.value),
             [one] => missing(Unknown::NoData, &format!("the value is {}", one.value)),
             several => {
@@ -350,7 +350,7 @@ fn silent(gathered: &BTreeMap<String, Gathered>, look: &Look<'_>) -> Vec<Reading
         subject: pod.name.clone(),
         sample: Sample::Missing(
             Unknown::NoData,
-            "ready, and without a series while other pods have them".to_owned(),
+            "pod is ready but has no time series (other pods have)".to_owned(),
         ),
     };
     silent.into_iter().map(reading).collect()

@@ -371,11 +371,11 @@ impl Answer {
             300..=399 => (Unknown::Query, self.redirect()),
             401 | 407 => (
                 Unknown::Query,
-                format!("status {status}: it wants credentials, or others"),
+                format!("status {status}: credentials missing or invalid"),
             ),
             403 => (
                 Unknown::Query,
-                format!("status {status}: these credentials may not ask this"),
+                format!("status {status}: credentials lack permission"),
             ),
             429 | 500.. => (
                 Unknown::SourceDown,

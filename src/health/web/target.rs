@@ -226,7 +226,7 @@ impl Target {
         let text = || {
             let place = place(&self.url);
             format!(
-                "the certificate of {place} is not checked (insecureSkipVerify): whoever stands between can answer in its name and read the credentials"
+                "the certificate of {place} is not checked (insecureSkipVerify): a man in the middle can answer in its name and read the credentials"
             )
         };
         blind.then(text).into_iter().collect()

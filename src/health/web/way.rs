@@ -316,7 +316,7 @@ fn forwarding(error: &ForwardError, namespace: &str) -> NoWay {
     let kind = match error {
         ForwardError::Refused { reason, .. } if reason.starts_with("forbidden") => {
             let text = format!(
-                "the rights get and create pods/portforward in namespace {namespace} are missing"
+                "permission to get and create pods/portforward in namespace {namespace} is missing"
             );
             return no_way(Kind::Forbidden, text);
         }

@@ -359,7 +359,7 @@ pub(super) fn history() -> HistoryView {
             0,
             "ana@laptop",
             "Started",
-            "release a1b2 began: payment-api 1.4.2 → 1.5.0, steps 5% → 25%",
+            "release a1b2 started: payment-api 1.4.2 → 1.5.0, steps 5% → 25%",
         ),
         entry(
             12,
@@ -392,12 +392,12 @@ pub(super) fn history() -> HistoryView {
 }
 
 pub(super) fn findings() -> CheckView {
-    let finding = |severity, what: &str, place: &str, why: &str, mend: &str| Finding {
+    let finding = |severity, what: &str, place: &str, why: &str, fix: &str| Finding {
         severity,
         what: what.into(),
         place: place.into(),
         why: why.into(),
-        mend: mend.into(),
+        fix: fix.into(),
     };
     CheckView {
         version: 1,
@@ -416,7 +416,7 @@ pub(super) fn findings() -> CheckView {
                 Severity::Warning,
                 "an HPA scales stable",
                 "HorizontalPodAutoscaler orion/payment-api",
-                "it would undo the numbers of pods that make the split",
+                "it would undo the replica counts that make the split",
                 "let the run pin it: --pin-hpa",
             ),
             finding(
@@ -442,7 +442,7 @@ pub(super) fn findings() -> CheckView {
 pub(super) fn events() -> Vec<Event> {
     let mut events = Vec::new();
     let mut add = |seconds, kind| events.push(event(seconds, kind));
-    let entered = |phase, step, weight| EventKind::Entered {
+    let entered = |phase, step, weight| EventKind::PhaseChanged {
         phase,
         step,
         steps: 4,
@@ -476,6 +476,7 @@ pub(super) fn events() -> Vec<Event> {
             id: "a1b2".into(),
             steps: [5, 25, 50, 100].map(Percent::whole).to_vec(),
             change: "payment-api:1.4.2 → payment-api:1.5.0".into(),
+            live: None,
         },
     );
     add(0, entered(Phase::Preparing, 1, 0));
@@ -486,10 +487,7 @@ pub(super) fn events() -> Vec<Event> {
             changes: Vec::new(),
         },
     );
-    add(
-        2,
-        waiting("payment-api-canary: 0 of 1 pods to be available", 0),
-    );
+    add(2, waiting("payment-api-canary: 0/1 pods available", 0));
     add(12, entered(Phase::Shifting, 1, 5));
     add(
         12,
@@ -509,7 +507,7 @@ pub(super) fn events() -> Vec<Event> {
     add(
         21,
         waiting(
-            "not enough evidence: success rate: 100 % (20 of 20 requests), 60 wanted",
+            "not enough data: success rate: 100 % (20 of 20 requests), 60 wanted",
             20,
         ),
     );
@@ -517,7 +515,7 @@ pub(super) fn events() -> Vec<Event> {
     add(
         36,
         waiting(
-            "not enough evidence: success rate: 100 % (40 of 40 requests), 60 wanted",
+            "not enough data: success rate: 100 % (40 of 40 requests), 60 wanted",
             20,
         ),
     );
@@ -595,11 +593,20 @@ fn started() -> Event {
     let steps = [5, 50].map(Percent::whole).to_vec();
     let change = "payment-api:1.4.2 → payment-api:1.5.0".into();
     let id = "c3d4".into();
-    event(0, EventKind::Started { id, steps, change })
+    let live = Some(Percent::ZERO);
+    event(
+        0,
+        EventKind::Started {
+            id,
+            steps,
+            change,
+            live,
+        },
+    )
 }
 
 fn entered(seconds: i64, phase: Phase, step: usize, weight: u32) -> Event {
-    let kind = EventKind::Entered {
+    let kind = EventKind::PhaseChanged {
         phase,
         step,
         steps: 2,

@@ -77,7 +77,7 @@ fn status_tells_in_five_seconds() {
     ✗ unhealthy  p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row) [limit
                                ≤ 500; 3 samples; only warns]
 
-    waits   29s more at 25% (since 09:15:42Z, 31s)
+    waiting 29s more at 25% (since 09:15:42Z, 31s)
     next    canaryctl monitor payment-api -n orion
     undo    canaryctl rollback payment-api -n orion
     found   payment-api-stable and payment-api-canary by their names
@@ -101,7 +101,7 @@ fn status_uses_the_room_of_a_wide_terminal() {
     ? unknown    success rate  96.08% (49 of 51 requests), 60 wanted [too few requests; limit ≥ 95%; 51 samples]
     ✗ unhealthy  p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row) [limit ≤ 500; 3 samples; only warns]
 
-    waits   29s more at 25% (since 09:15:42Z, 31s)
+    waiting 29s more at 25% (since 09:15:42Z, 31s)
     next    canaryctl monitor payment-api -n orion
     undo    canaryctl rollback payment-api -n orion
     found   payment-api-stable and payment-api-canary by their names
@@ -128,7 +128,7 @@ fn status_needs_no_unicode() {
     FAIL       p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row) [limit <=
                              500; 3 samples; only warns]
 
-    waits   29s more at 25% (since 09:15:42Z, 31s)
+    waiting 29s more at 25% (since 09:15:42Z, 31s)
     next    canaryctl monitor payment-api -n orion
     undo    canaryctl rollback payment-api -n orion
     found   payment-api-stable and payment-api-canary by their names
@@ -155,7 +155,7 @@ fn status_is_coloured_where_that_is_wanted() {
     ␛[1m␛[31m✗ unhealthy␛[0m  p95 latency   10.0.3.7: 812 is above 500 (2 looks in a row)␛[2m [limit␛[0m
                                ␛[2m≤ 500; 3 samples; only warns]␛[0m
 
-    ␛[2mwaits␛[0m   29s more at 25%␛[2m (since 09:15:42Z, 31s)␛[0m
+    ␛[2mwaiting␛[0m 29s more at 25%␛[2m (since 09:15:42Z, 31s)␛[0m
     ␛[2mnext␛[0m    ␛[1mcanaryctl monitor payment-api -n orion␛[0m
     ␛[2mundo␛[0m    ␛[1mcanaryctl rollback payment-api -n orion␛[0m
     ␛[2mfound␛[0m   ␛[2mpayment-api-stable and payment-api-canary by their names␛[0m
@@ -177,7 +177,7 @@ fn status_of_a_bad_night_stays_readable() {
     split   stable ████████████████████████████████████████ canary 0%
             (wanted 50%, set to 40%, \x1b[2J\x1b[31mall is
             well\x1b[0m\r\n\u{202e}gnihtyreve\u{9b}1m\u{200b} = 0%)
-            not there yet: \x1b[2J\x1b[31mall is
+            progressing: \x1b[2J\x1b[31mall is
             well\x1b[0m\r\n\u{202e}gnihtyreve\u{9b}1m\u{200b}
             pinned by this run:
             a-very-long-name-that-somebody-thought-was-a-good-idea-for-a-service-in-
@@ -216,7 +216,7 @@ fn status_of_a_bad_night_stays_readable() {
                                             was-a-good-idea-for-a-service-in-product
                                             ion [limit ≤ 500; 3 samples]
 
-    waits   \x1b[2J\x1b[31mall is well\x1b[0m\r\n\u{202e}gnihtyreve\u{9b}1m\u{200b}
+    waiting \x1b[2J\x1b[31mall is well\x1b[0m\r\n\u{202e}gnihtyreve\u{9b}1m\u{200b}
             a-very-long-name-that-somebody-thought-was-a-good-idea-for-a-service-in-
             production (since 09:15:42Z, 31s)
     next    canaryctl status a-very-long-name-that-somebody-thought-was-a-good-idea-
@@ -240,7 +240,7 @@ fn status_of_an_app_without_a_run_and_a_canary() {
     stable  0/0    0         7f3c1a2b  registry.example.com/…/payment-api:1.4.2
     canary  none: the Deployment does not exist
 
-    checks  none were looked at
+    checks  none evaluated
 
     next    canaryctl check payment-api -n orion
     ");
@@ -259,7 +259,7 @@ fn status_of_an_ended_run_says_how_and_when() {
     stable  9/9    0         7f3c1a2b  registry.example.com/…/payment-api:1.4.2
     canary  0/0    0         7f3c1a2b  registry.example.com/…/payment-api:1.5.0
 
-    checks  none were looked at
+    checks  none evaluated
 
     next    canaryctl history payment-api -n orion
     found   payment-api-stable and payment-api-canary by their names
@@ -280,13 +280,13 @@ fn unknown_verdicts_say_why() {
 
     checks  ? unknown (6 unknown)
     ? unknown  pending      no answer [needs another look; limit ≤ 500; 3 samples; holds the release]
-    ? unknown  query        no answer [the question is wrong; limit ≤ 500; 3 samples; holds the release]
+    ? unknown  query        no answer [invalid query; limit ≤ 500; 3 samples; holds the release]
     ? unknown  no data      no answer [no data; limit ≤ 500; 3 samples; holds the release]
     ? unknown  no traffic   no answer [no traffic; limit ≤ 500; 3 samples; holds the release]
     ? unknown  too few      no answer [too few requests; limit ≤ 500; 3 samples; holds the release]
     ? unknown  source down  no answer [source unreachable; limit ≤ 500; 3 samples; holds the release]
 
-    waits   29s more at 25% (since 09:15:42Z, 31s)
+    waiting 29s more at 25% (since 09:15:42Z, 31s)
     next    canaryctl monitor payment-api -n orion
     undo    canaryctl rollback payment-api -n orion
     found   payment-api-stable and payment-api-canary by their names
@@ -321,8 +321,8 @@ fn history_names_who_did_what() {
     run a1b2  rolled back  2025-04-12 09:14:03Z, took 1m20s
       payment-api:1.4.2 → payment-api:1.5.0
       by ana@laptop
-      09:14:03Z  Started        release a1b2 began: payment-api 1.4.2 → 1.5.0, steps
-                                5% → 25%
+      09:14:03Z  Started        release a1b2 started: payment-api 1.4.2 → 1.5.0,
+                                steps 5% → 25%
       09:14:15Z  WeightReached  canary at 25% (wanted 5%, 1 of 4 pods)
       by ci job 7
       09:15:14Z  RollingBack    rolling back: success rate: 46.67 % (7 of 15
@@ -338,17 +338,17 @@ fn findings_begin_with_the_worst() {
                where  Service orion/payment-api-stable
                why    the weight of the route would not be the canary's share:
                       stable's share would reach it too
-               mend   add track: stable to spec.selector
+               fix    add track: stable to spec.selector
 
     ! warning  an HPA scales stable
                where  HorizontalPodAutoscaler orion/payment-api
-               why    it would undo the numbers of pods that make the split
-               mend   let the run pin it: --pin-hpa
+               why    it would undo the replica counts that make the split
+               fix    let the run pin it: --pin-hpa
 
     ✓ ok       both Deployments exist (Deployment orion/payment-api)
     ✓ ok       you may patch Deployments (namespace orion)
 
-    not ready: mend the errors first (1 error, 1 warning, 0 notes, 2 ok)
+    not ready: fix the errors above (1 error, 1 warning, 0 notes, 2 ok)
     ");
 }
 
@@ -358,17 +358,17 @@ fn findings_need_no_unicode() {
     FAIL       the selector of stable also matches the canary's pods
                where  Service orion/payment-api-stable
                why    the weight of the route would not be the canary's share: stable's share would reach it too
-               mend   add track: stable to spec.selector
+               fix    add track: stable to spec.selector
 
     ! warning  an HPA scales stable
                where  HorizontalPodAutoscaler orion/payment-api
-               why    it would undo the numbers of pods that make the split
-               mend   let the run pin it: --pin-hpa
+               why    it would undo the replica counts that make the split
+               fix    let the run pin it: --pin-hpa
 
     ok         both Deployments exist (Deployment orion/payment-api)
     ok         you may patch Deployments (namespace orion)
 
-    not ready: mend the errors first (1 error, 1 warning, 0 notes, 2 ok)
+    not ready: fix the errors above (1 error, 1 warning, 0 notes, 2 ok)
     ");
 }
 
@@ -389,7 +389,7 @@ fn monitor_shows_both_sides() {
     p95 latency   -            ✗ 812 (limit ≤ 500, only warns)
 
     verdict ? unknown
-    waits   29s more at 25%
+    waiting 29s more at 25%
     next    canaryctl monitor payment-api -n orion
     undo    canaryctl rollback payment-api -n orion
     ");
@@ -425,29 +425,29 @@ fn a_release_is_narrated_by_its_changes() {
     09:14:03Z  started      run a1b2: payment-api:1.4.2 → payment-api:1.5.0, steps
                             5% → 25% → 50% → 100%
     09:14:03Z  phase        preparing the canary
-    09:14:04Z  doing        give payment-api-canary the image payment-api:1.5.0
-    09:14:05Z  waits        payment-api-canary: 0 of 1 pods to be available
+    09:14:04Z  apply        give payment-api-canary the image payment-api:1.5.0
+    09:14:05Z  waiting      payment-api-canary: 0/1 pods available
     09:14:15Z  step 1 of 4  moving traffic to 5%
-    09:14:15Z  doing        scale payment-api-canary to 1 and payment-api to 3
+    09:14:15Z  apply        scale payment-api-canary to 1 and payment-api to 3
     09:14:23Z  reached      canary at 25% (wanted 5%, 1 of 4 pods = 25%)
     09:14:23Z  step 1 of 4  watching at 5%
     09:14:24Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:14:24Z  ? unknown    success rate: 100 % (20 of 20 requests), 60 wanted
     09:14:54Z  ✓ healthy    success rate: 100 % (70 of 70 requests)
-    09:14:54Z  waits        4m 29s more at 5%
-    09:16:00Z  still waits  3m 23s more at 5% (for 1m37s)
+    09:14:54Z  waiting      4m 29s more at 5%
+    09:16:00Z  waiting      3m 23s more at 5% (for 1m37s)
     09:19:23Z  step 2 of 4  moving traffic to 25%
     09:19:24Z  reached      canary at 25% (1 of 4 pods)
     09:19:24Z  step 2 of 4  watching at 25%
     09:19:33Z  drift        the replicas of payment-api were changed from 3 to 5 by
-                            kubectl-edit: put right
+                            kubectl-edit: re-applied
     09:19:38Z  ✓ healthy    pods: 1 of 1 ready, 0 restarts
     09:19:38Z  ✗ unhealthy  success rate: 46.67 % (7 of 15 requests), below 95 %
                             with evidence 410:1
     09:19:38Z  ROLLING BACK from 25%: success rate: 46.67 % (7 of 15 requests),
                             below 95 % with evidence 410:1
-    09:19:38Z  back         moving traffic to stable
-    09:19:39Z  doing        scale payment-api to 4, then payment-api-canary to 0
+    09:19:38Z  rollback     moving traffic to stable
+    09:19:39Z  apply        scale payment-api to 4, then payment-api-canary to 0
     09:19:44Z  reached      canary at 0% (0 of 4 pods)
     09:19:44Z  phase        draining
     09:19:54Z  phase        cleaning up
@@ -482,9 +482,9 @@ fn an_end_that_is_not_one_pages_somebody() {
                             5% → 50%
     09:14:12Z  reached      canary at 50% (10 of 20 pods)
     09:15:03Z  ROLLING BACK from 50%: interrupted by SIGTERM
-    09:20:03Z  NOT COMPLETE after 6m00s: the rollback is not complete: 2 stable pods
+    09:20:03Z  INCOMPLETE after 6m00s: the rollback is not complete: 2 stable pods
                to be ready
-               page     somebody: this could not be finished or verified
+               page     on-call: this could not be finished or verified
                weights  0% → 50%
                was      at 09:14:12Z: stable 50% on 10 ready pods, canary 50% on 10
                         ready pods
@@ -514,9 +514,9 @@ fn a_promotion_ends_with_the_path_of_the_weights() {
 fn live_block_of_a_promotion() {
     assert_snapshot!(shown(&samples::promoted(), 6, plain(80)), @r"
     payment-api  orion  run c3d4  2m51s
-    steps  ✓5%  ✓50%
-    split  stable ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░ canary 100% (20 of 20 pods)
-    now    promoting: updating stable
+    steps   ✓5%  ✓50%
+    split   stable ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░ canary 100% (20 of 20 pods)
+    now     promoting: updating stable
     ");
 }
 
@@ -525,26 +525,26 @@ fn narration_needs_no_unicode() {
     assert_snapshot!(narrated(ascii(120)), @r"
     09:14:03Z  started      run a1b2: payment-api:1.4.2 -> payment-api:1.5.0, steps 5% -> 25% -> 50% -> 100%
     09:14:03Z  phase        preparing the canary
-    09:14:04Z  doing        give payment-api-canary the image payment-api:1.5.0
-    09:14:05Z  waits        payment-api-canary: 0 of 1 pods to be available
+    09:14:04Z  apply        give payment-api-canary the image payment-api:1.5.0
+    09:14:05Z  waiting      payment-api-canary: 0/1 pods available
     09:14:15Z  step 1 of 4  moving traffic to 5%
-    09:14:15Z  doing        scale payment-api-canary to 1 and payment-api to 3
+    09:14:15Z  apply        scale payment-api-canary to 1 and payment-api to 3
     09:14:23Z  reached      canary at 25% (wanted 5%, 1 of 4 pods = 25%)
     09:14:23Z  step 1 of 4  watching at 5%
     09:14:24Z  ok           pods: 1 of 1 ready, 0 restarts
     09:14:24Z  ? unknown    success rate: 100 % (20 of 20 requests), 60 wanted
     09:14:54Z  ok           success rate: 100 % (70 of 70 requests)
-    09:14:54Z  waits        4m 29s more at 5%
-    09:16:00Z  still waits  3m 23s more at 5% (for 1m37s)
+    09:14:54Z  waiting      4m 29s more at 5%
+    09:16:00Z  waiting      3m 23s more at 5% (for 1m37s)
     09:19:23Z  step 2 of 4  moving traffic to 25%
     09:19:24Z  reached      canary at 25% (1 of 4 pods)
     09:19:24Z  step 2 of 4  watching at 25%
-    09:19:33Z  drift        the replicas of payment-api were changed from 3 to 5 by kubectl-edit: put right
+    09:19:33Z  drift        the replicas of payment-api were changed from 3 to 5 by kubectl-edit: re-applied
     09:19:38Z  ok           pods: 1 of 1 ready, 0 restarts
     09:19:38Z  FAIL         success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1
     09:19:38Z  ROLLING BACK from 25%: success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1
-    09:19:38Z  back         moving traffic to stable
-    09:19:39Z  doing        scale payment-api to 4, then payment-api-canary to 0
+    09:19:38Z  rollback     moving traffic to stable
+    09:19:39Z  apply        scale payment-api to 4, then payment-api-canary to 0
     09:19:44Z  reached      canary at 0% (0 of 4 pods)
     09:19:44Z  phase        draining
     09:19:54Z  phase        cleaning up
@@ -560,9 +560,9 @@ fn narration_needs_no_unicode() {
 fn live_block_before_the_first_split() {
     assert_snapshot!(live(4, plain(80)), @r"
     payment-api  orion  run a1b2  2s
-    steps  ▶5%  ·25%  ·50%  ·100%
-    now    preparing the canary
-    waits  payment-api-canary: 0 of 1 pods to be available
+    steps   ▶5%  ·25%  ·50%  ·100%
+    now     preparing the canary
+    waiting payment-api-canary: 0/1 pods available
     ");
 }
 
@@ -570,12 +570,13 @@ fn live_block_before_the_first_split() {
 fn live_block_while_holding() {
     assert_snapshot!(live(11, plain(80)), @r"
     payment-api  orion  run a1b2  36s
-    steps  ▶5%  ·25%  ·50%  ·100%
-    split  stable ██████████████████░░░░░░ canary 25% (wanted 5%, 1 of 4 pods = 25%)
-    hold   ▱▱▱▱▱▱▱▱▱▱ 16s of 5m00s
+    steps   ▶5%  ·25%  ·50%  ·100%
+    split   stable ██████████████████████████████░░░░░░░░░░ canary 25%
+            (wanted 5%, 1 of 4 pods = 25%)
+    hold    ▱▱▱▱▱▱▱▱▱▱ 16s of 5m00s
     ✓ pods            1 of 1 ready, 0 restarts
     ? success rate    100 % (40 of 40 requests), 60 wanted
-    waits  more evidence: success rate
+    waiting more requests for success rate
     ");
 }
 
@@ -583,14 +584,14 @@ fn live_block_while_holding() {
 fn live_block_of_a_rollback() {
     assert_snapshot!(live(24, plain(80)), @r"
     payment-api  orion  run a1b2  5m36s
-    steps  ✓5%  ✗25%  ·50%  ·100%
-    split  stable ██████████████████████████████░░░░░░░░░░ canary 25% (1 of 4 pods)
-    now    rolling back
-    why    success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1
+    steps   ✓5%  ✗25%  ·50%  ·100%
+    split   stable ██████████████████████████████░░░░░░░░░░ canary 25% (1 of 4 pods)
+    now     rolling back
+    why     success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1
     ✓ pods            1 of 1 ready, 0 restarts
     ✗ success rate    46.67 % (7 of 15 requests), below 95 % with evidence 410:1
-    note   09:19:33Z the replicas of payment-api were changed from 3 to 5 by kubect…
-    doing  scale payment-api to 4, then payment-api-canary to 0
+    note    09:19:33Z the replicas of payment-api were changed from 3 to 5 by kubec…
+    apply   scale payment-api to 4, then payment-api-canary to 0
     ");
 }
 
@@ -598,14 +599,14 @@ fn live_block_of_a_rollback() {
 fn live_block_in_ascii() {
     assert_snapshot!(live(24, ascii(80)), @r"
     payment-api  orion  run a1b2  5m36s
-    steps  5% done  25% failed  50%  100%
-    split  stable ##############################.......... canary 25% (1 of 4 pods)
-    now    rolling back
-    why    success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1
+    steps   5% done  25% failed  50%  100%
+    split   stable ##############################.......... canary 25% (1 of 4 pods)
+    now     rolling back
+    why     success rate: 46.67 % (7 of 15 requests), below 95 % with evidence 410:1
     ok   pods            1 of 1 ready, 0 restarts
     FAIL success rate    46.67 % (7 of 15 requests), below 95 % with evidence 410:1
-    note   09:19:33Z the replicas of payment-api were changed from 3 to 5 by kube...
-    doing  scale payment-api to 4, then payment-api-canary to 0
+    note    09:19:33Z the replicas of payment-api were changed from 3 to 5 by kub...
+    apply   scale payment-api to 4, then payment-api-canary to 0
     ");
 }
 
@@ -613,21 +614,22 @@ fn live_block_in_ascii() {
 fn live_block_in_colour() {
     assert_snapshot!(visible(&live(11, color(80))), @r"
     ␛[1mpayment-api␛[0m  orion␛[2m  run ␛[0ma1b2  36s
-    ␛[2msteps␛[0m  ␛[1m▶5%␛[0m  ␛[2m·25%␛[0m  ␛[2m·50%␛[0m  ␛[2m·100%␛[0m
-    ␛[2msplit␛[0m  stable ██████████████████␛[36m░░░░░░␛[0m canary ␛[1m25%␛[0m ␛[2m(wanted 5%, 1 of 4 pods = 25%)␛[0m
-    ␛[2mhold␛[0m   ␛[2m▱▱▱▱▱▱▱▱▱▱␛[0m 16s of 5m00s
+    ␛[2msteps␛[0m   ␛[1m▶5%␛[0m  ␛[2m·25%␛[0m  ␛[2m·50%␛[0m  ␛[2m·100%␛[0m
+    ␛[2msplit␛[0m   stable ██████████████████████████████␛[36m░░░░░░░░░░␛[0m canary ␛[1m25%␛[0m
+            ␛[2m(wanted 5%, 1 of 4 pods = 25%)␛[0m
+    ␛[2mhold␛[0m    ␛[2m▱▱▱▱▱▱▱▱▱▱␛[0m 16s of 5m00s
     ␛[32m✓␛[0m pods            1 of 1 ready, 0 restarts
     ␛[33m?␛[0m success rate    100 % (40 of 40 requests), 60 wanted
-    ␛[2mwaits␛[0m  more evidence: success rate
+    ␛[2mwaiting␛[0m more requests for success rate
     ");
 }
 
 #[test]
 fn events_are_one_json_object_per_line() {
     assert_snapshot!(samples::events()[7..11].iter().map(|e| json::event(e).unwrap()).collect::<Vec<_>>().join("\n"), @r#"
-    {"version":1,"at":"2025-04-12T09:14:23Z","event":"entered","phase":"holding","step":1,"steps":4,"weight":5.0}
+    {"version":1,"at":"2025-04-12T09:14:23Z","event":"phase-changed","phase":"holding","step":1,"steps":4,"weight":5.0}
     {"version":1,"at":"2025-04-12T09:14:24Z","event":"checked","track":"canary","results":[{"name":"pods","probe":"test","verdict":"healthy","limit":"≤ 500","samples":3,"severity":"rollback","text":"pods: 1 of 1 ready, 0 restarts"},{"name":"success rate","probe":"test","verdict":"unknown","limit":"≤ 500","samples":3,"severity":"rollback","text":"success rate: 100 % (20 of 20 requests), 60 wanted"}]}
-    {"version":1,"at":"2025-04-12T09:14:24Z","event":"waiting","what":"not enough evidence: success rate: 100 % (20 of 20 requests), 60 wanted","since":"2025-04-12T09:14:23Z"}
+    {"version":1,"at":"2025-04-12T09:14:24Z","event":"waiting","what":"not enough data: success rate: 100 % (20 of 20 requests), 60 wanted","since":"2025-04-12T09:14:23Z"}
     {"version":1,"at":"2025-04-12T09:14:39Z","event":"checked","track":"canary","results":[{"name":"pods","probe":"test","verdict":"healthy","limit":"≤ 500","samples":3,"severity":"rollback","text":"pods: 1 of 1 ready, 0 restarts"},{"name":"success rate","probe":"test","verdict":"unknown","limit":"≤ 500","samples":3,"severity":"rollback","text":"success rate: 100 % (40 of 40 requests), 60 wanted"}]}
     "#);
 }

@@ -79,7 +79,7 @@ fn all_screens(view: &StatusView, words: &str, style: Style) -> Vec<String> {
         what: words.into(),
         place: words.into(),
         why: words.into(),
-        mend: words.into(),
+        fix: words.into(),
     });
     let mut lines = samples::releases();
     lines[0].app = words.into();
@@ -132,13 +132,14 @@ fn events(view: &StatusView, words: &str) -> Vec<Event> {
             id: text(),
             steps: vec![split.wanted; 4],
             change: text(),
+            live: Some(split.actual),
         },
         EventKind::Resumed {
             id: text(),
             phase: Phase::Holding,
             from: Some(text()),
         },
-        EventKind::Entered {
+        EventKind::PhaseChanged {
             phase: Phase::Holding,
             step: 1,
             steps: 4,

@@ -45,7 +45,7 @@ pub struct Replicas;
 struct Options {
     /// What to do about a `HorizontalPodAutoscaler` of either Deployment.
     hpa: Hpa,
-    /// Whether the canary's pods come on top of stable's, up to half of the traffic: one canary pod beside
+    /// Whether the canary's pods come on top of stable's, up to half of the traffic: one canary pod and
     /// four, instead of one of four.
     surge: bool,
 }
@@ -67,7 +67,7 @@ impl Provider for Replicas {
     }
 
     fn about(&self) -> &'static str {
-        "numbers of pods of two Deployments behind one Service"
+        "replica counts of two Deployments behind one Service"
     }
 
     fn options(

@@ -144,10 +144,10 @@ pub(super) fn split(
                 side.name, side.replicas
             ))
         } else if !side.observed {
-            Some(format!("{}: the controller to see the change", side.name))
+            Some(format!("{}: observedGeneration to catch up", side.name))
         } else if side.ready_pods() < goal {
             Some(format!(
-                "{}: {} of {goal} pods to be ready{}",
+                "{}: {}/{goal} pods ready{}",
                 side.name,
                 side.ready_pods(),
                 troubles(side)
@@ -155,14 +155,26 @@ pub(super) fn split(
         } else if present > goal {
             let more = present - goal;
             let s = if more == 1 { "" } else { "s" };
-            Some(format!("{}: {more} pod{s} to end", side.name))
+            Some(format!("{}: {more} pod{s} terminating", side.name))
         } else {
             None
         }
     };
+    // The canary keeps its pods until stable's can carry the traffic.
+    let kept = |c: &Workload| {
+        let ready = stable.ready_pods();
+        (c.replicas > canary_goal && ready < stable_goal).then(|| {
+            format!(
+                "{}: {ready}/{stable_goal} pods ready{}, before {} is scaled to {canary_goal}",
+                stable.name,
+                troubles(stable),
+                c.name
+            )
+        })
+    };
     let sheds = stable.replicas > stable_goal;
     let waits_for = canary
-        .and_then(|c| unsettled(c, canary_goal))
+        .and_then(|c| kept(c).or_else(|| unsettled(c, canary_goal)))
         .or_else(|| {
             canary
                 .filter(|_| sheds)
@@ -321,7 +333,7 @@ mod tests {
         let waiting = split(to, (&stable, Some(&canary)), at, vec![]);
         assert_eq!(
             waiting.waits_for.as_deref(),
-            Some("c: pods that were started again to be ready for 1m")
+            Some("c: restarted pods to stay ready for 1m")
         );
         canary.pods[0].ready_since = ready(60);
         assert_eq!(next(to, (&stable, Some(&canary)), at), [(Track::Stable, 3)]);

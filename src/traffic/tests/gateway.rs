@@ -63,7 +63,9 @@ fn an_absent_weight_is_one() {
     // Beside somebody else's absent weight the sum of both must stay 2: a quarter cannot be said.
     let beside = case("{name: stable}, {name: canary}, {name: other}");
     assert!(
-        beside.weights_at("25").contains("cannot be said in rule 1"),
+        beside
+            .weights_at("25")
+            .contains("cannot be represented in rule 1"),
         "{}",
         beside.weights_at("25")
     );

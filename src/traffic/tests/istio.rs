@@ -198,7 +198,7 @@ fn other_destinations_keep_their_weight() {
     assert!(
         coarse
             .weights_at("25")
-            .contains("cannot be said in http route 1"),
+            .contains("cannot be represented in http route 1"),
         "{}",
         coarse.weights_at("25")
     );

@@ -193,7 +193,7 @@ func (s *routes) balancer(config *dynamic.ServersLoadBalancer, weight float64) (
 	return unserved(balancer), []portion{part}
 }
 
-// unserved notes when a balancer had nobody to ask.
+// unserved notes when a balancer had no pod to ask.
 func unserved(balancer http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		balancer.ServeHTTP(w, r)

@@ -125,7 +125,7 @@ async fn a_prometheus_without_one_number_has_no_value() {
             Unknown::NoData,
             &["the value is inf"],
         ),
-        ("sum(nothing_there)", Unknown::NoData, &["no series"]),
+        ("sum(nothing_there)", Unknown::NoData, &["no time series"]),
     ] {
         unknown(&*source, query, why, words).await;
     }
@@ -202,7 +202,7 @@ async fn a_server_that_gives_no_whole_answer_is_down() {
             always(json(200, partial)).await,
             &["store 1 did not answer"],
         ),
-        (always(json(200, cut)).await, &["cut off"]),
+        (always(json(200, cut)).await, &["truncated"]),
         (always(json(401, "")).await, &["HTTP 401", "credentials"]),
         (always(json(404, "")).await, &["HTTP 404"]),
         (

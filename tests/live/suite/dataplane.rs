@@ -300,13 +300,13 @@ async fn killed(kind: &Kind) {
     .await;
 }
 
-/// What somebody sets is what users get, until it is put right.
+/// What somebody sets is what users get, until it is re-applied.
 async fn drift(kind: &Kind) {
     with_users(kind, WELL, async |shop, users| {
         let mut run = shop.start("auto --yes --hold 5s");
         run.until("watching at 10%").await;
         set_weights(shop, kind, 70).await;
-        run.until("somebody else changed the split").await;
+        run.until("another client changed the split").await;
         run.until("watching at 50%").await;
         let rows = users.got().await;
         nobody_failed(&rows);

@@ -140,7 +140,7 @@ async fn a_canary_scaled_by_hand_is_put_right() {
         if shop.ground.minor().await >= 22 {
             ran.says("payment-api-canary scaled by kubectl");
         } else {
-            let text = ran.says("somebody else changed the split: ").text();
+            let text = ran.says("another client changed the split: ").text();
             assert!(!text.contains("scaled by"), "{text}");
         }
         shop.is_promoted().await;
@@ -311,7 +311,7 @@ async fn a_health_that_comes_and_goes_rolls_back() {
             ran = run.ended() => ran,
             () = flaps => unreachable!("it never ends"),
         };
-        ran.ends(3).says("looks failed").says("ROLLED BACK");
+        ran.ends(3).says("evaluations failed").says("ROLLED BACK");
         shop.scenario(HEALTHY).await;
         shop.is_rolled_back().await;
     })

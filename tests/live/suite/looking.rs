@@ -85,7 +85,7 @@ async fn monitor_waits_for_the_end_of_a_release() {
 #[tokio::test]
 async fn check_finds_a_good_release_good_and_a_bad_one_bad() {
     in_a_shop(HEALTHY, async |shop| {
-        shop.run("check").await.ends(0).says("every right");
+        shop.run("check").await.ends(0).says("all permissions");
         let quota = serde_json::json!({
             "apiVersion": "v1",
             "kind": "ResourceQuota",
@@ -98,7 +98,7 @@ async fn check_finds_a_good_release_good_and_a_bad_one_bad() {
             quota["status"]["used"]["pods"].as_str().map(drop)
         })
         .await;
-        shop.run("check").await.ends(2).says("small").says("mend");
+        shop.run("check").await.ends(2).says("small").says("fix");
         let selector = serde_json::json!({"spec": {"selector": {"version": "stable"}}});
         shop.patch("services", "payment-api-service", &selector)
             .await;

@@ -81,7 +81,7 @@ pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// Makes a source of metrics; there is no cluster for it, and one variable of the environment.
+/// Makes a metrics provider; there is no cluster for it, and one variable of the environment.
 pub(crate) fn source(options: Value, secret: &'static str) -> Arc<dyn Source> {
     // A second call in the same process is refused, which is fine.
     drop(rustls::crypto::ring::default_provider().install_default());

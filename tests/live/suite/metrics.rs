@@ -40,7 +40,7 @@ versions:
   - {match: {image: 'payment-api:2.'}, errors: {rate: 25%, above: 20%}}
 ";
 
-/// Runs a release with this source of metrics from now on.
+/// Runs a release with this metrics provider from now on.
 pub(super) fn count_by(shop: &Shop<'_>, metrics: &Value) {
     let plan = format!("metrics: {metrics}\n{PLAN}");
     fs::write(shop.folder.join("canary.yaml"), plan).unwrap();
@@ -273,7 +273,7 @@ async fn without_its_prometheus_a_release_stays_where_it_is_told_to() {
 async fn without_its_prometheus_a_release_that_nobody_watches_is_taken_back() {
     in_a_shop(HEALTHY, async |shop| {
         let (ran, _) = without_its_prometheus(shop, "auto --yes").await;
-        ran.ends(3).says("nobody is at a terminal");
+        ran.ends(3).says("no terminal, so");
         shop.is_rolled_back().await;
     })
     .await;

@@ -468,12 +468,12 @@ async fn a_source_of_another_namespace_needs_its_role_there() {
         let counted = Regex::new(counted).unwrap();
         assert!(counted.is_match(&whole), "{whole}");
         let lacks_forward = format!(
-            "the rights get and create pods/portforward in namespace {} are missing",
+            "permission to get and create pods/portforward in namespace {} is missing",
             monitoring.namespace
         );
         let lacks = |right: &str| {
             let namespace = &monitoring.namespace;
-            format!("the right {right} in namespace {namespace} is missing")
+            format!("permission to {right} in namespace {namespace} is missing")
         };
         for (of, resource, said) in [
             (

@@ -299,7 +299,7 @@ async fn brakes(shop: &Shop<'_>) {
     let case = &CASES[0];
     let accepted = set_up(shop, case).await;
     let mut run = shop.start("auto --yes");
-    run.until("BRAKED").await;
+    run.until("TRAFFIC OFF").await;
     within(20, "a low weight", async || {
         let route = read(shop, case).await;
         let weight = route.pointer(case.weights.1).and_then(Value::as_u64);
@@ -337,7 +337,7 @@ async fn taken_again(shop: &Shop<'_>) {
         .ended()
         .await
         .ends(0)
-        .says("somebody else changed the split");
+        .says("another client changed the split");
     ran.says("ROLLED BACK");
     assert_weights(&read(shop, case).await, case, 0);
     accepted.abort();

@@ -1,4 +1,4 @@
-//! What the pods themselves show before the source of metrics does.
+//! What the pods themselves show before the metrics provider does.
 
 use super::*;
 

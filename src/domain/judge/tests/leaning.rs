@@ -185,16 +185,16 @@ fn a_number_leans_after_two_looks_in_a_row_and_when_no_more_answers_come() {
     let result = look(Sample::Number(6.0));
     assert_eq!(
         leaning(&result),
-        Some("check: p: 6 is above 5 (2 looks in a row)")
+        Some("check: p: 6 is above 5 (2 evaluations in a row)")
     );
     let result = look(down());
     let found = leaning(&result).unwrap();
     assert!(
-        found.contains("bad at 2 looks in a row, and not answered since"),
+        found.contains("bad in 2 evaluations in a row, and no answer since"),
         "{found}"
     );
     // One good look does not undo two bad ones of five.
     let against = look(Sample::Number(4.0)).against.unwrap();
-    assert!(against.contains("2 of 5 looks failed"), "{against}");
+    assert!(against.contains("2 of 5 evaluations failed"), "{against}");
     assert_eq!(leaning(&look(down())), None);
 }

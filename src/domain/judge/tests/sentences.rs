@@ -32,7 +32,7 @@ fn says(result: &CheckResult, sentence: &str) {
     }
 }
 
-/// 1–3: what is bad and not sure yet says what happens if it goes on, and when; odds are in JSON alone.
+/// 1–3: what is bad and not sure yet says what happens if it continues, and when; odds are in JSON alone.
 #[test]
 fn what_is_not_sure_yet_says_when_it_will_be() {
     let mut stand = errors(Some(0.01), None, at_a_step(10.0));
@@ -41,12 +41,12 @@ fn what_is_not_sure_yet_says_when_it_will_be() {
     let first = stand.after(1, (148.0, 42.0), calm);
     says(
         &first,
-        "28% fail (42 of 148), limit 1%, stable 0%: not sure yet, rollback in about 20s if it goes on",
+        "28% fail (42 of 148), limit 1%, stable 0%: not sure yet, rollback in about 20s if it continues",
     );
     let second = stand.after(1, (165.0, 32.0), calm);
     says(
         &second,
-        "24% fail (74 of 313), limit 1%, stable 0%: not sure yet, rollback in about 10s if it goes on",
+        "24% fail (74 of 313), limit 1%, stable 0%: not sure yet, rollback in about 10s if it continues",
     );
 }
 
@@ -143,8 +143,7 @@ fn a_stable_that_fails_is_named() {
     let result = stand.after(4, (10.0, 1.0), Some((900.0, 72.0)));
     says(
         &result,
-        "10% fail (4 of 40), limit 5%, stable 8.0% (whole run): stable itself is beyond the limit, nobody is \
-         blamed",
+        "10% fail (4 of 40), limit 5%, stable 8.0% (whole run): stable itself is beyond the limit, canary not blamed",
     );
 }
 

@@ -25,7 +25,7 @@ fn a_single_bad_pod_is_named_and_nobody_is_rolled_back() {
         let mut stand = Stand::errors(max, ratio);
         let (_, result) = looks(&mut stand, [0.0, 0.0, 16.0, 0.0, 0.0]);
         assert_eq!(result.unknown, Some(Unknown::Pending), "{}", result.text);
-        let named = ": pod c-3 alone fails 80%, the other 4 are fine; delete it to go on";
+        let named = ": pod c-3 alone fails 80%, the other 4 are fine; delete it to continue";
         assert!(result.text.ends_with(named), "{}", result.text);
     }
 }
@@ -85,7 +85,7 @@ fn a_pod_that_failed_at_an_earlier_step_is_said_to_have_failed() {
     looks(&mut stand, [0.0, 0.0, 16.0, 0.0, 0.0]);
     stand.memories.values_mut().for_each(Memory::begin_step);
     let (_, result) = looks(&mut stand, [0.0; 5]);
-    let named = ": pod c-3 alone failed earlier, the other 4 are fine; delete it to go on";
+    let named = ": pod c-3 alone failed earlier, the other 4 are fine; delete it to continue";
     assert!(result.text.ends_with(named), "{}", result.text);
 }
 

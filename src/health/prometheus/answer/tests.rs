@@ -402,7 +402,7 @@ fn every_cut_of_an_answer_is_an_error() {
         let (kind, text) = failed(&reply(200, JSON, &body[..end]));
         assert_eq!(kind, "not");
         assert!(
-            text.ends_with(&format!("it is cut off after {end} bytes")),
+            text.ends_with(&format!("truncated after {end} bytes")),
             "{text}"
         );
     }

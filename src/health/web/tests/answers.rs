@@ -153,7 +153,7 @@ async fn credentials_come_from_where_they_are_kept() {
     );
     let error = web.send(&get()).await.unwrap_err().to_string();
     assert!(
-        error.contains("the right get secrets in canary-release is missing"),
+        error.contains("permission to get secrets in namespace canary-release is missing"),
         "{error}"
     );
 }

@@ -157,7 +157,7 @@ async fn what_stands_in_the_way_is_named() {
         (
             "http://other.canary-release.svc/",
             "auto",
-            "is but another name of x.example",
+            "is of type ExternalName, another name of x.example",
         ),
         (
             "http://payment-api-service.canary-release.svc:8080/",
@@ -187,12 +187,12 @@ async fn what_stands_in_the_way_is_named() {
         (
             "get",
             "services",
-            "the right get services in namespace canary-release is missing",
+            "permission to get services in namespace canary-release is missing",
         ),
         (
             "list",
             "pods",
-            "the right list pods in namespace canary-release is missing",
+            "permission to list pods in namespace canary-release is missing",
         ),
         (
             "create",

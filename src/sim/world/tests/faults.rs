@@ -92,11 +92,11 @@ async fn a_missing_key_stops_the_container_until_it_is_there() {
         "couldn't find key FRAUD_MODEL_URL in ConfigMap canary-release/app-config"
     );
     let key = Key::new("", "configmaps", NAMESPACE, "app-config");
-    let mend = |map: &mut Value| {
+    let fix = |map: &mut Value| {
         map["data"]["FRAUD_MODEL_URL"] = json!("http://fraud-model");
         Ok(())
     };
-    bench.store.update(&key, Door::Main, false, mend).unwrap();
+    bench.store.update(&key, Door::Main, false, fix).unwrap();
     bench.wait(40).await;
     assert_eq!(
         status(&bench.deployment("payment-api-canary"), "readyReplicas"),
