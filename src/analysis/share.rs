@@ -118,11 +118,8 @@ impl Share {
             self.floor.begin_step();
         }
         self.split = Split::of(weight);
-        self.proof = Proof::default();
-        self.alone = Proof::default();
-        self.ratio_proof = Proof::default();
         self.to_exclude = Excluded(to_exclude);
-        (self.canary, self.stable) = (Counts::NONE, Counts::NONE);
+        self.prove_anew();
     }
 
     /// Changes the share that this step has to exclude, where the traffic at stake was not known when

@@ -263,7 +263,7 @@ pub enum Sample {
         /// Why a container of it ended last, such as `OOMKilled`.
         ended: Option<String>,
     },
-    /// A state that will not fix by itself; unhealthy at once.
+    /// A state that does not pass by itself; unhealthy at once.
     Fatal(String),
     /// A state that is bad but often passes; unhealthy when it lasts.
     Troubled(String),

@@ -15,7 +15,7 @@ use crate::domain::{
 /// Restarts of canary pods allowed during a run, unless configured.
 const MAX_RESTARTS: u32 = 3;
 
-/// Reasons that will not fix by themselves.
+/// Reasons that do not pass by themselves.
 const FATAL: [&str; 5] = [
     "CrashLoopBackOff",
     "ImagePullBackOff",

@@ -10,6 +10,7 @@ use super::Circumstances;
 use crate::{
     analysis::{
         counts::{Counts, Look},
+        forecast,
         proof::BETA,
         share::{LEAST_BAD, Rules},
     },
@@ -70,17 +71,8 @@ fn is_beyond(canary: Counts, limit: f64) -> bool {
 /// Returns whether independent requests at the limit show so many failures less often than [`CHANCE`], by Chernoff's
 /// bound of the binomial tail.
 fn is_no_chance(canary: Counts, limit: f64) -> bool {
-    let good = canary.all() - canary.bad();
-    let part = |count: f64, expected: f64| {
-        if count > 0.0 {
-            count * (count / expected).ln()
-        } else {
-            0.0
-        }
-    };
-    let divergence =
-        part(canary.bad(), canary.all() * limit) + part(good, canary.all() * (1.0 - limit));
-    divergence >= -CHANCE.ln()
+    let nats = |share| canary.all() * forecast::divergence(share, limit);
+    canary.share().map_or(0.0, nats) >= -CHANCE.ln()
 }
 
 /// Returns the probability of error that a proof of the step has: half of it with each time that was passed over.

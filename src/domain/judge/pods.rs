@@ -1,4 +1,4 @@
-//! The pods themselves: ready, few restarts, nothing that will not fix.
+//! The pods themselves: ready, few restarts, nothing that does not pass by itself.
 //!
 //! Owns: what a look at the pods means. Must not: know why a state is fatal; probes say so.
 
